@@ -1,0 +1,10 @@
+"""Model, losses, sampling and statistics of a reproducible study of emotional attribute prediction from speech.
+
+Conventions, everywhere in the package:
+
+- Attributes come in the order **arousal, valence, dominance**.
+- Outside the model they are in the corpus's own scale (1 to 7 for MSP-Podcast); inside, in 0 to 1.
+- Audio is mono float32 at 16 kHz; durations are in seconds.
+"""
+
+ATTRIBUTES = ("arousal", "valence", "dominance")

@@ -1,0 +1,149 @@
+"""`Corpus`: one validated table, a row an utterance, and the table of single ratings where a release has one.
+
+Columns of ``table`` (index ``utterance``, the file's stem):
+
+- ``path``: the audio file; ``duration``: its length in seconds;
+- ``split``: one of `SPLITS`;
+- ``emotion``: one of `EMOTIONS`, missing where hidden;
+- ``arousal``, ``valence``, ``dominance``: in the corpus's own ``scale``, NaN where hidden;
+- ``speaker``, ``gender`` (one of `GENDERS`), ``transcript``: missing where unknown.
+
+Columns of ``ratings``, a row a rater and utterance: ``utterance``, ``rater``, ``emotion`` (the primary vote, a code of
+`EMOTIONS` without X), ``arousal``, ``valence``, ``dominance``.
+"""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import pandas as pd
+
+from sercore import ATTRIBUTES
+
+SPLITS = ("train", "development", "test1", "test2", "test3")
+PRIMARY_EMOTIONS = {
+    "A": "anger",
+    "S": "sadness",
+    "H": "happiness",
+    "U": "surprise",
+    "F": "fear",
+    "D": "disgust",
+    "C": "contempt",
+    "N": "neutral",
+}
+EMOTIONS = PRIMARY_EMOTIONS | {"O": "other", "X": "no agreement"}
+GENDERS = ("Female", "Male")
+COLUMNS = ("path", "split", "emotion", *ATTRIBUTES, "speaker", "gender", "transcript", "duration")
+RATING_COLUMNS = ("utterance", "rater", "emotion", *ATTRIBUTES)
+
+
+class CorpusError(ValueError):
+    """A corpus that cannot be used; the message names the file, row or value and says what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """A corpus that has passed every check of this module.
+
+    Args:
+        name: how reports call it.
+        table: as this module describes; missing values may be None or NaN.
+        scale: lowest and highest value of the attributes, e.g. (1, 7).
+        ratings: as this module describes, or None.
+
+    Raises:
+        CorpusError: a column, split, emotion, gender, attribute or utterance is not valid, or audio is absent.
+    """
+
+    name: str
+    table: pd.DataFrame
+    scale: tuple[float, float]
+    ratings: pd.DataFrame | None = None
+
+    def __post_init__(self) -> None:
+        _check_columns(self.table, COLUMNS, "corpus table")
+        if self.table.empty:
+            raise CorpusError(f"corpus {self.name} has no utterance: check its path.")
+        duplicates = self.table.index[self.table.index.duplicated()]
+        if len(duplicates):
+            raise CorpusError(f"duplicate utterance: {_some(duplicates)}; keep one row of each.")
+        _check_values(self.table, "split", SPLITS, required=True)
+        _check_values(self.table, "emotion", EMOTIONS)
+        _check_values(self.table, "gender", GENDERS)
+        _check_attributes(self.table, self.scale)
+        absent = self.table.index[[not path.is_file() for path in self.table["path"]]]
+        if len(absent):
+            raise CorpusError(f"{len(absent)} of {len(self.table)} utterances have no audio: {_some(absent)}.")
+        if self.ratings is not None:
+            _check_columns(self.ratings, RATING_COLUMNS, "table of ratings")
+
+    def split(self, name: str) -> pd.DataFrame:
+        """Rows of one split, in the table's order; `CorpusError` if `name` is no split or has no utterance."""
+        if name not in SPLITS:
+            raise CorpusError(f"unknown split {name!r}; splits are {', '.join(SPLITS)}.")
+        rows = self.table[self.table["split"] == name]
+        if rows.empty:
+            raise CorpusError(f"corpus {self.name} has no utterance in split {name!r}.")
+        return rows
+
+    def splits(self) -> list[str]:
+        """Splits that have utterances, in the order of `SPLITS`."""
+        present = set(self.table["split"])
+        return [name for name in SPLITS if name in present]
+
+    def require_disjoint_speakers(self) -> None:
+        """Refuse a corpus of which a speaker of train or development is in another split as well.
+
+        Test splits may share speakers with each other, as MSP-Podcast's do; utterances of unknown speakers are let
+        through, since nothing can be said of them.
+
+        Raises:
+            CorpusError: names the speakers and the splits.
+        """
+        splits = self.table.dropna(subset=["speaker"]).groupby("speaker")["split"].unique()
+        shared = splits[[len(names) > 1 and bool({"train", "development"} & set(names)) for names in splits]]
+        if len(shared):
+            listed = _some([f"{speaker} ({' and '.join(names)})" for speaker, names in shared.items()])
+            raise CorpusError(f"speakers in two splits: {listed}; move or remove their utterances before training.")
+
+    def digest(self) -> str:
+        """Hexadecimal digest that changes when a row, or the size or modification time of an audio file, changes."""
+        content = blake2b(digest_size=16)
+        stats = [path.stat() for path in self.table["path"]]
+        signed = self.table.drop(columns="path").assign(
+            size=[stat.st_size for stat in stats], modified=[stat.st_mtime_ns for stat in stats]
+        )
+        content.update(signed.to_csv().encode())
+        return content.hexdigest()
+
+
+def _check_columns(table: pd.DataFrame, columns: tuple[str, ...], what: str) -> None:
+    missing = [name for name in columns if name not in table.columns]
+    unknown = [name for name in table.columns if name not in columns]
+    if missing or unknown:
+        raise CorpusError(
+            f"the {what} lacks columns {missing} and has unknown columns {unknown}; it needs {', '.join(columns)}."
+        )
+
+
+def _check_values(table: pd.DataFrame, column: str, known: tuple[str, ...] | dict, required: bool = False) -> None:
+    wrong = ~table[column].isin(list(known)) & (table[column].notna() | required)
+    if wrong.any():
+        rows = [f"{name} ({value})" for name, value in table.loc[wrong, column].items()]
+        raise CorpusError(f"unknown {column}: {_some(rows)}; valid are {', '.join(known)}.")
+
+
+def _check_attributes(table: pd.DataFrame, scale: tuple[float, float]) -> None:
+    for name in ATTRIBUTES:
+        values = pd.to_numeric(table[name], errors="coerce")
+        wrong = (table[name].notna() & values.isna()) | (values < scale[0]) | (values > scale[1])
+        if wrong.any():
+            rows = [f"{row} ({value})" for row, value in table.loc[wrong, name].items()]
+            raise CorpusError(
+                f"{name} outside the scale {scale[0]:g} to {scale[1]:g}: {_some(rows)}; correct the rows."
+            )
+
+
+def _some(items: list[str] | pd.Index, most: int = 5) -> str:
+    """The first few of a list for a message, and how many more there are."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(str(item) for item in list(items)[:most]) + more

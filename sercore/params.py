@@ -1,0 +1,229 @@
+"""The parameters of one run: a profile (the scale), a variant (what is ablated) and overrides, merged and validated.
+
+Each section is frozen and refuses keys that it does not know. `load` reads ``params/<profile>.yaml`` and
+``params/variants.yaml``; nothing else in the package reads those files.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+
+class ParamsError(ValueError):
+    """A parameter, profile or variant that is not known or not valid; the message lists the valid ones."""
+
+
+class Section(BaseModel):
+    """Base of every section: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MspPodcast(Section):
+    """A release of MSP-Podcast on disk."""
+
+    reader: Literal["msp_podcast"]
+    path: Path
+    missing_audio: Literal["error", "skip"] = "error"
+
+
+class EmoTale(Section):
+    """The EmoTale corpus on disk; it has no official split, so fold ``seed % folds`` is the test set."""
+
+    reader: Literal["emotale"]
+    path: Path
+    language: Literal["English", "Danish", "both"] = "English"
+    folds: int = Field(7, ge=3)
+    missing_audio: Literal["error", "skip"] = "error"
+
+
+class Manifest(Section):
+    """One CSV with the columns of the corpus table."""
+
+    reader: Literal["manifest"]
+    path: Path
+    scale: tuple[float, float] = (1.0, 7.0)
+    missing_audio: Literal["error", "skip"] = "error"
+
+
+class Simulated(Section):
+    """A simulated release in MSP-Podcast's layout, written to ``path`` if it is not there yet."""
+
+    reader: Literal["simulated"]
+    path: Path
+    seed: int = 0
+    train_utterances: int = Field(1600, ge=1)
+    train_speakers: int = Field(40, ge=1)
+    development_utterances: int = Field(600, ge=1)
+    development_speakers: int = Field(40, ge=1)
+    test_utterances_per_emotion: int = Field(200, ge=1)
+    test_speakers: int = Field(100, ge=1)
+    raters: int = Field(60, ge=5)
+    raters_per_utterance: int = Field(5, ge=5)
+
+
+CorpusParams = Annotated[MspPodcast | EmoTale | Manifest | Simulated, Field(discriminator="reader")]
+
+
+class Speech(Section):
+    """The speech encoder: a folder or hub name; fine-tuned (front-end frozen) or frozen as a whole."""
+
+    encoder: str
+    finetune: bool
+    max_seconds: float = Field(15.0, gt=0)
+    cache: bool = Field(description="keep the output of the frozen part on disk, instead of computing it every epoch")
+
+
+class FrozenEncoder(Section):
+    """A frozen encoder whose embedding is concatenated: a folder or hub name."""
+
+    encoder: str
+
+
+class Heads(Section):
+    """The layers behind the encoders."""
+
+    convolutions: int = Field(3, ge=1)
+    width: int = Field(256, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class Loss(Section):
+    """Weights of the auxiliary losses: alpha (gender) and beta (speaker, additive angular margin)."""
+
+    gender: float = Field(0.0, ge=0)
+    speaker: float = Field(0.0, ge=0)
+    margin: float = Field(0.2, ge=0)
+    scale: float = Field(30.0, gt=0)
+
+
+class Sampling(Section):
+    """What each epoch trains on, and what selects the best epoch."""
+
+    samples_per_emotion: int | None = Field(ge=1, description="undersampling; null trains on the whole training split")
+    validation_per_emotion: int | None = Field(ge=1, description="k of each primary emotion; null validates on all")
+
+
+class Training(Section):
+    """Optimisation."""
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1, description="utterances a device and step")
+    accumulation: int = Field(1, ge=1, description="steps whose gradients are added up before an update")
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    warmup: float = Field(0.0, ge=0, lt=1, description="share of all updates over which the learning rate rises")
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+
+class Params(Section):
+    """All parameters of one run."""
+
+    profile: str
+    variant: str
+    seed: int = Field(ge=0)
+    corpus: CorpusParams
+    speech: Speech
+    text: FrozenEncoder | None
+    speaker: FrozenEncoder | None
+    heads: Heads
+    loss: Loss
+    sampling: Sampling
+    training: Training
+
+
+def project_root() -> Path:
+    """The folder that holds ``params/variants.yaml``: the working directory or the nearest one above it."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "params" / "variants.yaml").is_file():
+            return folder
+    raise ParamsError(f"no params/variants.yaml in {here} or above it: work inside a clone of the study.")
+
+
+def profiles() -> list[str]:
+    """Names of the profiles in ``params/``."""
+    return sorted(path.stem for path in (project_root() / "params").glob("*.yaml") if path.stem != "variants")
+
+
+def variants() -> dict[str, dict[str, Any]]:
+    """The entries of ``params/variants.yaml``: name -> difference from the profile, and the paper's row (``paper``)."""
+    return _read(project_root() / "params" / "variants.yaml")
+
+
+def load(profile: str, variant: str, seed: int, overrides: Mapping[str, Any] | None = None) -> Params:
+    """Merge profile, variant and overrides, in this order, and validate the result.
+
+    A relative path in a profile or an override is relative to the project's root.
+
+    Raises:
+        ParamsError: unknown profile, variant or key (the message lists the valid ones), or an invalid value.
+    """
+    known = variants()
+    if profile not in profiles():
+        raise ParamsError(f"unknown profile {profile!r}; params/ has {', '.join(profiles())}.")
+    if variant not in known:
+        raise ParamsError(f"unknown variant {variant!r}; params/variants.yaml has {', '.join(known)}.")
+    difference = {key: value for key, value in known[variant].items() if key != "paper"}
+    merged = _merge(_read(project_root() / "params" / f"{profile}.yaml"), difference)
+    merged = _merge(merged, overrides or {})
+    reserved = {"profile", "variant", "seed"} & set(overrides or {})
+    if reserved:
+        raise ParamsError(f"overrides may not set {', '.join(sorted(reserved))}: these have parameters of their own.")
+    return validate(merged | {"profile": profile, "variant": variant, "seed": seed})
+
+
+def validate(values: Mapping[str, Any]) -> Params:
+    """`Params` from plain values; `ParamsError` names each wrong key, and the keys that its section knows."""
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        raise ParamsError("; ".join(_explain(item) for item in error.errors()) + ".") from None
+
+
+def dump(params: Params) -> str:
+    """`params` as the YAML text of a run's ``params.yaml``."""
+    return yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}.") from error
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path} holds no mapping of keys to values.")
+    return content
+
+
+def _merge(base: Mapping[str, Any], difference: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in difference.items():
+        old = merged.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        another_reader = both and value.get("reader", old.get("reader")) != old.get("reader")
+        merged[key] = _merge(old, value) if both and not another_reader else value
+    return merged
+
+
+def _explain(error: Mapping[str, Any]) -> str:
+    name = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        section = _section(error["loc"][:-1])
+        return f"unknown parameter {name!r}; valid are {', '.join(section.model_fields)}"
+    if error["type"] == "missing":
+        return f"parameter {name!r} is missing"
+    return f"parameter {name!r} is {error['input']!r}: {error['msg'].lower()}"
+
+
+def _section(location: tuple[str | int, ...]) -> type[Section]:
+    if not location:
+        return Params
+    if location[0] == "corpus":
+        readers = (MspPodcast, EmoTale, Manifest, Simulated)
+        return next(reader for reader in readers if reader.model_fields["reader"].annotation == Literal[location[1]])
+    sections = {"speech": Speech, "text": FrozenEncoder, "speaker": FrozenEncoder, "heads": Heads, "loss": Loss}
+    return (sections | {"sampling": Sampling, "training": Training})[str(location[0])]
