@@ -10,7 +10,7 @@ import pytest
 from sercore.corpora import espeak
 from sercore.corpora.espeak import Prompt, synthesise
 
-VOICES = ("en-us+m3", "en-us+f4", "en-gb+Annie", "en-us+klatt2")
+VOICES = ("en-us+m3", "en-us+f4", "en-gb-x-rp+Annie", "en-us+klatt2")
 PROMPTS = [
     Prompt(f"We waited {number} days for the letter.", voice, 20 + 9 * number, 12 * number, 120 + 20 * number, 100)
     for voice in VOICES
