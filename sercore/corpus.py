@@ -65,14 +65,14 @@ class Corpus:
             raise CorpusError(f"corpus {self.name} has no utterance: check its path.")
         duplicates = self.table.index[self.table.index.duplicated()]
         if len(duplicates):
-            raise CorpusError(f"duplicate utterance: {_some(duplicates)}; keep one row of each.")
+            raise CorpusError(f"duplicate utterance: {some(duplicates)}; keep one row of each.")
         _check_values(self.table, "split", SPLITS, required=True)
         _check_values(self.table, "emotion", EMOTIONS)
         _check_values(self.table, "gender", GENDERS)
         _check_attributes(self.table, self.scale)
         absent = self.table.index[[not path.is_file() for path in self.table["path"]]]
         if len(absent):
-            raise CorpusError(f"{len(absent)} of {len(self.table)} utterances have no audio: {_some(absent)}.")
+            raise CorpusError(f"{len(absent)} of {len(self.table)} utterances have no audio: {some(absent)}.")
         if self.ratings is not None:
             _check_columns(self.ratings, RATING_COLUMNS, "table of ratings")
 
@@ -102,7 +102,7 @@ class Corpus:
         splits = self.table.dropna(subset=["speaker"]).groupby("speaker")["split"].unique()
         shared = splits[[len(names) > 1 and bool({"train", "development"} & set(names)) for names in splits]]
         if len(shared):
-            listed = _some([f"{speaker} ({' and '.join(names)})" for speaker, names in shared.items()])
+            listed = some([f"{speaker} ({' and '.join(names)})" for speaker, names in shared.items()])
             raise CorpusError(f"speakers in two splits: {listed}; move or remove their utterances before training.")
 
     def digest(self) -> str:
@@ -129,7 +129,7 @@ def _check_values(table: pd.DataFrame, column: str, known: tuple[str, ...] | dic
     wrong = ~table[column].isin(list(known)) & (table[column].notna() | required)
     if wrong.any():
         rows = [f"{name} ({value})" for name, value in table.loc[wrong, column].items()]
-        raise CorpusError(f"unknown {column}: {_some(rows)}; valid are {', '.join(known)}.")
+        raise CorpusError(f"unknown {column}: {some(rows)}; valid are {', '.join(known)}.")
 
 
 def _check_attributes(table: pd.DataFrame, scale: tuple[float, float]) -> None:
@@ -138,12 +138,10 @@ def _check_attributes(table: pd.DataFrame, scale: tuple[float, float]) -> None:
         wrong = (table[name].notna() & values.isna()) | (values < scale[0]) | (values > scale[1])
         if wrong.any():
             rows = [f"{row} ({value})" for row, value in table.loc[wrong, name].items()]
-            raise CorpusError(
-                f"{name} outside the scale {scale[0]:g} to {scale[1]:g}: {_some(rows)}; correct the rows."
-            )
+            raise CorpusError(f"{name} outside the scale {scale[0]:g} to {scale[1]:g}: {some(rows)}; correct the rows.")
 
 
-def _some(items: list[str] | pd.Index, most: int = 5) -> str:
+def some(items: list[str] | pd.Index, most: int = 5) -> str:
     """The first few of a list for a message, and how many more there are."""
     more = f" and {len(items) - most} more" if len(items) > most else ""
     return ", ".join(str(item) for item in list(items)[:most]) + more

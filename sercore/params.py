@@ -115,7 +115,6 @@ class Training(Section):
     accumulation: int = Field(1, ge=1, description="steps whose gradients are added up before an update")
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(0.0, ge=0)
-    warmup: float = Field(0.0, ge=0, lt=1, description="share of all updates over which the learning rate rises")
     precision: Literal["float32", "bfloat16"] = "float32"
 
 
@@ -142,6 +141,11 @@ def project_root() -> Path:
         if (folder / "params" / "variants.yaml").is_file():
             return folder
     raise ParamsError(f"no params/variants.yaml in {here} or above it: work inside a clone of the study.")
+
+
+def resolve(path: Path) -> Path:
+    """`path` itself if it is absolute; a relative one is relative to the project's root."""
+    return path if path.is_absolute() else project_root() / path
 
 
 def profiles() -> list[str]:

@@ -1,0 +1,69 @@
+"""What the readers share: finding a corpus's files, and reading its tables as text."""
+
+import os
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from sercore.corpus import CorpusError, some
+
+Tree = list[tuple[Path, list[str]]]
+
+
+def walk(folder: Path) -> Tree:
+    """Every folder below `folder` with the names of its files, parents first; hidden ones (``._x.wav``) left out."""
+    tree: Tree = []
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        tree.append((Path(parent), sorted(name for name in names if not name.startswith("."))))
+    return tree
+
+
+def by_stem(tree: Tree, suffix: str) -> dict[str, Path]:
+    """The files that end in `suffix`, by the name without it; of two with one name, that of the fuller folder.
+
+    Only the suffix is cut off, since names may have dots: ``006-040.1-2_13.wav`` is ``006-040.1-2_13``.
+    """
+    kept = [(folder, [name for name in names if name.lower().endswith(suffix)]) for folder, names in tree]
+    kept.sort(key=lambda item: (len(item[1]), item[0]))
+    return {name[: -len(suffix)]: folder / name for folder, names in kept for name in names}
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """A CSV as text: no value is taken for missing (``NA`` stays), no ``007`` becomes a number."""
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", encoding_errors="replace")
+    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
+        raise CorpusError(f"{path} cannot be read as CSV: {str(error).strip()}.") from error
+    return table.fillna("")
+
+
+def require_columns(table: pd.DataFrame, columns: list[str], path: Path) -> None:
+    """Raise `CorpusError`, naming the file and its columns, unless `table` has all of `columns`."""
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise CorpusError(f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(table.columns)}.")
+
+
+def numbers(column: pd.Series, path: Path) -> pd.Series:
+    """Text as float64, NaN where it is empty, ``NA`` or ``nan``; any other text is a `CorpusError`."""
+    values = pd.to_numeric(column, errors="coerce").astype("float64")
+    wrong = values.isna() & ~column.str.strip().str.lower().isin(["", "na", "nan"])
+    if wrong.any():
+        rows = [f"{row} ({text!r})" for row, text in column[wrong].items()]
+        raise CorpusError(f"{path}: {column.name} is not a number for {some(rows)}; correct the rows.")
+    return values
+
+
+def require_audio(table: pd.DataFrame, missing_audio: Literal["error", "skip"], path: Path) -> pd.DataFrame:
+    """`table` if every row has a ``path``; else a `CorpusError`, or the rows that have one and a warning."""
+    absent = table["path"].isna()
+    if not absent.any():
+        return table
+    message = f"{absent.sum()} of {len(table)} utterances in {path} have no audio: {some(table.index[absent])}"
+    if missing_audio == "error" or absent.all():
+        raise CorpusError(f"{message}; restore the files, or leave the rows out with missing_audio: skip.")
+    warnings.warn(f"{message}; left out.", stacklevel=3)
+    return table[~absent]

@@ -1,0 +1,269 @@
+"""A release of MSP-Podcast (1.6 to 2.0, and the Interspeech 2025 challenge) as its archives unpack.
+
+Folders may be nested (``Audios/Audios``) and are found by what they hold. Columns are read by name, never by position:
+the CSV's order is arousal, valence, dominance and the JSON's arousal, dominance, valence. Values that a release spells
+``Unknown``, ``NA`` or not at all are missing.
+"""
+
+import json
+import re
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from sercore import ATTRIBUTES, audio
+from sercore.corpora import files
+from sercore.corpus import COLUMNS, RATING_COLUMNS, Corpus, CorpusError, some
+from sercore.params import resolve
+
+SCALE = (1.0, 7.0)
+ATTRIBUTE_COLUMNS = {"EmoAct": "arousal", "EmoVal": "valence", "EmoDom": "dominance"}
+SPEAKER_COLUMNS = {"SpkrID": "speaker", "Gender": "gender", "Split_Set": "split"}
+VOTES = {
+    "angry": "A",
+    "sad": "S",
+    "happy": "H",
+    "surprise": "U",
+    "fear": "F",
+    "disgust": "D",
+    "contempt": "C",
+    "neutral": "N",
+}
+MISSING = ["", "NA", "Unknown"]
+TOLERANCE = 1e-6  # of the consensus, which releases round to 6 decimals
+
+# One rating as text: "WORKER00014332; Contempt; Contempt; A:4.000000; V:3.000000; D:4.000000;". What raters typed after
+# "Other-" may hold anything, also ";" and "A:", so that only the last three fields can be trusted.
+RATING = re.compile(
+    r"\s*(?P<rater>[^;]+?)\s*;\s*(?P<emotion>[^;]*?)\s*;(?:.*;)?"
+    r"\s*A:(?P<arousal>[^;]*);\s*V:(?P<valence>[^;]*);\s*D:(?P<dominance>[^;]*);?\s*\Z",
+    re.DOTALL,
+)
+
+
+def read(path: Path, *, missing_audio: Literal["error", "skip"] = "error") -> Corpus:
+    """Read a release.
+
+    Audio named ``MSP-PODCAST_test3_*`` that no label row names is Test3, whose labels are hidden. Other audio without a
+    row is left out with a warning.
+
+    Args:
+        path: the release's folder; a relative one is relative to the project's root.
+        missing_audio: whether label rows without audio are an error, or are left out with a warning.
+
+    Returns:
+        The corpus; attributes from 1 to 7. ``ratings`` hold each rater's primary emotion (any word but the eight is O,
+        other) and attributes, without ratings of which an attribute is missing.
+
+    Raises:
+        CorpusError: the folder holds no release, rows lack audio or a split, or the corpus is not valid.
+        AudioError: an audio file is not usable.
+
+    Warns:
+        UserWarning: the mean of an utterance's ratings is not its consensus (within 1e-6).
+    """
+    root = resolve(path)
+    tree = files.walk(root)
+    labels = _labels(tree, root)
+    table = _consensus(labels)
+    ratings = _ratings(labels)
+    _warn_of_other_consensus(table, ratings, labels)
+    waves = files.by_stem(tree, ".wav")
+    table = _with_side_files(_with_hidden(table, waves, root), tree)
+    _require_splits(table, labels)
+    table = files.require_audio(table.assign(path=[waves.get(name) for name in table.index]), missing_audio, labels)
+    table = table.assign(transcript=_transcripts(table.index, tree, root), duration=audio.durations(table["path"]))
+    if ratings is not None:
+        ratings = ratings[ratings["utterance"].isin(table.index)].dropna(subset=list(ATTRIBUTES))
+    return Corpus(root.name, table[list(COLUMNS)], SCALE, ratings)
+
+
+def parse_ratings(lines: pd.Series) -> pd.DataFrame:
+    """Columns rater, emotion, arousal, valence, dominance, all text, from ratings written as one line each.
+
+    >>> line = "WORKER00014350; Other-so; so; Happy,Other-a; A:1.000000; V:4.000000; D:3.000000;"
+    >>> parse_ratings(pd.Series([line])).iloc[0].tolist()
+    ['WORKER00014350', 'Other-so', '1.000000', '4.000000', '3.000000']
+    """
+    fields = [match.groupdict() if (match := RATING.match(line)) else {} for line in lines]
+    return pd.DataFrame(fields, index=lines.index, columns=list(RATING.groupindex), dtype="str")
+
+
+def _labels(tree: files.Tree, root: Path) -> Path:
+    """The file with the consensus labels; CSV before JSON."""
+    for suffix in ("csv", "json"):
+        wanted = (f"labels_consensus.{suffix}", f"labels_concensus.{suffix}")  # spelled so up to release 1.9
+        found = [folder / name for folder, names in tree for name in names if name.lower() in wanted]
+        if len(found) > 1:
+            raise CorpusError(f"{root} holds several label files ({some(found)}): give the folder of one release.")
+        if found:
+            return found[0]
+    raise CorpusError(
+        f"{root} is no release of MSP-Podcast: neither it nor a folder below has labels_consensus.csv or .json "
+        "(labels_concensus up to release 1.9); set corpus.path to the folder that holds Labels and Audios."
+    )
+
+
+def _consensus(path: Path) -> pd.DataFrame:
+    """Emotion, attributes, speaker, gender and split as the label file gives them; missing where it does not."""
+    if path.suffix == ".csv":
+        table = files.read_csv(path)
+    else:
+        records = [{"FileName": name, **entry} for name, entry in _read_json(path).items()]
+        table = pd.DataFrame(records, dtype="str").fillna("")
+    files.require_columns(table, ["FileName", "EmoClass", *ATTRIBUTE_COLUMNS], path)
+    table = table.set_index(table["FileName"].map(_stem)).rename_axis("utterance")
+    table = table.reindex(columns=["EmoClass", *ATTRIBUTE_COLUMNS, *SPEAKER_COLUMNS], fill_value="")
+    table = table.apply(lambda column: column.str.strip())
+    for name in ATTRIBUTE_COLUMNS:
+        table[name] = files.numbers(table[name], path)
+    for name in ("EmoClass", *SPEAKER_COLUMNS):
+        table[name] = _known(table[name])
+    return table.rename(columns={"EmoClass": "emotion", **ATTRIBUTE_COLUMNS, **SPEAKER_COLUMNS})
+
+
+def _ratings(labels: Path) -> pd.DataFrame | None:
+    """The table of ratings beside the consensus labels, from the first of CSV, JSON and labels.txt that is there."""
+    there = {path.name.lower(): path for path in labels.parent.iterdir()}
+    readers = {
+        "labels_detailed.csv": files.read_csv,
+        "labels_detailed.json": _ratings_of_json,
+        "labels.txt": _ratings_of_text,
+    }
+    name = next((name for name in readers if name in there), None)
+    if name is None:
+        return None
+    path = there[name]
+    table = readers[name](path)
+    files.require_columns(table, ["FileName"], path)
+    if "EmoDetail" in table:
+        table = table[["FileName"]].join(parse_ratings(table["EmoDetail"]))
+        _warn_of_unread(table, path)
+        table = table.dropna(subset="rater")
+    else:
+        rater = "Workers" if "Workers" in table else "WorkerID"  # releases 1.6 and 2.0
+        files.require_columns(table, [rater, "EmoClass_Major", *ATTRIBUTE_COLUMNS], path)
+        table = table.rename(columns={rater: "rater", "EmoClass_Major": "emotion", **ATTRIBUTE_COLUMNS})
+    words = table["emotion"].str.strip().str.lower()
+    votes = words.map(VOTES).fillna("O").mask(words.isin(["", "nan"]))
+    attributes = {name: files.numbers(table[name], path) for name in ATTRIBUTES}
+    table = table.assign(utterance=table["FileName"].map(_stem), emotion=votes, **attributes)
+    return table[list(RATING_COLUMNS)].reset_index(drop=True)
+
+
+def _ratings_of_json(path: Path) -> pd.DataFrame:
+    records = [
+        {"FileName": name, "WorkerID": rater, **rating}
+        for name, ratings in _read_json(path).items()
+        for rater, rating in ratings.items()
+    ]
+    return pd.DataFrame(records, dtype="str").fillna("")
+
+
+def _ratings_of_text(path: Path) -> pd.DataFrame:
+    """Blocks of one line with the file's name and consensus, then one line a rater."""
+    lines = pd.Series(path.read_text(encoding="utf-8-sig", errors="replace").split("\n"), dtype="str")
+    lines = lines[lines.str.strip() != ""]
+    names = lines.str.partition(";")[0].str.strip()
+    header = names.str.lower().str.endswith(".wav")
+    table = pd.DataFrame({"FileName": names.where(header).ffill(), "EmoDetail": lines})
+    return table[~header]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise CorpusError(f"{path} is not valid JSON ({error}): copy it again.") from error
+
+
+def _stem(name: str) -> str:
+    """A file's name without ``.wav``; what else looks like a suffix belongs to the name."""
+    name = name.strip()
+    return name[:-4] if name.lower().endswith(".wav") else name
+
+
+def _known(column: pd.Series) -> pd.Series:
+    return column.mask(column.isin(MISSING)).astype("str")
+
+
+def _with_hidden(table: pd.DataFrame, waves: dict[str, Path], root: Path) -> pd.DataFrame:
+    """`table` and a row for each file of Test3 that has none."""
+    unlabelled = pd.Index(waves, dtype="str").difference(table.index)
+    of_test3 = unlabelled.str.contains("_test3_")
+    if not of_test3.all():
+        stray = unlabelled[~of_test3]
+        warnings.warn(f"{len(stray)} audio files in {root} have no label row: {some(stray)}; left out.", stacklevel=3)
+    if not of_test3.any():
+        return table
+    hidden = pd.DataFrame({"split": "Test3"}, index=unlabelled[of_test3])
+    return pd.concat([table, hidden]).rename_axis("utterance")
+
+
+def _with_side_files(table: pd.DataFrame, tree: files.Tree) -> pd.DataFrame:
+    """`table` with splits, speakers and genders completed from the files in which old releases keep them."""
+    splits = {_stem(name): split for split, name in _pairs(tree, "partitions.txt", "partition.txt")}
+    # "Speaker_30; Male" tells the gender of a speaker, "MSP-PODCAST_0001_0008.wav;30" the speaker of a file.
+    facts = {_stem(key).removeprefix("Speaker_"): value for key, value in _pairs(tree, "speaker_ids.txt")}
+    names = table.index.to_series()
+    split = _known(table["split"].fillna(names.map(splits))).str.lower().replace("validation", "development")
+    speaker = _known(table["speaker"].fillna(names.map(facts)).str.removeprefix("Speaker_"))
+    gender = _known(table["gender"].fillna(speaker.map(facts)))
+    return table.assign(split=split, speaker=speaker, gender=gender)
+
+
+def _pairs(tree: files.Tree, *wanted: str) -> list[tuple[str, str]]:
+    """The lines "left; right" of the files so named, whatever their case."""
+    found = [folder / name for folder, names in tree for name in names if name.lower() in wanted]
+    lines = [line for path in found for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines()]
+    halves = [line.partition(";") for line in lines]
+    return [(left.strip(), right.strip(" ;")) for left, _, right in halves if right]
+
+
+def _require_splits(table: pd.DataFrame, labels: Path) -> None:
+    without = table.index[table["split"].isna()]
+    if len(without):
+        raise CorpusError(
+            f"{len(without)} of {len(table)} utterances in {labels} have no split (Split_Set is NA or absent, and no "
+            f"Partitions.txt names them): {some(without)}; add a Partitions.txt to the release with a line such as "
+            f"'Train; {without[0]}.wav' for each, or describe the corpus by a manifest."
+        )
+
+
+def _transcripts(names: pd.Index, tree: files.Tree, root: Path) -> list[str | None]:
+    """One line of text for each name; None where the file is absent or empty."""
+    below = [(folder, content) for folder, content in tree if "/transcript" in f"/{folder.relative_to(root)}".lower()]
+    texts = files.by_stem(below, ".txt")
+
+    def read(name: str) -> str | None:
+        if name not in texts:
+            return None
+        return " ".join(texts[name].read_text(encoding="utf-8-sig", errors="replace").split()) or None
+
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(read, names))
+
+
+def _warn_of_unread(table: pd.DataFrame, path: Path) -> None:
+    unread = table["FileName"][table["rater"].isna()]
+    if len(unread):
+        warnings.warn(
+            f"{len(unread)} ratings in {path} are not in a known form: {some(unread)}; left out.", stacklevel=4
+        )
+
+
+def _warn_of_other_consensus(table: pd.DataFrame, ratings: pd.DataFrame | None, labels: Path) -> None:
+    if ratings is None:
+        return
+    means = ratings.groupby("utterance")[list(ATTRIBUTES)].mean()
+    both = table.loc[table.index.isin(means.index), list(ATTRIBUTES)]
+    other = both.index[((both - means.loc[both.index]).abs() > TOLERANCE).any(axis=1)]
+    if len(other):
+        warnings.warn(
+            f"{labels}: the attributes of {len(other)} of {len(both)} rated utterances are not the mean of their "
+            f"ratings: {some(other)}.",
+            stacklevel=3,
+        )
