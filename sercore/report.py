@@ -1,0 +1,464 @@
+"""The tables, figures and sentences that the notebooks show, from finished runs and the corpus table alone.
+
+Conventions:
+
+- ``runs`` are `sercore.runs.Run`; ``corpus`` is the corpus table, ``ratings`` the table of single ratings.
+- Tables are returned as `pandas.DataFrame` or as HTML, sentences as Markdown, figures as `matplotlib.figure.Figure`.
+- A colour never stands alone: the attributes also differ in their marker and line, the splits in their hatch.
+"""
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from sercore import ATTRIBUTES
+from sercore.corpus import EMOTIONS, SPLITS
+from sercore.losses import ccc
+from sercore.params import Params, project_root, variants
+from sercore.runs import Run
+from sercore.significance import ccc_interval
+
+ENDPOINTS = (*ATTRIBUTES, "mean")
+DEFAULT_SYSTEM = "fusion"
+PREDICTED = [f"predicted_{name}" for name in ATTRIBUTES]
+COLOURS = dict(zip(ENDPOINTS, ("#D55E00", "#0072B2", "#009E73", "#000000"), strict=True))  # Okabe and Ito (2008)
+MARKERS = dict(zip(ENDPOINTS, "osD*", strict=True))
+LINES = dict(zip(ENDPOINTS, (":", "--", "-.", "-"), strict=True))
+SPLIT_COLOURS = dict(zip(SPLITS, ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#D55E00"), strict=True))
+SPLIT_LINES = dict(zip(SPLITS, ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), ":"), strict=True))
+SPLIT_HATCHES = dict(zip(SPLITS, ("", "///", "...", "xxx", "\\\\\\"), strict=True))
+STYLE = {
+    "figure.dpi": 130,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "savefig.pad_inches": 0.15,
+    "font.size": 10,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "hatch.linewidth": 0.6,
+}
+BANNERS = {
+    "simulated": (
+        "Simulated speech",
+        "Every figure on this page was measured on speech that a synthesiser spoke and that simulated raters judged. It"
+        " shows that the method runs and what it can resolve; it says nothing about human speech.",
+    ),
+    "emotale": (
+        "Enacted speech",
+        "Every figure on this page was measured on EmoTale: real voices, but emotions enacted on five sentences by few"
+        " speakers. It does not tell how a system does on spontaneous speech.",
+    ),
+    "msp_podcast": (
+        "Naturalistic speech",
+        "Every figure on this page was measured on a release of MSP-Podcast. It is comparable with the paper's only as"
+        " far as release, split and encoders are the same.",
+    ),
+    "manifest": ("Your corpus", "Every figure on this page was measured on the corpus of a manifest, not the paper's."),
+}
+
+
+# What the runs measured
+
+
+def scores(runs: Sequence[Run]) -> pd.DataFrame:
+    """CCC with a 95 % interval over speakers for each system, split and endpoint.
+
+    The predictions of a system's runs are matched by utterance. Where all runs predict the same utterances, CCC is
+    averaged over them; where each predicts a fold of its own, the folds are pooled and CCC is computed once.
+
+    Returns:
+        Columns ``system``, ``split``, ``endpoint``, ``ccc``, ``low``, ``high``, ``seeds`` (trained runs), ``runs``
+        (sets of predictions after pooling), ``utterances``, ``speakers``; splits without gold values are left out.
+
+    Raises:
+        SignificanceError: a split has an utterance of unknown speaker, or other values that give no interval.
+    """
+    rows = []
+    for system, trained in _systems(runs).items():
+        for split in _labelled_splits(trained):
+            gold, predicted = _matched(trained, split)
+            interval = ccc_interval(gold[list(ATTRIBUTES)], predicted, gold["speaker"])
+            size = {"seeds": len(trained), "runs": interval.runs}
+            size |= {"utterances": interval.utterances, "speakers": interval.speakers}
+            for endpoint, *values in zip(ENDPOINTS, interval.ccc, interval.low, interval.high, strict=True):
+                estimate = dict(zip(("ccc", "low", "high"), values, strict=True))
+                rows.append({"system": system, "split": split, "endpoint": endpoint} | estimate | size)
+    return pd.DataFrame(rows)
+
+
+def reported_split(runs: Sequence[Run]) -> str:
+    """The split that the study reports: the last of `SPLITS` of which the gold values are known."""
+    return _labelled_splits(runs)[-1]
+
+
+def emotion_errors(runs: Sequence[Run], split: str) -> pd.DataFrame:
+    """What a system gets wrong for each emotion, averaged over its runs.
+
+    Args:
+        runs: of one system.
+        split: whose predictions are judged.
+
+    Returns:
+        A row an emotion that occurs (its name), in the order of `EMOTIONS`; column ``utterances``, and for each
+        attribute ``<attribute> CCC`` within the emotion, ``<attribute> RMSE`` and ``<attribute> bias`` (mean of
+        prediction minus gold), the last two in points of the corpus's scale.
+    """
+    gold, predicted = _matched(runs, split)
+    rows = {}
+    for code, name in EMOTIONS.items():
+        chosen = (gold["emotion"] == code).to_numpy()
+        if chosen.any():
+            truth = gold.loc[chosen, list(ATTRIBUTES)].to_numpy()
+            rows[name] = {"utterances": chosen.sum()} | _errors(truth, predicted[:, chosen])
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("emotion").round(2)
+
+
+def paper_results() -> pd.DataFrame:
+    """The paper's figures, CCC: a row a system, named as ``paper`` in ``params/variants.yaml``."""
+    return pd.DataFrame.from_dict(_paper()["rows"], orient="index")
+
+
+# Sentences and tables
+
+
+def banner(params: Params) -> str:
+    """HTML that tells on what kind of speech a page's figures were measured."""
+    title, text = BANNERS[params.corpus.reader]
+    return f'<div class="admonition warning"><p class="admonition-title">{title}</p><p>{text}</p></div>'
+
+
+def results_table(scores: pd.DataFrame, split: str) -> str:
+    """HTML: one row a system, its CCCs with intervals, and beside them the figures of the paper's row."""
+    ours = scores[scores["split"] == split]
+    table = _cells(ours, ["system"])
+    paper = paper_results()[list(ENDPOINTS)].map("{:.3f}".format)
+    known = variants()
+    quoted = (
+        paper.reindex([known.get(name, {}).get("paper") for name in table.index]).fillna("–").set_index(table.index)
+    )
+    both = pd.concat({f"this study: {split}": table, f"the paper: {_paper()['data']}": quoted}, axis=1)
+    return _html(both, f"Concordance correlation (CCC). {_basis(ours)} {_paper()['caveat']}", "results")
+
+
+def splits_table(scores: pd.DataFrame) -> str:
+    """HTML: one row a system and split, its CCCs with intervals."""
+    table = _cells(scores, ["system", "split", "utterances", "speakers"]).reset_index()
+    selected = "The development split chose the epoch, so its figures are optimistic."
+    return _html(table, f"{_basis(scores)} {selected}", "splits")
+
+
+def answer(scores: pd.DataFrame, split: str) -> str:
+    """Markdown: mean CCC of the default system, and how each other system differs from it, here and in the paper."""
+    means = scores[(scores["split"] == split) & (scores["endpoint"] == "mean")].set_index("system")
+    name = DEFAULT_SYSTEM if DEFAULT_SYSTEM in means.index else means.index[0]
+    default = means.loc[name]
+    lines = [f"- `{name}`, the default system: mean CCC {_estimate(default)} on {split}."]
+    for system, row in means.drop(index=name).iterrows():
+        overlap = row["low"] <= default["high"] and default["low"] <= row["high"]
+        verdict = (
+            "the intervals overlap, so this table alone does not tell the two apart"
+            if overlap
+            else "the intervals do not overlap"
+        )
+        step = row["ccc"] - default["ccc"]
+        lines.append(
+            f"- `{system}`: {_estimate(row)}, {step:+.3f} from `{name}`; {verdict}.{_paper_step(system, name)}"
+        )
+    return "\n".join(lines)
+
+
+def sizes(corpus: pd.DataFrame) -> pd.DataFrame:
+    """A row a split: utterances, speakers, hours, and the share that raters call other or do not agree on."""
+    groups = corpus.groupby("split")
+    table = pd.DataFrame(
+        {
+            "utterances": groups.size(),
+            "speakers": groups["speaker"].nunique(),
+            "hours": (groups["duration"].sum() / 3600).round(2),
+            "seconds (median)": groups["duration"].median().round(2),
+            "other or no agreement": groups["emotion"].agg(lambda codes: f"{codes.isin(['O', 'X']).mean():.1%}"),
+        }
+    )
+    return table.loc[[split for split in SPLITS if split in table.index]]
+
+
+def speaker_share(corpus: pd.DataFrame, carried: float = 0.8) -> float:
+    """The smallest share of the speakers who together speak at least the share `carried` of the utterances."""
+    counts = corpus["speaker"].value_counts()
+    return float((np.searchsorted(np.cumsum(counts) / counts.sum(), carried - 1e-12) + 1) / len(counts))
+
+
+def speaker_sentence(corpus: pd.DataFrame) -> str:
+    """Markdown: how few speakers carry most of each split."""
+    parts = [
+        f"{speaker_share(part):.0%} of the {part['speaker'].nunique()} speakers of {split}"
+        for split, part in _by_split(corpus)
+    ]
+    return f"80 % of the utterances come from {'; from '.join(parts)}."
+
+
+def players(folder: Path | str) -> str:
+    """HTML: an audio player for each file ``<emotion code>.<mp3 or flac>`` of `folder`, the audio within the page."""
+    folder = Path(folder)
+    found = {path.stem: path for path in sorted(folder.glob("*")) if path.suffix in (".mp3", ".flac")}
+    if not found:
+        return f"<p>This copy of the results has no audio ({folder.name}/ is absent).</p>"
+    style = "display:inline-block;width:15rem;max-width:100%;margin:.3rem .8rem .3rem 0"
+    figures = []
+    for code in [code for code in EMOTIONS if code in found]:
+        kind = {".mp3": "mpeg", ".flac": "flac"}[found[code].suffix]
+        sound = f"data:audio/{kind};base64,{base64.b64encode(found[code].read_bytes()).decode()}"
+        player = (
+            f'<audio controls preload="none" style="width:100%" aria-label="{EMOTIONS[code]}" src="{sound}"></audio>'
+        )
+        figures.append(f'<figure style="{style}"><figcaption>{EMOTIONS[code]}</figcaption>{player}</figure>')
+    return f"<div>{''.join(figures)}</div>"
+
+
+# Figures
+
+
+def results_figure(scores: pd.DataFrame, split: str) -> Figure:
+    """CCC of each system and endpoint, with its interval."""
+    ours = scores[scores["split"] == split]
+    systems = list(ours["system"].unique())
+    figure, axes = _axes(1, 1, (7.2, 1.2 + 0.8 * len(systems)))
+    for offset, endpoint in zip((-0.27, -0.09, 0.09, 0.27), ENDPOINTS, strict=True):
+        rows = ours[ours["endpoint"] == endpoint]
+        reach = np.abs(rows[["low", "high"]].to_numpy().T - rows["ccc"].to_numpy())
+        axes[0].errorbar(
+            rows["ccc"],
+            [systems.index(name) + offset for name in rows["system"]],
+            xerr=reach,
+            fmt=MARKERS[endpoint],
+            color=COLOURS[endpoint],
+            markersize=8 if endpoint == "mean" else 5,
+            capsize=3,
+            label=endpoint,
+        )
+    axes[0].set_yticks(range(len(systems)), systems)
+    axes[0].set_ylim(len(systems) - 0.5, -0.5)
+    axes[0].set_xlabel(f"CCC on {split} (bars: 95 % interval over speakers)")
+    axes[0].legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False)
+    return figure
+
+
+def learning_curves(runs: Sequence[Run]) -> Figure:
+    """Training loss and validation CCC against the epoch, a line a run; a ring marks each run's chosen epoch."""
+    figure, axes = _axes(1, 2, (8, 3.2))
+    for number, run in enumerate(runs):
+        history, best = run.history.set_index("epoch"), run.metrics["best_epoch"]
+        axes[0].plot(history["loss"], color="#555555")
+        for endpoint in ENDPOINTS:
+            label = None if number else endpoint
+            axes[1].plot(history[endpoint], color=COLOURS[endpoint], linestyle=LINES[endpoint], label=label)
+        axes[1].plot(best, history.loc[best, "mean"], marker="o", markersize=9, color="black", fillstyle="none")
+    axes[0].set(xlabel="epoch", ylabel="training loss")
+    axes[1].set(xlabel="epoch (ring: the one chosen)", ylabel="CCC on validation utterances")
+    axes[1].legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False, fontsize=8, columnspacing=1)
+    return figure
+
+
+def predicted_against_gold(runs: Sequence[Run], split: str) -> Figure:
+    """Density of predictions against gold values, all runs of one system together, one panel an attribute."""
+    gold, predicted = _matched(runs, split)
+    low, high = np.floor(gold[list(ATTRIBUTES)].min().min()), np.ceil(gold[list(ATTRIBUTES)].max().max())
+    figure, axes = _axes(1, 3, (8.4, 3), share=True)
+    for number, (panel, name) in enumerate(zip(axes, ATTRIBUTES, strict=True)):
+        x, y = np.tile(gold[name], len(predicted)), predicted[:, :, number].ravel()
+        extent = (low, high, low, high)
+        density = panel.hexbin(x, y, gridsize=25, extent=extent, mincnt=1, cmap="viridis_r", linewidths=0)
+        panel.axline((low, low), slope=1, color="black", linewidth=1, linestyle="--")
+        panel.set(title=name, xlabel="gold", xlim=(low, high), ylim=(low, high), aspect="equal")
+        panel.set(xticks=np.arange(low, high + 1), yticks=np.arange(low, high + 1))
+    axes[0].set_ylabel("predicted")
+    figure.colorbar(density, ax=axes, label="utterances", shrink=0.8)
+    return figure
+
+
+def emotion_figure(errors: pd.DataFrame) -> Figure:
+    """RMSE and bias of each attribute by emotion, from `emotion_errors`."""
+    figure, axes = _axes(1, 2, (8, 0.9 + 0.36 * len(errors)), share=True)
+    for offset, name in zip((-0.2, 0, 0.2), ATTRIBUTES, strict=True):
+        for panel, measure in zip(axes, ("RMSE", "bias"), strict=True):
+            where = np.arange(len(errors)) + offset
+            panel.plot(errors[f"{name} {measure}"], where, MARKERS[name], color=COLOURS[name], label=name, markersize=5)
+    axes[0].set_yticks(range(len(errors)), [f"{name} ({n})" for name, n in errors["utterances"].items()])
+    axes[0].set_ylim(len(errors) - 0.5, -0.5)
+    axes[0].set(xlabel="RMSE (points of the scale)", xlim=(0, None))
+    axes[1].axvline(0, color="black", linewidth=1)
+    axes[1].set_xlabel("bias: predicted − gold (points)")
+    axes[0].legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False, fontsize=9)
+    return figure
+
+
+def emotion_shares(corpus: pd.DataFrame) -> Figure:
+    """Share of each emotion in each split."""
+    splits = _by_split(corpus)
+    figure, axes = _axes(1, 1, (8, 3.2))
+    width = 0.8 / len(splits)
+    for number, (split, part) in enumerate(splits):
+        shares = 100 * part["emotion"].value_counts(normalize=True).reindex(list(EMOTIONS), fill_value=0)
+        where = np.arange(len(EMOTIONS)) + (number - (len(splits) - 1) / 2) * width
+        axes[0].bar(where, shares, width, label=split, **_bar_style(split))
+    axes[0].set_xticks(range(len(EMOTIONS)), [name.replace(" ", "\n") for name in EMOTIONS.values()], fontsize=8.5)
+    axes[0].set_ylabel("share of utterances (%)")
+    axes[0].legend(ncols=len(splits), loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False)
+    return figure
+
+
+def speaker_skew(corpus: pd.DataFrame) -> Figure:
+    """Share of utterances that come from the most talkative speakers (a Lorenz curve from the top), by split."""
+    figure, axes = _axes(1, 1, (5.2, 3.6))
+    for split, part in _by_split(corpus):
+        counts = part["speaker"].value_counts().to_numpy()
+        x, y = np.linspace(0, 100, len(counts) + 1), 100 * np.append(0, np.cumsum(counts)) / counts.sum()
+        axes[0].plot(x, y, label=split, **_line_style(split))
+    axes[0].axhline(80, color="#777777", linewidth=0.8)
+    axes[0].set(xlabel="speakers, most talkative first (%)", ylabel="utterances (%)", xlim=(0, 100), ylim=(0, 101))
+    axes[0].legend(frameon=False, loc="lower right")
+    return figure
+
+
+def durations(corpus: pd.DataFrame) -> Figure:
+    """Distribution of the utterances' lengths, by split."""
+    figure, axes = _axes(1, 1, (6.4, 3))
+    bins = np.histogram_bin_edges(corpus["duration"], bins=30)
+    for split, part in _by_split(corpus):
+        axes[0].hist(part["duration"], bins, density=True, histtype="step", label=split, **_line_style(split))
+    axes[0].set(xlabel="duration (s)", ylabel="density (1/s)")
+    axes[0].legend(frameon=False)
+    return figure
+
+
+def attributes_by_emotion(corpus: pd.DataFrame) -> Figure:
+    """Consensus of each attribute by emotion: median, quartiles, and whiskers to the 5th and 95th percentile."""
+    present = [code for code in EMOTIONS if (corpus["emotion"] == code).any()]
+    figure, axes = _axes(1, 3, (8.4, 0.9 + 0.3 * len(present)), share=True)
+    for panel, name in zip(axes, ATTRIBUTES, strict=True):
+        values = [corpus.loc[corpus["emotion"] == code, name].dropna() for code in present]
+        boxes = panel.boxplot(
+            values, orientation="horizontal", whis=(5, 95), showfliers=False, patch_artist=True, widths=0.6
+        )
+        plt.setp(boxes["boxes"], facecolor=COLOURS[name], alpha=0.6)
+        plt.setp(boxes["medians"], color="black", linewidth=1.5)
+        panel.set(title=name, xlabel="points of the scale")
+    axes[0].set_yticks(range(1, len(present) + 1), [EMOTIONS[code] for code in present])
+    axes[0].invert_yaxis()
+    return figure
+
+
+# Steps of the above
+
+
+def _systems(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Runs by the name of their folder (a variant, with or without overrides), in the order in which they come."""
+    systems: dict[str, list[Run]] = {}
+    for run in runs:
+        systems.setdefault(run.folder.parent.name, []).append(run)
+    return systems
+
+
+def _labelled_splits(runs: Sequence[Run]) -> list[str]:
+    labelled = {split for run in runs for split in run.predictions.dropna(subset=list(ATTRIBUTES))["split"]}
+    return [split for split in SPLITS if split in labelled]
+
+
+def _matched(runs: Sequence[Run], split: str) -> tuple[pd.DataFrame, NDArray[np.float64]]:
+    """Gold rows (utterances) and predictions (runs, utterances, attributes) of one system.
+
+    The r-th prediction of each utterance belongs to set r: one for each run where all predict the same utterances, a
+    single one where each run predicts a fold of its own.
+    """
+    predictions = pd.concat([run.predictions for run in runs])
+    rows = predictions[predictions["split"] == split].dropna(subset=list(ATTRIBUTES))
+    rows = rows.assign(set=rows.groupby("utterance").cumcount())
+    complete = rows["utterance"].value_counts().min()
+    rows = rows[rows["set"] < complete].sort_values(["set", "utterance"])
+    gold = rows[rows["set"] == 0]
+    return gold, rows[PREDICTED].to_numpy(np.float64).reshape(complete, len(gold), len(ATTRIBUTES))
+
+
+def _errors(gold: NDArray[np.float64], predicted: NDArray[np.float64]) -> dict[str, float]:
+    """CCC, RMSE and bias of each attribute, averaged over the runs."""
+    agreement = np.mean([ccc(torch.tensor(gold), torch.tensor(run)).numpy() for run in predicted], axis=0)
+    error = predicted - gold
+    rmse, bias = np.sqrt((error**2).mean(axis=1)).mean(axis=0), error.mean(axis=(0, 1))
+    measures = {"CCC": agreement, "RMSE": rmse, "bias": bias}
+    return {f"{name} {kind}": values[i] for i, name in enumerate(ATTRIBUTES) for kind, values in measures.items()}
+
+
+def _paper() -> dict:
+    return yaml.safe_load((project_root() / "book" / "paper_results.yaml").read_text(encoding="utf-8"))
+
+
+def _paper_step(system: str, default: str) -> str:
+    rows = [variants().get(name, {}).get("paper") for name in (system, default)]
+    paper = paper_results()["mean"]
+    if not set(rows) <= set(paper.index):
+        return ""
+    return f" In the paper, on {_paper()['data']}, the same step is {paper[rows[0]] - paper[rows[1]]:+.3f}."
+
+
+def _estimate(row: pd.Series) -> str:
+    return f"{row['ccc']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+
+
+def _cells(scores: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Scores as HTML cells: a row for each combination of `keys`, a column an endpoint; the order is kept."""
+    texts = [f"{row.ccc:.3f}<br><small>[{row.low:.3f}, {row.high:.3f}]</small>" for row in scores.itertuples()]
+    cells = scores.assign(cell=texts)
+    return cells.pivot_table(index=keys, columns="endpoint", values="cell", aggfunc="first", sort=False)
+
+
+def _basis(scores: pd.DataFrame) -> str:
+    """What a table of scores rests on: utterances, speakers, seeds, and which interval."""
+    first = scores.iloc[0]
+    seeds = ", ".join(str(count) for count in sorted(scores["seeds"].unique()))
+    pooled = (scores["runs"] < scores["seeds"]).any()
+    over = "predictions of their folds pooled" if pooled else "CCC averaged over them"
+    one_split = len(scores["split"].unique()) == 1
+    size = f"{first['utterances']:,} utterances of {first['speakers']} speakers; " if one_split else ""
+    return (
+        f"{size}{seeds} trained run{'' if seeds == '1' else 's'} of each system, {over}. In brackets: 95 % interval, "
+        "jackknife over speakers on Fisher's z. A constant prediction has CCC 0."
+    )
+
+
+def _html(table: pd.DataFrame, caption: str, name: str) -> str:
+    table = table.rename_axis(index=None, columns=[None] * table.columns.nlevels)
+    style = table.style.set_caption(caption).set_table_attributes('class="dataframe"').set_uuid(name)
+    return (style if isinstance(table.index[0], str) else style.hide(axis="index")).to_html()
+
+
+def _by_split(corpus: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    parts = dict(list(corpus.groupby("split")))
+    return [(split, parts[split]) for split in SPLITS if split in parts]
+
+
+def _bar_style(split: str) -> dict:
+    return {"facecolor": SPLIT_COLOURS[split], "hatch": SPLIT_HATCHES[split], "edgecolor": "black", "linewidth": 0.5}
+
+
+def _line_style(split: str) -> dict:
+    return {"color": SPLIT_COLOURS[split], "linestyle": SPLIT_LINES[split], "linewidth": 1.8}
+
+
+def _axes(rows: int, columns: int, size: tuple[float, float], share: bool = False) -> tuple[Figure, list[Axes]]:
+    """A figure that is shown only where it is returned, and its panels."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, sharey=share, layout="constrained")
+    plt.close(figure)
+    return figure, list(axes.ravel())
