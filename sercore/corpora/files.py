@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -40,7 +41,7 @@ def read_csv(path: Path) -> pd.DataFrame:
     return table.fillna("")
 
 
-def require_columns(table: pd.DataFrame, columns: list[str], path: Path) -> None:
+def require_columns(table: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
     """Raise `CorpusError`, naming the file and its columns, unless `table` has all of `columns`."""
     missing = [name for name in columns if name not in table.columns]
     if missing:
@@ -63,7 +64,9 @@ def require_audio(table: pd.DataFrame, missing_audio: Literal["error", "skip"], 
     if not absent.any():
         return table
     message = f"{absent.sum()} of {len(table)} utterances in {path} have no audio: {some(table.index[absent])}"
-    if missing_audio == "error" or absent.all():
+    if absent.all():
+        raise CorpusError(f"{message}; check corpus.path, and that the audio is unpacked.")
+    if missing_audio == "error":
         raise CorpusError(f"{message}; restore the files, or leave the rows out with missing_audio: skip.")
     warnings.warn(f"{message}; left out.", stacklevel=3)
     return table[~absent]

@@ -1,0 +1,112 @@
+"""EmoTale: enacted emotional speech in Danish and English, each utterance rated by three listeners.
+
+Hjuler et al., "EmoTale: An Enacted Speech-emotion Dataset in Danish", ASRU 2025, arXiv 2508.14548;
+https://github.com/snehadas/EmoTale. File names are ``<EN|DK>_<speaker>_<emotion>_<sentence>.wav``.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from sercore import ATTRIBUTES, audio
+from sercore.corpora import files
+from sercore.corpus import COLUMNS, RATING_COLUMNS, Corpus, CorpusError, some
+from sercore.params import EmoTale, resolve
+
+SCALE = (1.0, 5.0)
+RATERS = ("a1", "a2", "a3")
+LANGUAGES = {"EN": "English", "DK": "Danish"}
+# As in the corpus's README, but for the "frigde" of the first English one.
+SENTENCES = {
+    "EN": {
+        "1": "The tablecloth is lying on the fridge.",
+        "2": "The black sheet of paper is located up there besides the piece of timber.",
+        "3": "They just carried it upstairs and now they are going down again.",
+        "4": "It will be in the place where we always store it.",
+        "5": "In seven hours it will be morning.",
+    },
+    "DK": {
+        "1": "Dugen ligger på køleskabet.",
+        "2": "Det sorte ark papir er placeret deroppe ved siden af tømmerstykket.",
+        "3": "De bar det bare ovenpå og nu skal de ned igen.",
+        "4": "Det vil være på det sted, hvor vi altid opbevarer det.",
+        "5": "Om syv timer er det morgen.",
+    },
+}
+
+
+def read(params: EmoTale, fold: int) -> Corpus:
+    """Read one or both languages, split by speakers, since the corpus has no official split.
+
+    The speakers, women before men, are dealt in turn to ``params.folds`` groups: group `fold` is test1, the next one
+    development, the others train. All folds together test every speaker once.
+
+    Args:
+        params: where the corpus is and which language; audio may lie in any folder below.
+        fold: 0 to ``params.folds`` - 1.
+
+    Returns:
+        The corpus. ``emotion`` is the enacted one, with boredom as O (other); the attributes are the mean of the three
+        raters', 1 to 5; ``ratings`` hold each rater's.
+
+    Raises:
+        CorpusError: the folder is not EmoTale, lacks audio of a row, or has fewer speakers than folds.
+        AudioError: an audio file is not usable.
+    """
+    root = resolve(params.path)
+    path = root / "annotations.csv"
+    if not path.is_file():
+        raise CorpusError(f"{root} is not EmoTale: it has no annotations.csv; set corpus.path to the clone's folder.")
+    published = _annotations(path)
+    if params.language != "both":
+        published = published[published["language"].map(LANGUAGES) == params.language]
+    ratings = pd.concat([_ratings(published, rater, path) for rater in RATERS], ignore_index=True)
+    waves = files.by_stem(files.walk(root), ".wav")
+    table = published[["speaker"]].assign(
+        path=[waves.get(name) for name in published.index],
+        emotion=published["gt_emotion"].replace("B", "O"),
+        gender=published["speaker"].map(_genders(root / "speaker_info.csv")),
+        transcript=[SENTENCES[row.language].get(row.sentence) for row in published.itertuples()],
+    )
+    table = table.join(ratings.groupby("utterance")[list(ATTRIBUTES)].mean())
+    table = files.require_audio(table, params.missing_audio, path)
+    table = table.assign(split=_splits(table, params.folds, fold), duration=audio.durations(table["path"]))
+    ratings = ratings[ratings["utterance"].isin(table.index)]
+    return Corpus(f"EmoTale ({params.language})", table[list(COLUMNS)], SCALE, ratings)
+
+
+def _annotations(path: Path) -> pd.DataFrame:
+    """The published table, and language, speaker and sentence from the file names; index: the name without ``.wav``."""
+    table = files.read_csv(path)
+    columns = [f"{rater}_{what}" for rater in RATERS for what in ("A", "V", "D", "cat")]
+    files.require_columns(table, ["file", *columns, "gt_emotion"], path)
+    fields = table["file"].str.extract(r"^(?P<language>EN|DK)_(?P<speaker>\d+)_[A-Z]_(?P<sentence>\d)\.wav$")
+    unread = table["file"][fields["speaker"].isna()]
+    if len(unread):
+        raise CorpusError(f"{path} names files unlike EN_001_A_1.wav: {some(unread)}; restore the published table.")
+    table = table.assign(**fields, utterance=table["file"].str.removesuffix(".wav"))
+    return table.set_index("utterance")
+
+
+def _ratings(published: pd.DataFrame, rater: str, path: Path) -> pd.DataFrame:
+    attributes = {name: files.numbers(published[f"{rater}_{name[0].upper()}"], path) for name in ATTRIBUTES}
+    votes = published[f"{rater}_cat"].replace("B", "O")
+    return pd.DataFrame({"rater": rater, "emotion": votes, **attributes}).reset_index()[list(RATING_COLUMNS)]
+
+
+def _genders(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        raise CorpusError(f"{path} is missing: restore it from the published corpus.")
+    table = files.read_csv(path)
+    files.require_columns(table, ["speaker", "gender"], path)
+    return dict(zip(table["speaker"], table["gender"].replace({"F": "Female", "M": "Male"}), strict=True))
+
+
+def _splits(table: pd.DataFrame, folds: int, fold: int) -> pd.Series:
+    """The split of each row's speaker; women and men are dealt evenly over the groups."""
+    speakers = table[["gender", "speaker"]].drop_duplicates().sort_values(["gender", "speaker"])["speaker"]
+    if len(speakers) < folds:
+        raise CorpusError(f"{len(speakers)} speakers cannot be dealt to {folds} folds: lower corpus.folds.")
+    group = {speaker: place % folds for place, speaker in enumerate(speakers)}
+    names = {fold: "test1", (fold + 1) % folds: "development"}
+    return table["speaker"].map(lambda speaker: names.get(group[speaker], "train"))

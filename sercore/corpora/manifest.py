@@ -1,0 +1,46 @@
+"""Any corpus, described by one CSV with the columns of the corpus table."""
+
+from sercore import ATTRIBUTES, audio
+from sercore.corpora import files
+from sercore.corpus import COLUMNS, Corpus, CorpusError
+from sercore.params import Manifest, resolve
+
+REQUIRED = ("utterance", "path", "split", *ATTRIBUTES)
+OPTIONAL = ("emotion", "speaker", "gender", "transcript", "duration")
+
+
+def read(params: Manifest) -> Corpus:
+    """Read a manifest: one row an utterance, UTF-8, columns in any order.
+
+    ``utterance``, ``path``, ``split``, ``arousal``, ``valence`` and ``dominance`` are required; ``emotion``,
+    ``speaker``, ``gender``, ``transcript`` and ``duration`` may be left out. An empty cell is a missing value; any other
+    is taken literally (``NA`` is a transcript, ``007`` a speaker). Paths are relative to the CSV's folder. Durations
+    are measured, whatever the CSV says.
+
+    Raises:
+        CorpusError: names the CSV and the column, row or value that is wrong.
+        AudioError: an audio file is not usable.
+    """
+    path = resolve(params.path)
+    if not path.is_file():
+        raise CorpusError(f"{path} does not exist or is a folder: set corpus.path to the manifest, a CSV.")
+    table = files.read_csv(path)
+    files.require_columns(table, REQUIRED, path)
+    unknown = [name for name in table.columns if name not in REQUIRED + OPTIONAL]
+    if unknown:
+        raise CorpusError(
+            f"{path} has unknown columns: {', '.join(unknown)}; it may have {', '.join(REQUIRED + OPTIONAL)}."
+        )
+    table = table.set_index("utterance").reindex(columns=list(COLUMNS), fill_value="")
+    table = table.assign(**{name: files.numbers(table[name], path) for name in ATTRIBUTES})
+    for name in ("split", "emotion", "speaker", "gender", "transcript"):
+        text = table[name].str.strip()
+        table[name] = text.mask(text == "")
+    waves = [path.parent / name for name in table["path"]]
+    table = table.assign(path=[wave if wave.is_file() else None for wave in waves])
+    table = files.require_audio(table, params.missing_audio, path)
+    table = table.assign(duration=audio.durations(table["path"]))
+    try:
+        return Corpus(path.stem, table, params.scale)
+    except CorpusError as error:
+        raise CorpusError(f"{path}: {error}") from None
