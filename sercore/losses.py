@@ -1,0 +1,86 @@
+"""The losses: concordance correlation, additive angular margin, and their multi-task sum."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+EPSILON = 1e-8
+UNKNOWN = -100  # label of an utterance whose gender or speaker is not known, as in torch's cross-entropy
+
+
+def ccc(truth: Tensor, prediction: Tensor) -> Tensor:
+    r"""Concordance correlation coefficient of each column.
+
+    .. math:: \rho_c = \frac{2 s_{xy}}{s_x^2 + s_y^2 + (\bar x - \bar y)^2}
+
+    with population moments (Lin 1989, Biometrics 45, eq. 1, for a sample). Half precision is raised to float32 before
+    anything is summed. A small constant in the denominator makes the coefficient of two equal constants 0, and gives
+    constant predictions the gradient of their covariance.
+
+    Args:
+        truth: shape (utterances, attributes), any scale.
+        prediction: same shape and scale.
+
+    Returns:
+        Shape (attributes,), from -1 to 1.
+
+    Raises:
+        ValueError: the shapes differ, or there is no utterance.
+
+    >>> ccc(torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [1.0]]))
+    tensor([1.0000])
+    """
+    if truth.shape != prediction.shape or truth.ndim != 2 or len(truth) == 0:
+        raise ValueError(
+            f"truth {tuple(truth.shape)} and prediction {tuple(prediction.shape)} are not (utterances, attributes)."
+        )
+    precision = torch.promote_types(torch.promote_types(truth.dtype, prediction.dtype), torch.float32)
+    truth, prediction = truth.to(precision), prediction.to(precision)
+    truth_mean, prediction_mean = truth.mean(0), prediction.mean(0)
+    covariance = ((truth - truth_mean) * (prediction - prediction_mean)).mean(0)
+    variances = truth.var(0, correction=0) + prediction.var(0, correction=0)
+    return 2 * covariance / (variances + (truth_mean - prediction_mean).square() + EPSILON)
+
+
+def ccc_loss(truth: Tensor, prediction: Tensor) -> Tensor:
+    """Sum over the attributes of 1 - CCC (the paper's regression loss); arguments as in `ccc`, returns a scalar."""
+    return (1 - ccc(truth, prediction)).sum()
+
+
+def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy over the utterances whose label is known; 0, with a gradient of 0, where none is.
+
+    Args:
+        logits: shape (utterances, classes).
+        labels: shape (utterances,), class indices or `UNKNOWN`.
+    """
+    total = functional.cross_entropy(logits.float(), labels, ignore_index=UNKNOWN, reduction="sum")
+    return total / (labels != UNKNOWN).sum().clamp(min=1)
+
+
+class AdditiveAngularMargin(nn.Module):
+    r"""Logits of the additive-angular-margin softmax (Deng et al. 2019, "ArcFace", eq. 3).
+
+    The logit of class :math:`j` is :math:`s \cos(\theta_j)`, that of the true class :math:`s \cos(\theta_j + m)`, where
+    :math:`\theta_j` is the angle between the embedding and the class's weight vector.
+
+    Args:
+        width: size of the embedding.
+        classes: number of speakers.
+        margin: m, in radians.
+        scale: s.
+    """
+
+    def __init__(self, width: int, classes: int, margin: float, scale: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(classes, width))
+        nn.init.xavier_uniform_(self.weight)
+        self.margin, self.scale = margin, scale
+
+    def forward(self, embedding: Tensor, labels: Tensor) -> Tensor:
+        """Logits (utterances, classes); utterances labelled `UNKNOWN` get no margin."""
+        weight = functional.normalize(self.weight.float())
+        cosine = functional.normalize(embedding.float()) @ weight.T  # (B, classes)
+        angle = torch.acos(cosine.clamp(-1 + 1e-6, 1 - 1e-6))
+        true_class = functional.one_hot(labels.clamp(min=0), len(weight)).bool() & (labels != UNKNOWN)[:, None]
+        return self.scale * torch.where(true_class, torch.cos(angle + self.margin), cosine)

@@ -1,0 +1,181 @@
+"""`AttributeModel`: arousal, valence and dominance of an utterance from its speech, and its words where given."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
+from transformers.utils import ModelOutput
+
+from sercore import ATTRIBUTES
+from sercore.corpus import GENDERS
+from sercore.encoders import SpeechEncoder, encoder_config, frames_mask
+from sercore.losses import AdditiveAngularMargin, ccc_loss, classification_loss
+from sercore.params import Params
+
+
+class AttributeConfig(PretrainedConfig):
+    """Everything that determines the architecture and the loss.
+
+    Args:
+        speech: the speech encoder's own configuration, as a mapping.
+        finetune: whether its transformer is trained.
+        text_width, speaker_width: sizes of the frozen embeddings that are concatenated; 0 without.
+        speakers: classes of the speaker head; 0 without.
+        convolutions, width, dropout: the layers behind the encoder.
+        gender_weight, speaker_weight: alpha and beta of the auxiliary losses; 0 leaves the head out.
+        margin, angular_scale: of the speaker head's softmax.
+        scale: lowest and highest value of the attributes in the corpus's own scale.
+    """
+
+    model_type = "speech_attributes"
+
+    def __init__(
+        self,
+        speech: dict[str, Any] | None = None,
+        finetune: bool = True,
+        text_width: int = 0,
+        speaker_width: int = 0,
+        speakers: int = 0,
+        convolutions: int = 3,
+        width: int = 256,
+        dropout: float = 0.1,
+        gender_weight: float = 0.0,
+        speaker_weight: float = 0.0,
+        margin: float = 0.2,
+        angular_scale: float = 30.0,
+        scale: tuple[float, float] = (1.0, 7.0),
+        **others: Any,
+    ) -> None:
+        self.speech, self.finetune = speech or {}, finetune
+        self.text_width, self.speaker_width, self.speakers = text_width, speaker_width, speakers
+        self.convolutions, self.width, self.dropout = convolutions, width, dropout
+        self.gender_weight, self.speaker_weight = gender_weight, speaker_weight
+        self.margin, self.angular_scale = margin, angular_scale
+        self.scale = scale
+        super().__init__(**others)
+
+
+@dataclass
+class AttributeOutput(ModelOutput):
+    """Output of `AttributeModel`: ``predictions`` (utterances, 3), from 0 to 1; ``loss`` where labels were given."""
+
+    loss: Tensor | None = None
+    predictions: Tensor | None = None
+
+
+class AttributeModel(PreTrainedModel):
+    """The paper's system (arXiv 2506.10930): encoder, layer average, pointwise convolutions, mean, heads."""
+
+    config_class = AttributeConfig
+    main_input_name = "features"
+
+    def __init__(self, config: AttributeConfig) -> None:
+        super().__init__(config)
+        encoder_config = AutoConfig.for_model(**config.speech)
+        self.speech = SpeechEncoder(encoder_config, config.finetune)
+        self.layer_weights = nn.Parameter(torch.zeros(self.speech.layers))
+        widths = [encoder_config.hidden_size] + [config.width] * config.convolutions
+        self.convolutions = nn.Sequential(
+            *[
+                layer
+                for inputs, outputs in pairwise(widths)
+                for layer in (nn.Conv1d(inputs, outputs, 1), nn.ReLU(), nn.Dropout(config.dropout))
+            ]
+        )
+        joint = config.width + config.text_width + config.speaker_width
+        self.attributes = nn.ModuleDict({name: _mlp(joint, config, 1) for name in ATTRIBUTES})
+        if config.gender_weight:
+            self.gender = _mlp(joint, config, len(GENDERS))
+        if config.speaker_weight:
+            self.speaker = nn.Sequential(
+                nn.Linear(joint, config.width), nn.ReLU(), nn.Linear(config.width, config.width)
+            )
+            self.speaker_margin = AdditiveAngularMargin(
+                config.width, config.speakers, config.margin, config.angular_scale
+            )
+        self.post_init()
+
+    @classmethod
+    def from_params(cls, params: Params, speakers: int, scale: tuple[float, float]) -> "AttributeModel":
+        """A model with pretrained encoders and new heads.
+
+        Args:
+            params: of the run.
+            speakers: number of speakers in the training split.
+            scale: lowest and highest value of the corpus's attributes.
+
+        Raises:
+            ParamsError: the encoder cannot be loaded.
+        """
+        config = AttributeConfig(
+            speech=encoder_config(params.speech.encoder).to_dict(),
+            finetune=params.speech.finetune,
+            text_width=encoder_config(params.text.encoder).hidden_size if params.text else 0,
+            speaker_width=encoder_config(params.speaker.encoder).xvector_output_dim if params.speaker else 0,
+            speakers=speakers,
+            convolutions=params.heads.convolutions,
+            width=params.heads.width,
+            dropout=params.heads.dropout,
+            gender_weight=params.loss.gender,
+            speaker_weight=params.loss.speaker,
+            margin=params.loss.margin,
+            angular_scale=params.loss.scale,
+            scale=scale,
+        )
+        model = cls(config)
+        model.speech.load_pretrained(params.speech.encoder)
+        return model
+
+    def forward(
+        self,
+        features: Tensor | None = None,
+        frames: Tensor | None = None,
+        audio: Tensor | None = None,
+        samples: Tensor | None = None,
+        text: Tensor | None = None,
+        speaker_embedding: Tensor | None = None,
+        attributes: Tensor | None = None,
+        gender: Tensor | None = None,
+        speaker: Tensor | None = None,
+    ) -> AttributeOutput:
+        """Predict, and compute the loss where `attributes` are given.
+
+        Args:
+            features, frames: the speech encoder's frozen part, computed before (see `SpeechEncoder.frozen_part`); or
+            audio, samples: its input.
+            text: (utterances, text_width), L2-normalised, zeros where there is no transcript.
+            speaker_embedding: (utterances, speaker_width), L2-normalised.
+            attributes: truth (utterances, 3), from 0 to 1, in the order arousal, valence, dominance.
+            gender: indices into `GENDERS`, or `UNKNOWN`.
+            speaker: indices of training speakers, or `UNKNOWN`.
+        """
+        if features is None:
+            features, frames = self.speech.frozen_part(audio, samples)
+        pooled = self._pool(self.speech(features, frames), frames)  # (B, width)
+        joint = torch.cat([part for part in (pooled, text, speaker_embedding) if part is not None], 1)
+        predictions = torch.sigmoid(torch.cat([self.attributes[name](joint) for name in ATTRIBUTES], 1))  # (B, 3)
+        if attributes is None:
+            return AttributeOutput(predictions=predictions)
+        loss = ccc_loss(attributes, predictions)
+        if self.config.gender_weight:
+            loss = loss + self.config.gender_weight * classification_loss(self.gender(joint), gender)
+        if self.config.speaker_weight:
+            logits = self.speaker_margin(self.speaker(joint), speaker)
+            loss = loss + self.config.speaker_weight * classification_loss(logits, speaker)
+        return AttributeOutput(loss=loss, predictions=predictions)
+
+    def _pool(self, states: tuple[Tensor, ...], frames: Tensor) -> Tensor:
+        weights = self.layer_weights.softmax(0)
+        average = sum(weight * state for weight, state in zip(weights, states, strict=True))  # (B, T, hidden)
+        hidden = self.convolutions(average.transpose(1, 2))  # (B, width, T)
+        mask = frames_mask(frames, hidden.shape[2])[:, None]
+        return (hidden * mask).sum(2) / frames[:, None]
+
+
+def _mlp(inputs: int, config: AttributeConfig, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(inputs, config.width), nn.ReLU(), nn.Dropout(config.dropout), nn.Linear(config.width, outputs)
+    )

@@ -1,0 +1,98 @@
+"""Which utterances an epoch trains on, and which ones select the best epoch."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from torch.utils.data import Sampler
+
+from sercore.corpus import PRIMARY_EMOTIONS, CorpusError
+
+
+def balanced_indices(emotion: pd.Series, per_emotion: int, generator: np.random.Generator) -> np.ndarray:
+    """Draw the same number of utterances of every class, without replacement.
+
+    Args:
+        emotion: code of each utterance; its classes are those that occur (O and X too, where they are included).
+        per_emotion: utterances of each class.
+        generator: source of randomness.
+
+    Returns:
+        Positions in `emotion`, in random order.
+
+    Raises:
+        CorpusError: an utterance without emotion, or a class with fewer than `per_emotion` utterances.
+    """
+    if emotion.isna().any():
+        raise CorpusError(
+            f"{emotion.isna().sum()} utterances have no emotion, so they cannot be balanced (first: "
+            f"{emotion.index[emotion.isna()][0]}); give their emotion or set samples_per_emotion: null."
+        )
+    counts = emotion.value_counts()
+    if (counts < per_emotion).any():
+        few = ", ".join(f"{code} has {count}" for code, count in counts[counts < per_emotion].sort_index().items())
+        raise CorpusError(f"too few utterances for {per_emotion} of every emotion: {few}; lower the number.")
+    codes = emotion.to_numpy()
+    drawn = [
+        generator.choice(np.flatnonzero(codes == code), per_emotion, replace=False) for code in sorted(counts.index)
+    ]
+    return generator.permutation(np.concatenate(drawn))
+
+
+def balanced_subset(table: pd.DataFrame, per_emotion: int, seed: int) -> pd.DataFrame:
+    """`per_emotion` random utterances of each primary emotion: the paper's validation set.
+
+    Args:
+        table: rows of a corpus table, usually its development split.
+        per_emotion: k.
+        seed: the same seed draws the same utterances.
+
+    Raises:
+        CorpusError: a primary emotion that occurs has fewer than `per_emotion` utterances, or none occurs.
+    """
+    primary = table[table["emotion"].isin(list(PRIMARY_EMOTIONS))]
+    if primary.empty:
+        raise CorpusError("no utterance has a primary emotion; set validation_per_emotion: null to validate on all.")
+    return primary.iloc[np.sort(balanced_indices(primary["emotion"], per_emotion, np.random.default_rng(seed)))]
+
+
+class EpochSampler(Sampler[int]):
+    """Order of the training utterances, drawn anew each epoch: undersampled, or the whole split shuffled.
+
+    An epoch is cut to whole batches, since the CCC of a handful of utterances is noise.
+
+    Args:
+        emotion: code of each training utterance.
+        per_emotion: utterances of every class in an epoch; None takes the whole split.
+        batch_size: utterances in a batch.
+        seed: with the epoch's number, it determines the draw, so an interrupted training goes on with the same draws.
+
+    Raises:
+        CorpusError: an emotion has too few utterances, or an epoch fewer than a batch.
+    """
+
+    def __init__(self, emotion: pd.Series, per_emotion: int | None, batch_size: int, seed: int) -> None:
+        self.emotion, self.per_emotion, self.seed = emotion, per_emotion, seed
+        self.epoch = 0
+        drawn = len(self._draw())
+        if drawn < batch_size:
+            raise CorpusError(
+                f"an epoch has {drawn} utterances, fewer than training.batch_size {batch_size}; lower it."
+            )
+        self.length = drawn // batch_size * batch_size
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the draw; called by the trainer before each epoch."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._draw()[: self.length].tolist())
+
+    def __len__(self) -> int:
+        return self.length
+
+    def _draw(self) -> np.ndarray:
+        generator = np.random.default_rng([self.seed, self.epoch])
+        if self.per_emotion is None:
+            return generator.permutation(len(self.emotion))
+        return balanced_indices(self.emotion, self.per_emotion, generator)

@@ -1,0 +1,226 @@
+"""Train one system: `train(params, corpus)` leaves a complete run, and goes on where an interrupted one stopped."""
+
+import json
+import resource
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import transformers
+from tqdm.auto import tqdm
+from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers.trainer_callback import PrinterCallback
+
+from sercore import ATTRIBUTES, runs
+from sercore.batches import Utterances, collate, frozen_features
+from sercore.cache import model_digest
+from sercore.corpus import Corpus, CorpusError
+from sercore.losses import ccc
+from sercore.model import AttributeModel
+from sercore.params import Params
+from sercore.sampling import EpochSampler, balanced_subset
+
+
+def train(params: Params, corpus: Corpus) -> runs.Run:
+    """Train the system of `params`, keep the epoch with the best mean validation CCC, and predict all other splits.
+
+    A run that is complete, with the same parameters, corpus and encoder, is read instead; an interrupted one goes on
+    from its last epoch and ends with the same figures.
+
+    Raises:
+        CorpusError: speakers in two splits, no labelled training or validation utterance, too few of an emotion, or
+            fewer utterances in an epoch than in a batch.
+        ParamsError: an encoder cannot be loaded.
+    """
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    corpus.require_disjoint_speakers()
+    set_seed(params.seed)
+    training, validation = training_rows(params, corpus), validation_rows(params, corpus)
+    speakers = sorted(training["speaker"].dropna().unique())
+    model = AttributeModel.from_params(params, scale=corpus.scale, speakers=len(speakers))
+    inputs = {"corpus": corpus.digest(), "speech": model_digest(model.speech)}
+    if runs.is_complete(params, inputs):
+        return runs.read(runs.run_folder(params))
+    per_emotion, batch_size = params.sampling.samples_per_emotion, params.training.batch_size
+    sampler = EpochSampler(training["emotion"], per_emotion, batch_size, params.seed)
+    features = frozen_features(params, corpus.table, model.speech)
+
+    def dataset(rows: pd.DataFrame) -> Utterances:
+        return Utterances(rows, corpus.table, features, params, corpus.scale, speakers)
+
+    partial = runs.partial_folder(params, inputs)
+    trainer = AttributeTrainer(
+        model=model,
+        args=_arguments(params, partial / "checkpoints"),
+        train_dataset=dataset(training),
+        eval_dataset=dataset(validation),
+        data_collator=collate,
+        compute_metrics=validation_ccc,
+        sampler=sampler,
+    )
+    start = time.perf_counter()
+    trainer.train(resume_from_checkpoint=_last_checkpoint(partial / "checkpoints"))
+    seconds = time.perf_counter() - start
+    others = corpus.table[corpus.table["split"] != "train"]
+    predictions = _predictions(trainer, dataset(others), others, corpus.scale)
+    history = _history(trainer.state.log_history)
+    metrics = {
+        "ccc": split_ccc(predictions),
+        "best_epoch": int(history.loc[history["mean"].idxmax(), "epoch"]),
+        "epochs": params.training.epochs,
+        "seconds": round(seconds, 2),
+        "peak_memory_mb": round(_peak_memory_mb()),
+        "parameters": model.num_parameters(),
+        "trainable_parameters": model.num_parameters(only_trainable=True),
+    }
+    if trainer.is_world_process_zero():
+        model.save_pretrained(partial / "model")
+        shutil.rmtree(partial / "checkpoints")
+        runs.finish(partial, metrics, history, predictions)
+    trainer.accelerator.wait_for_everyone()
+    return runs.read(runs.run_folder(params))
+
+
+def training_rows(params: Params, corpus: Corpus) -> pd.DataFrame:
+    """Labelled utterances of the training split, O and X included."""
+    return _labelled(corpus.split("train"), "train")
+
+
+def validation_rows(params: Params, corpus: Corpus) -> pd.DataFrame:
+    """The paper's validation set: k random utterances of each primary emotion of the development split; or all."""
+    rows, per_emotion = _labelled(corpus.split("development"), "development"), params.sampling.validation_per_emotion
+    return rows if per_emotion is None else balanced_subset(rows, per_emotion, params.seed)
+
+
+def split_ccc(predictions: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """CCC of each attribute, and their mean, for each split of a run's predictions that has labels."""
+    labelled = predictions.dropna(subset=list(ATTRIBUTES))
+    return {split: _ccc_of(rows) for split, rows in labelled.groupby("split", sort=False)}
+
+
+def validation_ccc(evaluation: EvalPrediction) -> dict[str, float]:
+    """CCC of each attribute and their mean, for the trainer."""
+    return _named_ccc(evaluation.label_ids, evaluation.predictions)
+
+
+class AttributeTrainer(Trainer):
+    """transformers' trainer, with this study's choice of training utterances and one line of progress an epoch."""
+
+    def __init__(self, sampler: EpochSampler, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.sampler = sampler
+        self.remove_callback(PrinterCallback)
+        self.add_callback(_Progress())
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
+        return self.sampler
+
+
+class _Progress(TrainerCallback):
+    """A bar over the epochs with the latest validation CCC, in terminals and notebooks alike."""
+
+    def on_train_begin(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
+        self.bar = tqdm(
+            total=int(args.num_train_epochs),
+            initial=round(state.epoch or 0),
+            desc=args.run_name,
+            unit="epoch",
+            disable=not state.is_world_process_zero,
+            file=sys.stderr,
+        )
+
+    def on_evaluate(self, args: TrainingArguments, state: Any, control: Any, metrics: dict, **_: Any) -> None:
+        self.bar.set_postfix_str(f"validation CCC {metrics['eval_mean']:.3f}", refresh=False)
+        self.bar.update()
+
+    def on_train_end(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
+        self.bar.close()
+
+
+def _arguments(params: Params, folder: Path) -> TrainingArguments:
+    training = params.training
+    return TrainingArguments(
+        output_dir=str(folder),
+        run_name=f"{params.variant} seed {params.seed}",
+        num_train_epochs=training.epochs,
+        per_device_train_batch_size=training.batch_size,
+        per_device_eval_batch_size=training.batch_size,
+        gradient_accumulation_steps=training.accumulation,
+        learning_rate=training.learning_rate,
+        weight_decay=training.weight_decay,
+        lr_scheduler_type="constant",
+        bf16=training.precision == "bfloat16",
+        seed=params.seed,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        logging_strategy="epoch",
+        save_total_limit=1,
+        load_best_model_at_end=True,
+        metric_for_best_model="mean",
+        label_names=["attributes"],
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        report_to="none",
+    )
+
+
+def _labelled(rows: pd.DataFrame, split: str) -> pd.DataFrame:
+    labelled = rows.dropna(subset=list(ATTRIBUTES))
+    if labelled.empty:
+        raise CorpusError(f"no utterance of split {split!r} has arousal, valence and dominance.")
+    return labelled
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that was written to its end: the trainer writes its own state last."""
+    complete = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json") if _is_json(path)]
+    return str(max(complete, key=lambda path: int(path.name.split("-")[1]))) if complete else None
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        return bool(json.loads(path.read_text()))
+    except json.JSONDecodeError:
+        return False
+
+
+def _predictions(trainer: Trainer, dataset: Utterances, rows: pd.DataFrame, scale: tuple[float, float]) -> pd.DataFrame:
+    predicted = trainer.predict(dataset).predictions * (scale[1] - scale[0]) + scale[0]
+    table = rows[["split", "speaker", "emotion", *ATTRIBUTES]].reset_index()
+    return table.assign(**{f"predicted_{name}": predicted[:, i] for i, name in enumerate(ATTRIBUTES)})
+
+
+def _history(log: list[dict[str, float]]) -> pd.DataFrame:
+    losses = {round(entry["epoch"]): entry["loss"] for entry in log if "loss" in entry}
+    rows = [
+        {"epoch": round(entry["epoch"]), "loss": losses[round(entry["epoch"])]}
+        | {name: entry[f"eval_{name}"] for name in (*ATTRIBUTES, "mean")}
+        for entry in log
+        if "eval_mean" in entry
+    ]
+    return pd.DataFrame(rows)
+
+
+def _ccc_of(rows: pd.DataFrame) -> dict[str, float]:
+    predicted = rows[[f"predicted_{name}" for name in ATTRIBUTES]]
+    return _named_ccc(rows[list(ATTRIBUTES)].to_numpy(), predicted.to_numpy())
+
+
+def _named_ccc(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    values = ccc(torch.from_numpy(truth).double(), torch.from_numpy(predicted).double()).tolist()
+    return dict(zip(ATTRIBUTES, values, strict=True)) | {"mean": sum(values) / len(values)}
+
+
+def _peak_memory_mb() -> float:
+    """Peak memory of the accelerator where there is one, else of this process, in MB."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
