@@ -2,7 +2,7 @@
 
 Columns of ``table`` (index ``utterance``, the file's stem):
 
-- ``path``: the audio file; ``duration``: its length in seconds;
+- ``path``: the audio file, a `pathlib.Path`; ``duration``: its length in seconds;
 - ``split``: one of `SPLITS`;
 - ``emotion``: one of `EMOTIONS`, missing where hidden;
 - ``arousal``, ``valence``, ``dominance``: in the corpus's own ``scale``, NaN where hidden;
@@ -14,6 +14,7 @@ Columns of ``ratings``, a row a rater and utterance: ``utterance``, ``rater``, `
 
 from dataclasses import dataclass
 from hashlib import blake2b
+from pathlib import Path
 
 import pandas as pd
 
@@ -70,9 +71,12 @@ class Corpus:
         _check_values(self.table, "emotion", EMOTIONS)
         _check_values(self.table, "gender", GENDERS)
         _check_attributes(self.table, self.scale)
-        absent = self.table.index[[not path.is_file() for path in self.table["path"]]]
+        absent = self.table.index[[not isinstance(path, Path) or not path.is_file() for path in self.table["path"]]]
         if len(absent):
-            raise CorpusError(f"{len(absent)} of {len(self.table)} utterances have no audio: {some(absent)}.")
+            raise CorpusError(
+                f"{len(absent)} of {len(self.table)} utterances have no audio: {some(absent)}; "
+                "path must be the Path of a file that exists."
+            )
         if self.ratings is not None:
             _check_columns(self.ratings, RATING_COLUMNS, "table of ratings")
 

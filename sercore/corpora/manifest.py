@@ -6,16 +6,16 @@ from sercore.corpus import COLUMNS, Corpus, CorpusError
 from sercore.params import Manifest, resolve
 
 REQUIRED = ("utterance", "path", "split", *ATTRIBUTES)
-OPTIONAL = ("emotion", "speaker", "gender", "transcript", "duration")
+KNOWN = ("utterance", *COLUMNS)
 
 
 def read(params: Manifest) -> Corpus:
     """Read a manifest: one row an utterance, UTF-8, columns in any order.
 
     ``utterance``, ``path``, ``split``, ``arousal``, ``valence`` and ``dominance`` are required; ``emotion``,
-    ``speaker``, ``gender``, ``transcript`` and ``duration`` may be left out. An empty cell is a missing value; any other
-    is taken literally (``NA`` is a transcript, ``007`` a speaker). Paths are relative to the CSV's folder. Durations
-    are measured, whatever the CSV says.
+    ``speaker``, ``gender``, ``transcript`` and ``duration`` may be left out. An empty cell is a missing value, and any
+    other is taken literally (``NA`` is a transcript, ``007`` a speaker). Paths are relative to the CSV's folder.
+    Durations are measured, whatever the CSV says.
 
     Raises:
         CorpusError: names the CSV and the column, row or value that is wrong.
@@ -26,11 +26,9 @@ def read(params: Manifest) -> Corpus:
         raise CorpusError(f"{path} does not exist or is a folder: set corpus.path to the manifest, a CSV.")
     table = files.read_csv(path)
     files.require_columns(table, REQUIRED, path)
-    unknown = [name for name in table.columns if name not in REQUIRED + OPTIONAL]
+    unknown = [name for name in table.columns if name not in KNOWN]
     if unknown:
-        raise CorpusError(
-            f"{path} has unknown columns: {', '.join(unknown)}; it may have {', '.join(REQUIRED + OPTIONAL)}."
-        )
+        raise CorpusError(f"{path} has unknown columns: {', '.join(unknown)}; known are {', '.join(KNOWN)}.")
     table = table.set_index("utterance").reindex(columns=list(COLUMNS), fill_value="")
     table = table.assign(**{name: files.numbers(table[name], path) for name in ATTRIBUTES})
     for name in ("split", "emotion", "speaker", "gender", "transcript"):
