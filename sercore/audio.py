@@ -29,7 +29,7 @@ def load(path: Path | str, max_seconds: float) -> np.ndarray:
         float32 array of shape (samples,) at 16 kHz, with 1 <= samples <= 16,000 * ``max_seconds``.
 
     Raises:
-        AudioError: the file is missing, empty, truncated, not audio, or has samples that are not finite.
+        AudioError: the file is missing, empty, truncated or not audio, or its samples are none or not all finite.
     """
     info = _inspect(path)
     try:
@@ -39,7 +39,11 @@ def load(path: Path | str, max_seconds: float) -> np.ndarray:
     if not np.isfinite(samples).all():
         raise AudioError(f"{path} has samples that are NaN or infinite: replace the file.")
     mono = samples.mean(axis=1)
-    return mono if rate == SAMPLE_RATE else soxr.resample(mono, rate, SAMPLE_RATE).astype(np.float32)
+    if rate != SAMPLE_RATE:
+        mono = soxr.resample(mono, rate, SAMPLE_RATE)[: int(max_seconds * SAMPLE_RATE)]
+    if not len(mono):
+        raise AudioError(f"{path} is shorter than one sample at 16 kHz: replace the file or remove its row.")
+    return mono
 
 
 def duration(path: Path | str) -> float:
