@@ -16,6 +16,7 @@ class Ragged(Sequence[np.ndarray]):
     """Arrays of shape (length_i, ...) behind each other in one memory-mapped file; item i is the i-th of them."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         about = json.loads((folder / "about.json").read_text())
         self.ends = np.cumsum(about["lengths"])
         self.values = np.memmap(folder / "values.float32", np.float32, "r").reshape(-1, *about["shape"])

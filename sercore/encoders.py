@@ -51,7 +51,7 @@ def pretrained(load: Callable[..., Any], name: str, **options: Any) -> Any:
             f"encoder {name!r} is no folder with a model in the hub's format and could not be fetched from the hub; "
             f"where there is a network, `hf download {name}` fetches it, and its folder can be given instead "
             f"({type(error).__name__}: {str(error).splitlines()[0]})"
-        ) from error
+        ) from None
 
 
 def frames_mask(frames: Tensor, longest: int) -> Tensor:

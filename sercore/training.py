@@ -214,7 +214,7 @@ def _ccc_of(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def _named_ccc(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    values = ccc(torch.from_numpy(truth).double(), torch.from_numpy(predicted).double()).tolist()
+    values = ccc(torch.tensor(truth, dtype=torch.float64), torch.tensor(predicted, dtype=torch.float64)).tolist()
     return dict(zip(ATTRIBUTES, values, strict=True)) | {"mean": sum(values) / len(values)}
 
 

@@ -1,0 +1,186 @@
+"""Small encoders of the real architectures, saved in the hub's format, against transformers' own modules."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from transformers import (
+    HubertConfig,
+    HubertModel,
+    RobertaConfig,
+    RobertaModel,
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2Model,
+    WavLMConfig,
+    WavLMForXVector,
+    WavLMModel,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperModel,
+)
+
+from sercore.encoders import AudioInputs, SpeakerEncoder, SpeechEncoder, TextEncoder, encoder_config, locate
+from sercore.params import ParamsError
+
+SMALL = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "conv_dim": (8, 8, 8),
+    "conv_kernel": (10, 8, 4),
+    "conv_stride": (5, 8, 4),
+    "num_feat_extract_layers": 3,
+    "num_conv_pos_embeddings": 4,
+    "num_conv_pos_embedding_groups": 2,
+}
+KINDS = {
+    "wavlm, layer norm": (WavLMModel, WavLMConfig, {"feat_extract_norm": "layer", "do_stable_layer_norm": True}),
+    "wavlm, group norm": (WavLMModel, WavLMConfig, {"feat_extract_norm": "group"}),
+    "wav2vec 2.0": (Wav2Vec2Model, Wav2Vec2Config, {"feat_extract_norm": "group"}),
+    "hubert": (HubertModel, HubertConfig, {"feat_extract_norm": "layer"}),
+}
+
+
+@pytest.fixture(params=KINDS)
+def checkpoint(request, tmp_path, project) -> Path:
+    model, config, norm = KINDS[request.param]
+    torch.manual_seed(0)
+    model(config(**SMALL, **norm, layerdrop=0.5)).save_pretrained(tmp_path / "encoder")
+    Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True).save_pretrained(tmp_path / "encoder")
+    return tmp_path / "encoder"
+
+
+@pytest.fixture
+def whisper(tmp_path, project) -> Path:
+    torch.manual_seed(0)
+    layers = {"d_model": 16, "encoder_layers": 2, "decoder_layers": 1, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32}
+    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    config = WhisperConfig(
+        **layers, **heads, num_mel_bins=20, max_source_positions=100, vocab_size=8, pad_token_id=0, bos_token_id=1
+    )
+    WhisperModel(config).save_pretrained(tmp_path / "whisper")
+    WhisperFeatureExtractor(feature_size=20, chunk_length=2).save_pretrained(tmp_path / "whisper")
+    return tmp_path / "whisper"
+
+
+def load(checkpoint: Path, finetune: bool) -> SpeechEncoder:
+    encoder = SpeechEncoder(encoder_config(str(checkpoint)), finetune)
+    encoder.load_pretrained(str(checkpoint))
+    return encoder.eval()
+
+
+def waveforms(*lengths: int) -> list[np.ndarray]:
+    generator = np.random.default_rng(0)
+    return [generator.normal(0.2, 0.1, length).astype(np.float32) for length in lengths]
+
+
+@pytest.mark.parametrize("finetune", [True, False])
+def test_hidden_states_are_those_of_transformers(checkpoint, finetune):
+    encoder, inputs = load(checkpoint, finetune), AudioInputs(str(checkpoint))
+    theirs = (KINDS_BY_TYPE[encoder.config.model_type]).from_pretrained(checkpoint).eval()
+    (waveform,) = waveforms(6000)
+    audio = inputs(waveform)[None]
+    assert audio.mean().item() == pytest.approx(0, abs=1e-5)  # do_normalize is followed
+    features, frames = encoder.frozen_part(audio, torch.tensor([6000]))
+    expected = theirs(audio, output_hidden_states=True).hidden_states
+    found = encoder(features, frames)
+    assert len(found) == len(expected) == encoder.layers
+    for ours, their in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, their, atol=1e-5, rtol=1e-5)
+
+
+KINDS_BY_TYPE = {"wavlm": WavLMModel, "wav2vec2": Wav2Vec2Model, "hubert": HubertModel}
+
+
+@pytest.mark.parametrize("finetune", [True, False])
+def test_padding_and_neighbours_change_nothing(checkpoint, finetune):
+    encoder, inputs = load(checkpoint, finetune), AudioInputs(str(checkpoint))
+    audio = [inputs(waveform) for waveform in waveforms(6000, 9000, 700)]
+    samples = torch.tensor([len(one) for one in audio])
+    features, frames = encoder.frozen_part(torch.nn.utils.rnn.pad_sequence(audio, batch_first=True), samples)
+    batch = encoder(features, frames)
+    for row, one in enumerate(audio):
+        single_features, single_frames = encoder.frozen_part(one[None], samples[row : row + 1])
+        assert single_frames.item() == frames[row].item()
+        for together, alone in zip(batch, encoder(single_features, single_frames), strict=True):
+            torch.testing.assert_close(together[row, : frames[row]], alone[0], atol=1e-5, rtol=1e-5)
+
+
+def test_fine_tuning_trains_the_transformer_and_never_the_front_end(checkpoint):
+    encoder, inputs = load(checkpoint, True).train(), AudioInputs(str(checkpoint))
+    encoder.config.mask_time_prob = 0.0
+    features, frames = encoder.frozen_part(inputs(waveforms(6000)[0])[None], torch.tensor([6000]))
+    assert not features.requires_grad
+    sum(state.sum() for state in encoder(features, frames)).backward()
+    assert all(parameter.grad is None for parameter in encoder.front_end.parameters())
+    assert any(parameter.grad is not None for parameter in encoder.transformer.parameters())
+
+
+def test_a_frozen_encoder_stays_in_evaluation_mode(checkpoint):
+    encoder = load(checkpoint, False).train()
+    assert not encoder.transformer.training
+    assert not any(parameter.requires_grad for parameter in encoder.parameters())
+
+
+def test_whisper_states_are_those_of_transformers_on_the_valid_frames(whisper):
+    encoder, inputs = load(whisper, False), AudioInputs(str(whisper))
+    theirs = WhisperModel.from_pretrained(whisper).encoder.eval()
+    (waveform,) = waveforms(8000)
+    spectrogram = inputs(waveform)[None]
+    features, frames = encoder.frozen_part(spectrogram, torch.tensor([8000]))
+    assert frames.item() == 25  # 0.5 s at 50 Hz
+    expected = theirs(spectrogram, output_hidden_states=True).hidden_states
+    for ours, their in zip(encoder(features, frames), expected, strict=True):
+        torch.testing.assert_close(ours, their[:, :25], atol=1e-5, rtol=1e-5)
+
+
+def test_whisper_is_used_frozen(whisper):
+    with pytest.raises(ParamsError, match=r"set speech\.finetune: false"):
+        SpeechEncoder(encoder_config(str(whisper)), finetune=True)
+
+
+def test_text_embedding_is_sentence_transformers_own(project):
+    name = "sentence-transformers/all-MiniLM-L6-v2"
+    texts = ["What a lovely day.", None, "I could not care less about any of this, frankly.", "  ", "No."]
+    found = np.concatenate(list(TextEncoder(name)(texts, batch_size=2)))
+    expected = SentenceTransformer(locate(name), device="cpu").encode([texts[0], texts[2], texts[4]])
+    np.testing.assert_allclose(found[[0, 2, 4]], expected, atol=1e-5)
+    assert not found[[1, 3]].any()  # a missing or empty transcript gets zeros
+
+
+def test_a_roberta_folder_is_a_text_encoder(tmp_path, project):
+    minilm = TextEncoder("sentence-transformers/all-MiniLM-L6-v2")
+    config = RobertaConfig(vocab_size=minilm.tokenizer.vocab_size, hidden_size=16, num_hidden_layers=1, pad_token_id=0)
+    config.update({"num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 514})
+    RobertaModel(config).save_pretrained(tmp_path / "roberta")
+    minilm.tokenizer.save_pretrained(tmp_path / "roberta")
+    (embedding,) = TextEncoder(str(tmp_path / "roberta"))(["A long text. " * 300])
+    assert embedding.shape == (1, 16)
+    assert np.linalg.norm(embedding) == pytest.approx(1, abs=1e-5)
+
+
+def test_speaker_embedding_is_the_normalised_x_vector(tmp_path, project):
+    torch.manual_seed(0)
+    config = WavLMConfig(**SMALL, tdnn_dim=(8, 8), tdnn_kernel=(3, 1), tdnn_dilation=(1, 1), xvector_output_dim=8)
+    WavLMForXVector(config).save_pretrained(tmp_path / "speaker")
+    Wav2Vec2FeatureExtractor(do_normalize=False).save_pretrained(tmp_path / "speaker")
+    (waveform,) = waveforms(6000)
+    theirs = WavLMForXVector.from_pretrained(tmp_path / "speaker").eval()(torch.tensor(waveform)[None]).embeddings
+    found = SpeakerEncoder(str(tmp_path / "speaker"))(waveform)
+    np.testing.assert_allclose(found, torch.nn.functional.normalize(theirs).detach().numpy(), atol=1e-5)
+
+
+def test_a_hub_model_without_a_network_is_one_clear_sentence(project, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ParamsError, match=r"encoder 'someone/no-such-model' .* `hf download someone/no-such-model`"):
+        encoder_config("someone/no-such-model")
+
+
+def test_an_encoder_for_another_sampling_rate_is_refused(tmp_path, project):
+    Wav2Vec2FeatureExtractor(sampling_rate=8000).save_pretrained(tmp_path / "telephone")
+    with pytest.raises(ParamsError, match="wants audio at 8000 Hz"):
+        AudioInputs(str(tmp_path / "telephone"))

@@ -1,0 +1,199 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from transformers import TrainerCallback
+
+from sercore import params, runs, training
+from sercore.batches import Utterances, collate, frozen_features
+from sercore.cache import Ragged, stored
+from sercore.corpus import Corpus, CorpusError
+from sercore.model import AttributeModel
+from sercore.significance import ccc_interval
+from sercore.training import train
+
+
+class Interrupted(Exception):
+    pass
+
+
+def interrupt_after(epoch: int):
+    class Interrupt(TrainerCallback):
+        def on_epoch_begin(self, args, state, control, **_):
+            if round(state.epoch) == epoch:
+                raise Interrupted
+
+    return Interrupt
+
+
+def test_a_run_leaves_its_folder(project, tones, small):
+    run = train(params.load("embedded", "fusion_gender", 0, small), tones)
+    assert {path.name for path in run.folder.iterdir()} == {*runs.FILES, "model"}
+    assert run.folder.parent.parent == project / "runs" / "embedded"
+    assert len(run.history) == 4
+    assert run.metrics["best_epoch"] == run.history.loc[run.history["mean"].idxmax(), "epoch"]
+    others = tones.table[tones.table["split"] != "train"]
+    assert list(run.predictions["utterance"]) == list(others.index)
+    np.testing.assert_allclose(run.predictions["arousal"], others["arousal"])
+    predicted = run.predictions[["predicted_arousal", "predicted_valence", "predicted_dominance"]]
+    assert predicted.to_numpy().min() >= 1
+    assert predicted.to_numpy().max() <= 7
+    for split, rows in run.predictions.groupby("split"):
+        predicted = rows[["predicted_arousal", "predicted_valence", "predicted_dominance"]].to_numpy()
+        expected = ccc_interval(rows[["arousal", "valence", "dominance"]], predicted[None], rows["utterance"]).ccc
+        assert list(run.metrics["ccc"][split].values()) == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+@pytest.mark.slow
+def test_loudness_is_learnt_and_carries_over_to_other_speakers(project, tones, small):
+    longer = small | {"training": {"epochs": 25, "batch_size": 8}}
+    assert train(params.load("embedded", "speech_only", 0, longer), tones).metrics["ccc"]["test3"]["arousal"] > 0.5
+
+
+@pytest.mark.parametrize("finetune", [True, False])
+def test_an_interrupted_run_ends_with_the_same_figures(project, tones, small, monkeypatch, finetune):
+    small = small | {"speech": {"finetune": finetune}}
+    chosen = params.load("embedded", "fusion_gender", 3, small)
+    whole = train(chosen, tones)
+    whole.folder.rename(project / "whole")
+    progress = training._Progress
+    monkeypatch.setattr(training, "_Progress", interrupt_after(epoch=2))
+    with pytest.raises(Interrupted):
+        train(chosen, tones)
+    assert not whole.folder.exists()
+    monkeypatch.setattr(training, "_Progress", progress)
+    resumed, whole = train(chosen, tones), runs.read(project / "whole")
+    pd.testing.assert_frame_equal(resumed.history, whole.history)
+    pd.testing.assert_frame_equal(resumed.predictions, whole.predictions)
+
+
+def test_a_complete_run_is_read_and_a_changed_one_is_trained_again(project, tones, small, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("trained again")
+
+    chosen = params.load("embedded", "fusion", 0, small)
+    first = train(chosen, tones)
+    monkeypatch.setattr(training, "AttributeTrainer", refuse)
+    pd.testing.assert_frame_equal(train(chosen, tones).predictions, first.predictions)
+    table = tones.table.copy()
+    table.loc[table.index[0], "arousal"] += 0.1
+    with pytest.raises(AssertionError, match="trained again"):
+        train(chosen, replace(tones, table=table))
+    with pytest.raises(AssertionError, match="trained again"):
+        train(params.load("embedded", "fusion", 0, small | {"heads": {"width": 8}}), tones)
+    (first.folder / "metrics.json").unlink()
+    with pytest.raises(AssertionError, match="trained again"):
+        train(chosen, tones)
+
+
+def test_a_saved_model_predicts_what_the_run_says_one_utterance_at_a_time(project, tones, small):
+    run = train(params.load("embedded", "fusion_gender", 0, small), tones)
+    model = AttributeModel.from_pretrained(run.folder / "model").eval()
+    features = frozen_features(run.params, tones.table, model.speech)
+    rows = tones.split("test3")
+    dataset = Utterances(rows, tones.table, features, run.params, tones.scale, ["0"])
+    with torch.no_grad():
+        single = [model(**collate([dataset[index]])).predictions[0] * 6 + 1 for index in range(len(dataset))]
+    expected = run.predictions.set_index("utterance").loc[rows.index]
+    np.testing.assert_allclose(
+        torch.stack(single), expected[["predicted_arousal", "predicted_valence", "predicted_dominance"]], atol=1e-4
+    )
+
+
+def test_cached_features_give_the_predictions_of_raw_audio(project, tones, small):
+    cached = params.load("embedded", "fusion", 0, small)
+    raw = params.load("embedded", "fusion", 0, small | {"speech": {"cache": False}})
+    torch.manual_seed(0)
+    model = AttributeModel.from_params(cached, speakers=4, scale=tones.scale).eval()
+    outputs = []
+    for chosen in (cached, raw):
+        features = frozen_features(chosen, tones.table, model.speech)
+        dataset = Utterances(tones.split("test3"), tones.table, features, chosen, tones.scale, [])
+        with torch.no_grad():
+            outputs.append(model(**collate([dataset[index] for index in range(len(dataset))])).predictions)
+    torch.testing.assert_close(*outputs, atol=1e-5, rtol=1e-5)
+
+
+def test_every_system_of_the_paper_trains(project, tones, small):
+    """Speaker embedding, and speaker head with angular margin, on top of text and gender."""
+    everything = small | {
+        "speaker": {"encoder": "models/speaker-nano"},
+        "loss": {"gender": 1.0, "speaker": 0.1},
+        "training": {"epochs": 1, "batch_size": 8, "accumulation": 2, "precision": "bfloat16"},
+    }
+    run = train(params.load("embedded", "fusion", 0, everything), tones)
+    assert np.isfinite(run.history["loss"]).all()
+    model = AttributeModel.from_pretrained(run.folder / "model")
+    assert model.speaker_margin.weight.shape[0] == 4
+    frozen = train(
+        params.load("embedded", "fusion", 0, small | {"speech": {"encoder": "models/whisper-nano", "finetune": False}}),
+        tones,
+    )
+    assert np.isfinite(frozen.history["loss"]).all()
+
+
+def test_a_changed_audio_text_or_model_is_never_served_stale(project, tones, small):
+    chosen = params.load("embedded", "fusion", 0, small)
+    model = AttributeModel.from_params(chosen, speakers=4, scale=tones.scale)
+
+    def folders() -> set:
+        features = frozen_features(chosen, tones.table.head(3).assign(path=copies, transcript=texts), model.speech)
+        return {features.speech.folder.name, features.text.folder.name}
+
+    texts, copies = ["one", "two", None], []
+    for path in tones.table["path"].head(3):
+        copies.append(project / path.name)
+        copies[-1].write_bytes(path.read_bytes())
+    first = folders()
+    assert folders() == first
+    copies[1].write_bytes(copies[0].read_bytes())
+    audio_changed = folders()
+    assert len(audio_changed & first) == 1
+    texts[2] = "three"
+    assert len(folders() & audio_changed) == 1
+    with torch.no_grad():
+        next(model.speech.front_end.parameters()).add_(1)
+    assert not folders() & audio_changed
+
+
+def test_an_interrupted_cache_is_no_cache(tmp_path):
+    def broken():
+        yield np.ones((2, 3))
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        stored(tmp_path, ["key"], broken)
+    arrays = [np.ones((2, 3)), np.zeros((0, 3)), np.full((4, 3), 2.0)]
+    found = stored(tmp_path, ["key"], lambda: arrays)
+    assert isinstance(found, Ragged)
+    assert len(list(tmp_path.iterdir())) == 1
+    for ours, expected in zip(found, arrays, strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
+def test_speakers_in_two_splits_are_refused(project, tones, small):
+    table = tones.table.copy()
+    table.loc[table["speaker"] == "4", "speaker"] = "0"
+    with pytest.raises(CorpusError, match=r"speakers in two splits: 0 \(train and development\)"):
+        train(params.load("embedded", "fusion", 0, small), replace(tones, table=table))
+
+
+def test_unlabelled_splits_are_refused_or_left_without_ccc(project, tones, small):
+    hidden = tones.table.copy()
+    hidden.loc[hidden["split"] == "test3", ["arousal", "valence", "dominance"]] = np.nan
+    run = train(params.load("embedded", "fusion", 0, small), Corpus("hidden", hidden, (1, 7)))
+    assert set(run.metrics["ccc"]) == {"development"}
+    assert (run.predictions["split"] == "test3").any()
+    hidden.loc[hidden["split"] == "train", "arousal"] = np.nan
+    with pytest.raises(CorpusError, match="no utterance of split 'train' has arousal, valence and dominance"):
+        train(params.load("embedded", "fusion", 0, small), Corpus("hidden", hidden, (1, 7)))
+
+
+def test_an_incomplete_run_is_named(tmp_path, project):
+    (tmp_path / "seed-0").mkdir()
+    (tmp_path / "seed-0" / "metrics.json").write_text(json.dumps({}))
+    with pytest.raises(params.ParamsError, match=r"lacks params\.yaml, history\.csv"):
+        runs.read(tmp_path / "seed-0")
