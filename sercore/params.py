@@ -197,7 +197,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
-        raise ParamsError(f"{path} is not valid YAML: {error}.") from error
+        raise ParamsError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(content, dict):
         raise ParamsError(f"{path} holds no mapping of keys to values.")
     return content

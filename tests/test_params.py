@@ -1,0 +1,126 @@
+"""Parameters: profile, variant and overrides merge in this order; what is unknown is refused with what is known."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sercore import params
+from sercore.params import ParamsError
+
+ROOT = Path(__file__).parents[1]
+PROFILE = """
+corpus: {reader: simulated, path: data/simulated}
+speech: {encoder: models/nano, finetune: true, cache: true}
+text: {encoder: minilm}
+speaker: null
+heads: {}
+loss: {}
+sampling: {samples_per_emotion: 16, validation_per_emotion: 8}
+training: {epochs: 3, batch_size: 32, learning_rate: 1.0e-3}
+"""
+VARIANTS = """
+fusion: {paper: "Table 2"}
+speech_only: {paper: "Table 2", text: null}
+gender: {paper: "Table 3", loss: {gender: 1.0}}
+"""
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params" / "small.yaml").write_text(PROFILE)
+    (tmp_path / "params" / "variants.yaml").write_text(VARIANTS)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_profile_variant_and_overrides_merge_in_this_order(root):
+    merged = params.load("small", "gender", 3, {"loss": {"gender": 0.5, "speaker": 0.1}, "training": {"epochs": 1}})
+    assert (merged.profile, merged.variant, merged.seed) == ("small", "gender", 3)
+    assert (merged.loss.gender, merged.loss.speaker) == (0.5, 0.1)
+    assert (merged.training.epochs, merged.training.batch_size) == (1, 32)
+    assert params.load("small", "gender", 0).loss.gender == 1.0
+    assert params.load("small", "fusion", 0).loss.gender == 0.0
+
+
+def test_null_removes_an_encoder(root):
+    assert params.load("small", "fusion", 0).text.encoder == "minilm"
+    assert params.load("small", "speech_only", 0).text is None
+
+
+def test_another_reader_replaces_the_corpus_as_a_whole(root):
+    merged = params.load("small", "fusion", 0, {"corpus": {"reader": "emotale", "path": "/corpora/emotale"}})
+    assert merged.corpus == params.EmoTale(reader="emotale", path="/corpora/emotale")
+    same = params.load("small", "fusion", 0, {"corpus": {"train_speakers": 8}})
+    assert (same.corpus.path, same.corpus.train_speakers) == (Path("data/simulated"), 8)
+
+
+@pytest.mark.parametrize(
+    ("profile", "variant", "overrides", "sentence"),
+    [
+        ("large", "fusion", {}, "unknown profile 'large'; params/ has small"),
+        ("small", "fusoin", {}, "unknown variant 'fusoin'; params/variants.yaml has fusion, speech_only, gender"),
+        ("small", "fusion", {"loss": {"gendre": 1}}, "unknown parameter 'loss.gendre'; valid are gender, speaker"),
+        ("small", "fusion", {"epochs": 1}, "unknown parameter 'epochs'; valid are profile, variant, seed, corpus"),
+        ("small", "fusion", {"corpus": {"folds": 3}}, "'corpus.simulated.folds'; valid are reader, path, seed"),
+        ("small", "fusion", {"text": {"encoder": "x", "layer": 3}}, "'text.layer'; valid are encoder"),
+        ("small", "fusion", {"training": {"epochs": 0}}, "'training.epochs' is 0: .*greater than or equal to 1"),
+        ("small", "fusion", {"training": {"epochs": "ten"}}, "'training.epochs' is 'ten'"),
+        ("small", "fusion", {"corpus": {"reader": "iemocap"}}, "'corpus' .*'msp_podcast', 'emotale', 'manifest'"),
+        ("small", "fusion", {"corpus": {"reader": "emotale"}}, "'corpus.emotale.path' is missing"),
+        ("small", "fusion", {"seed": 3}, "overrides may not set seed"),
+    ],
+)
+def test_what_is_unknown_or_invalid_is_refused_in_one_line(root, profile, variant, overrides, sentence):
+    with pytest.raises(ParamsError, match=sentence) as error:
+        params.load(profile, variant, 0, overrides)
+    assert "\n" not in str(error.value)
+
+
+def test_every_wrong_key_is_named(root):
+    with pytest.raises(ParamsError, match=r"'loss\.a'.*'heads\.b'|'heads\.b'.*'loss\.a'"):
+        params.load("small", "fusion", 0, {"loss": {"a": 1}, "heads": {"b": 1}})
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"), [("a: [", "is not valid YAML"), ("- 1", "no mapping"), ("", "no map")]
+)
+def test_a_broken_profile_is_named(root, content, sentence):
+    (root / "params" / "broken.yaml").write_text(content)
+    with pytest.raises(ParamsError, match=rf"broken\.yaml.*{sentence}") as error:
+        params.load("broken", "fusion", 0)
+    assert "\n" not in str(error.value)
+
+
+def test_dump_is_read_back_equal(root):
+    merged = params.load("small", "gender", 3)
+    assert params.validate(yaml.safe_load(params.dump(merged))) == merged
+
+
+def test_parameters_cannot_be_changed(root):
+    with pytest.raises(ValueError, match="frozen"):
+        params.load("small", "fusion", 0).loss.gender = 1.0
+
+
+def test_the_root_is_found_from_below_and_resolves_relative_paths_only(root, monkeypatch):
+    (root / "notebooks").mkdir()
+    monkeypatch.chdir(root / "notebooks")
+    assert params.project_root() == root
+    assert params.resolve(Path("data/x")) == root / "data" / "x"
+    monkeypatch.chdir("/")
+    assert params.resolve(root / "data") == root / "data"
+    with pytest.raises(ParamsError, match=r"no params/variants\.yaml in / or above it"):
+        params.resolve(Path("data/x"))
+
+
+def committed(pattern: str) -> list[str]:
+    return sorted(path.stem for path in (ROOT / "params").glob(pattern) if path.stem != "variants")
+
+
+@pytest.mark.parametrize("profile", committed("*.yaml"))
+def test_every_profile_of_the_study_is_valid_with_every_variant(profile, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert profile in params.profiles()
+    for variant in params.variants():
+        assert params.load(profile, variant, 0).variant == variant
