@@ -38,6 +38,8 @@ def read_csv(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", encoding_errors="replace")
     except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
         raise CorpusError(f"{path} cannot be read as CSV: {str(error).strip()}.") from error
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes surplus values for an index
+        raise CorpusError(f"{path} has rows with more values than its header has columns: correct the file.")
     return table.fillna("")
 
 

@@ -187,7 +187,12 @@ def _stem(name: str) -> str:
 
 
 def _known(column: pd.Series) -> pd.Series:
-    return column.mask(column.isin(MISSING)).astype("str")
+    return column.mask(column.isin(MISSING))
+
+
+def _completed(column: pd.Series, keys: pd.Index | pd.Series, facts: dict[str, str]) -> pd.Series:
+    """`column` with what `facts` know of each row's key where it is missing."""
+    return column.fillna(pd.Series(keys.map(facts), index=column.index, dtype="str"))
 
 
 def _with_hidden(table: pd.DataFrame, waves: dict[str, Path], root: Path) -> pd.DataFrame:
@@ -208,10 +213,9 @@ def _with_side_files(table: pd.DataFrame, tree: files.Tree) -> pd.DataFrame:
     splits = {_stem(name): split for split, name in _pairs(tree, "partitions.txt", "partition.txt")}
     # "Speaker_30; Male" tells the gender of a speaker, "MSP-PODCAST_0001_0008.wav;30" the speaker of a file.
     facts = {_stem(key).removeprefix("Speaker_"): value for key, value in _pairs(tree, "speaker_ids.txt")}
-    names = table.index.to_series()
-    split = _known(table["split"].fillna(names.map(splits))).str.lower().replace("validation", "development")
-    speaker = _known(table["speaker"].fillna(names.map(facts)).str.removeprefix("Speaker_"))
-    gender = _known(table["gender"].fillna(speaker.map(facts)))
+    split = _known(_completed(table["split"], table.index, splits)).str.lower().replace("validation", "development")
+    speaker = _known(_completed(table["speaker"], table.index, facts).str.removeprefix("Speaker_"))
+    gender = _known(_completed(table["gender"], speaker, facts))
     return table.assign(split=split, speaker=speaker, gender=gender)
 
 
