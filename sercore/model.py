@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
@@ -173,6 +174,24 @@ class AttributeModel(PreTrainedModel):
         hidden = self.convolutions(average.transpose(1, 2))  # (B, width, T)
         mask = frames_mask(frames, hidden.shape[2])[:, None]
         return (hidden * mask).sum(2) / frames[:, None]
+
+
+def summary(model: AttributeModel) -> pd.DataFrame:
+    """Parameters of each part of a model, and how many of them are trained; the encoder's front-end stands apart."""
+    parts = {
+        "speech encoder: convolutional front-end": getattr(model.speech, "front_end", None),
+        "speech encoder: transformer": model.speech.transformer,
+        "pointwise convolutions": model.convolutions,
+        "attribute heads": model.attributes,
+        "gender head": getattr(model, "gender", None),
+        "speaker head": getattr(model, "speaker", None),
+    }
+    counts = {
+        name: [sum(p.numel() for p in part.parameters()), sum(p.numel() for p in part.parameters() if p.requires_grad)]
+        for name, part in parts.items()
+        if part is not None
+    }
+    return pd.DataFrame.from_dict(counts, "index", columns=["parameters", "trained"])
 
 
 def _mlp(inputs: int, config: AttributeConfig, outputs: int) -> nn.Sequential:

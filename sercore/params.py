@@ -4,7 +4,8 @@ Each section is frozen and refuses keys that it does not know. `load` reads ``pa
 ``params/variants.yaml``; nothing else in the package reads those files.
 """
 
-from collections.abc import Mapping
+import ast
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -191,6 +192,27 @@ def validate(values: Mapping[str, Any]) -> Params:
 def dump(params: Params) -> str:
     """`params` as the YAML text of a run's ``params.yaml``."""
     return yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False)
+
+
+def refuse_unknown(cells: Sequence[str]) -> None:
+    """Refuse parameters that a notebook does not have; papermill would only warn and run the defaults.
+
+    Args:
+        cells: the cells executed so far (IPython's ``In``): the notebook's own parameters, then papermill's.
+
+    Raises:
+        ParamsError: names the unknown parameters and lists the valid ones.
+    """
+    executed = [cell for cell in cells if cell]
+    known = _assigned(executed[0])
+    unknown = set().union(*[_assigned(cell) for cell in executed if cell.startswith("# Parameters\n")]) - known
+    if unknown:
+        raise ParamsError(f"unknown parameters {', '.join(sorted(unknown))}; valid are {', '.join(sorted(known))}.")
+
+
+def _assigned(code: str) -> set[str]:
+    names = [node.targets[0] for node in ast.parse(code).body if isinstance(node, ast.Assign)]
+    return {name.id for name in names if isinstance(name, ast.Name)}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -16,10 +16,11 @@ from tqdm.auto import tqdm
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
-from sercore import ATTRIBUTES, runs
+from sercore import ATTRIBUTES, corpora, runs
 from sercore.batches import Utterances, collate, frozen_features
 from sercore.cache import model_digest
 from sercore.corpus import Corpus, CorpusError
+from sercore.encoders import SpeechEncoder, encoder_config
 from sercore.losses import ccc
 from sercore.model import AttributeModel
 from sercore.params import Params
@@ -85,6 +86,15 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
         runs.finish(partial, metrics, history, predictions)
     trainer.accelerator.wait_for_everyone()
     return runs.read(runs.run_folder(params))
+
+
+def prepare(params: Params) -> Corpus:
+    """Read the corpus and cache what its frozen encoders give, so that runs in parallel need not do it each."""
+    corpus = corpora.read(params.corpus, params.seed)
+    speech = SpeechEncoder(encoder_config(params.speech.encoder), params.speech.finetune)
+    speech.load_pretrained(params.speech.encoder)
+    frozen_features(params, corpus.table, speech)
+    return corpus
 
 
 def training_rows(params: Params, corpus: Corpus) -> pd.DataFrame:

@@ -1,0 +1,38 @@
+# study: the whole study of a profile, from the corpus to its book.   test: everything that CI runs.
+PYTHON ?= python3
+PROFILE ?= embedded
+DATA ?=
+SEEDS ?=
+SNAKEMAKE := snakemake --cores all --keep-going --rerun-incomplete --quiet host
+CONFIG = --config profile=$(PROFILE) $(if $(DATA),data="$(abspath $(DATA))") $(if $(SEEDS),seeds=$(SEEDS))
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# One process a core and one thread a process is the fastest way to train many small models; no model hub is asked
+# for what is here.
+export OMP_NUM_THREADS = 1
+export TOKENIZERS_PARALLELISM = false
+
+.PHONY: study test book results clean
+
+study: .venv/installed        ## train, execute the chapters and build the book, in build/$(PROFILE)
+	$(SNAKEMAKE) $(CONFIG)
+
+test: .venv/installed         ## what CI runs
+	ruff check . && ruff format --check .
+	pytest --numprocesses 2 --dist loadscope tests
+	pytest --nbval notebooks
+	jupyter-book build book --warningiserror --nitpick --keep-going
+
+book: .venv/installed         ## render the committed results, without training
+	jupyter-book build book
+
+results: .venv/installed      ## maintainers: make the committed results and the notebooks' outputs anew
+	$(SNAKEMAKE) committed $(CONFIG)
+
+clean:                        ## remove everything that a study makes, but not .venv
+	rm -rf data runs build book/_build .snakemake
+
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --requirement requirements.lock
+	.venv/bin/pip install --no-deps --no-build-isolation --editable .
+	touch $@
