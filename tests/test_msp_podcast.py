@@ -390,8 +390,9 @@ def test_audio_without_a_row_is_named_and_left_out(release):
         assert len(msp_podcast.read(release).table) == 5
 
 
-def test_a_copy_of_some_audio_elsewhere_is_not_taken(release):
-    write_wave(release / "A copy" / "MSP-PODCAST_0001_0008.wav")
+@pytest.mark.parametrize("folder", ["A copy", "Z copy"])
+def test_a_copy_of_some_audio_elsewhere_is_not_taken(release, folder):
+    write_wave(release / folder / "MSP-PODCAST_0001_0008.wav")
     assert msp_podcast.read(release).table.loc["MSP-PODCAST_0001_0008", "path"].parent == release / "Audios"
 
 
