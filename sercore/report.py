@@ -9,6 +9,7 @@ Conventions:
 
 import base64
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -21,10 +22,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from sercore import ATTRIBUTES
+from sercore.corpora import simulated
 from sercore.corpus import EMOTIONS, SPLITS
 from sercore.losses import ccc
-from sercore.params import Params, project_root, variants
-from sercore.runs import Run
+from sercore.params import Params, ParamsError, project_root, resolve, variants
+from sercore.raters import SOURCE, rater_statistics
+from sercore.runs import Run, read_all
 from sercore.significance import ccc_interval
 
 ENDPOINTS = (*ATTRIBUTES, "mean")
@@ -49,6 +52,7 @@ STYLE = {
     "axes.spines.right": False,
     "hatch.linewidth": 0.6,
 }
+NO_RATINGS = "This corpus comes without single ratings, so nothing is known of its raters."
 BANNERS = {
     "simulated": (
         "Simulated speech",
@@ -67,6 +71,34 @@ BANNERS = {
     ),
     "manifest": ("Your corpus", "Every figure on this page was measured on the corpus of a manifest, not the paper's."),
 }
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What `sercore.runs.collect` left of a study: its runs, the corpus table, single ratings or None, and samples."""
+
+    runs: list[Run]
+    corpus: pd.DataFrame
+    ratings: pd.DataFrame | None
+    samples: Path
+
+
+def read(profile: str, results: Path | str) -> Study:
+    """Read a results folder; a relative path is relative to the project's root.
+
+    Raises:
+        ParamsError: the folder holds no complete study, or runs of another profile.
+    """
+    folder = resolve(Path(results))
+    if not (folder / "corpus.parquet").is_file():
+        raise ParamsError(f"{folder} holds no results of a study (no corpus.parquet): `make study` makes them.")
+    runs = read_all(folder)
+    others = {run.params.profile for run in runs} - {profile}
+    if others:
+        raise ParamsError(f"{folder} holds runs of profile {', '.join(sorted(others))}, not of {profile}.")
+    ratings = folder / "ratings.parquet"
+    table = pd.read_parquet(folder / "corpus.parquet")
+    return Study(runs, table, pd.read_parquet(ratings) if ratings.is_file() else None, folder / "samples")
 
 
 # What the runs measured
@@ -125,6 +157,23 @@ def emotion_errors(runs: Sequence[Run], split: str) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("emotion").round(2)
 
 
+def costs(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a system: trained runs, its parameters, and the median time, memory and chosen epoch of a run."""
+    rows = {
+        name: {
+            "runs": len(trained),
+            "parameters": trained[0].metrics["parameters"],
+            "trained parameters": trained[0].metrics["trainable_parameters"],
+            "seconds a run": _median(trained, "seconds"),
+            "peak memory (MB)": _median(trained, "peak_memory_mb"),
+            "chosen epoch": _median(trained, "best_epoch"),
+            "epochs": trained[0].metrics["epochs"],
+        }
+        for name, trained in _systems(runs).items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("system")
+
+
 def paper_results() -> pd.DataFrame:
     """The paper's figures, CCC: a row a system, named as ``paper`` in ``params/variants.yaml``."""
     return pd.DataFrame.from_dict(_paper()["rows"], orient="index")
@@ -179,6 +228,30 @@ def answer(scores: pd.DataFrame, split: str) -> str:
     return "\n".join(lines)
 
 
+def agreement(runs: Sequence[Run], results: Path | str, tolerance: float = 0.02) -> str:
+    """Markdown: whether CCCs are those of the same runs (profile, system and seed) in a results folder.
+
+    Args:
+        runs: finished ones.
+        results: as for `read`.
+        tolerance: largest difference of a CCC that counts as the same, since weights depend on the processor.
+    """
+    folder = resolve(Path(results))
+    committed = {_identity(run): run for run in read_all(folder)} if folder.is_dir() else {}
+    pairs = [(run, committed[_identity(run)]) for run in runs if _identity(run) in committed]
+    if not pairs:
+        return f"`{results}` has no run of this profile, system and seed to compare with."
+    difference = max(
+        abs(value - other.metrics["ccc"][split][endpoint])
+        for run, other in pairs
+        for split, values in run.metrics["ccc"].items()
+        for endpoint, value in values.items()
+    )
+    if difference <= tolerance:
+        return f"Every CCC lies within {tolerance} of that of the same run in `{results}`: the figures repeat."
+    return f"A CCC differs by {difference:.3f} from that of the same run in `{results}`: **the figures do not repeat.**"
+
+
 def sizes(corpus: pd.DataFrame) -> pd.DataFrame:
     """A row a split: utterances, speakers, hours, and the share that raters call other or do not agree on."""
     groups = corpus.groupby("split")
@@ -207,6 +280,37 @@ def speaker_sentence(corpus: pd.DataFrame) -> str:
         for split, part in _by_split(corpus)
     ]
     return f"80 % of the utterances come from {'; from '.join(parts)}."
+
+
+def rater_table(corpus: pd.DataFrame, ratings: pd.DataFrame | None) -> str:
+    """HTML: spread, bias and agreement of the raters of train and development, beside published ones."""
+    if ratings is None:
+        return NO_RATINGS
+    table = rater_statistics(corpus, ratings).reset_index()
+    table[["measured", "published"]] = table[["measured", "published"]].map("{:.2f}".format)
+    return _html(
+        table, f"Single ratings of train and development. Published: {SOURCE}, on a scale from 1 to 7.", "raters"
+    )
+
+
+def rater_sentence(corpus: pd.DataFrame, ratings: pd.DataFrame | None, split: str) -> str:
+    """Markdown: CCC of one rater against the mean of the utterance's other raters."""
+    if ratings is None:
+        return NO_RATINGS
+    row = rater_statistics(corpus, ratings, splits=(split,))["measured"].loc[
+        "CCC of one rater and the mean of the others"
+    ]
+    values = ", ".join(f"{row[name]:.2f} ({name})" for name in ATTRIBUTES)
+    return f"One rater against the mean of the utterance's other raters, on {split}: CCC {values}."
+
+
+def assumptions(params: Params) -> str:
+    """HTML: what a simulated corpus takes for granted, with the source of each; a sentence for real speech."""
+    if params.corpus.reader != "simulated":
+        return "<p>Nothing is simulated here: the speech and its ratings are those of the corpus.</p>"
+    return _html(
+        simulated.assumptions(), "What the simulation takes for granted, and where it comes from.", "assumptions"
+    )
 
 
 def players(folder: Path | str) -> str:
@@ -400,6 +504,14 @@ def _errors(gold: NDArray[np.float64], predicted: NDArray[np.float64]) -> dict[s
     return {f"{name} {kind}": values[i] for i, name in enumerate(ATTRIBUTES) for kind, values in measures.items()}
 
 
+def _identity(run: Run) -> tuple[str, str, int]:
+    return run.params.profile, run.folder.parent.name, run.params.seed
+
+
+def _median(runs: Sequence[Run], metric: str) -> int:
+    return round(float(np.median([run.metrics[metric] for run in runs])))
+
+
 def _paper() -> dict:
     return yaml.safe_load((project_root() / "book" / "paper_results.yaml").read_text(encoding="utf-8"))
 
@@ -409,16 +521,20 @@ def _paper_step(system: str, default: str) -> str:
     paper = paper_results()["mean"]
     if not set(rows) <= set(paper.index):
         return ""
-    return f" In the paper, on {_paper()['data']}, the same step is {paper[rows[0]] - paper[rows[1]]:+.3f}."
+    return f" In the paper, on {_paper()['data']}, the same step is {_signed(paper[rows[0]] - paper[rows[1]])}."
 
 
 def _estimate(row: pd.Series) -> str:
-    return f"{row['ccc']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+    return f"{row['ccc']:.3f} [{row['low']:.2f}, {row['high']:.2f}]"
+
+
+def _signed(difference: float) -> str:
+    return f"{difference:+.3f}".replace("-", "−")
 
 
 def _cells(scores: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Scores as HTML cells: a row for each combination of `keys`, a column an endpoint; the order is kept."""
-    texts = [f"{row.ccc:.3f}<br><small>[{row.low:.3f}, {row.high:.3f}]</small>" for row in scores.itertuples()]
+    texts = [f"{row.ccc:.3f}<br><small>[{row.low:.2f}, {row.high:.2f}]</small>" for row in scores.itertuples()]
     cells = scores.assign(cell=texts)
     return cells.pivot_table(index=keys, columns="endpoint", values="cell", aggfunc="first", sort=False)
 

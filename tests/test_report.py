@@ -55,7 +55,9 @@ def make_run(root, variant, seed, table, rng, profile="embedded"):
     history = pd.DataFrame({"epoch": range(1, 11), "loss": 3 - 3 * curve, "mean": curve})
     history.assign(**dict.fromkeys(ATTRIBUTES, curve)).to_csv(folder / "history.csv", index=False)
     (folder / "params.yaml").write_text(params.dump(params.load(profile, variant, seed)))
-    (folder / "metrics.json").write_text(json.dumps({"best_epoch": 9, "epochs": 10, "seconds": 1.5, "ccc": {}}))
+    metrics = {"best_epoch": 9, "epochs": 10, "seconds": 10.4 + seed, "peak_memory_mb": 500}
+    metrics["ccc"] = {"test3": {"mean": 0.5 + 0.1 * seed, "valence": 0.4}}
+    (folder / "metrics.json").write_text(json.dumps(metrics | {"parameters": 120, "trainable_parameters": 100}))
     (folder / "environment.json").write_text("{}")
 
 
@@ -145,7 +147,7 @@ def test_tables_show_the_scores_and_the_papers_figures(trained):
     scores = report.scores(trained)
     table = report.results_table(scores, "test3")
     best = scores[(scores["system"] == "fusion") & (scores["split"] == "test3")].set_index("endpoint").loc["mean"]
-    assert f"{best.ccc:.3f}<br><small>[{best.low:.3f}, {best.high:.3f}]" in table
+    assert f"{best.ccc:.3f}<br><small>[{best.low:.2f}, {best.high:.2f}]" in table
     assert "0.659" in table  # MMWavLM's .6588, from the quoted figures
     assert re.search(r"\d+ utterances of 12 speakers; 2 trained runs of each system", table)
     assert report.results_table(scores, "test3") == table  # nbval compares the text
@@ -158,7 +160,7 @@ def test_the_answer_follows_the_numbers(trained):
     assert lines[0].startswith("- `fusion`, the default system")
     assert "`speech_only`" in lines[1]
     assert "the intervals do not overlap" in lines[1]
-    assert "the same step is -0.019." in lines[1]
+    assert "the same step is −0.019." in lines[1]
     assert "`fusion_gender`" in lines[2]
     assert "does not tell the two apart" in lines[2]
     assert "the same step is +0.002." in lines[2]
@@ -181,6 +183,32 @@ def test_emotion_errors_against_a_plain_loop(trained):
             }
             for measure, value in expected.items():
                 assert errors.loc[emotion, f"{name} {measure}"] == pytest.approx(value, abs=0.00501)
+
+
+def test_costs(trained):
+    row = report.costs(trained).loc["fusion"]
+    assert tuple(row) == (2, 120, 100, 11, 500, 9, 10)
+
+
+def test_agreement_with_the_same_runs_elsewhere(results, trained, tmp_path):
+    assert "the figures repeat" in report.agreement(trained, results)
+    make_run(tmp_path, "fusion", 0, make_corpus(), np.random.default_rng(0))
+    metrics = json.loads((tmp_path / "fusion" / "seed-0" / "metrics.json").read_text())
+    metrics["ccc"]["test3"]["valence"] = 0.3
+    (tmp_path / "fusion" / "seed-0" / "metrics.json").write_text(json.dumps(metrics))
+    assert "A CCC differs by 0.100" in report.agreement(trained, tmp_path)
+    assert "no run of this" in report.agreement(trained[:2], tmp_path)  # speech_only
+    assert "no run of this" in report.agreement(trained, tmp_path / "nowhere")
+
+
+def test_a_study_is_read_and_another_profile_refused(results, tmp_path):
+    study = report.read("embedded", results)
+    assert len(study.runs) == 6
+    assert set(study.ratings["utterance"]) == set(study.corpus.index)
+    with pytest.raises(params.ParamsError, match="holds runs of profile embedded, not of emotale"):
+        report.read("emotale", results)
+    with pytest.raises(params.ParamsError, match="holds no results of a study"):
+        report.read("embedded", tmp_path)
 
 
 def test_papers_means_are_the_mean_of_the_three_except_where_the_paper_errs():
