@@ -119,6 +119,7 @@ def _serve() -> None:
     rate = library.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, 0, os.fsencode(data), 0)
     if rate <= 0:
         sys.exit(f"eSpeak NG cannot read its data in {data}: reinstall espeakng-loader.")
+    library.espeak_ListVoices(None)  # reads the voices' files once, instead of in every child
     for prompt in prompts:
         # eSpeak NG takes an unknown variant for none.
         if not (data / "voices" / "!v" / prompt["voice"].partition("+")[2]).exists():

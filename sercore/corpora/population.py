@@ -58,9 +58,10 @@ valence a weak cue."""
 CUE_NOISE = np.array([6.0, 8.0, 8.0, 2.0])
 """Standard deviation of each of `CHANNELS` from one utterance to the next, whatever is felt (assumption)."""
 
-SPEAKER_MEANS = np.array([50.0, 50.0, 165.0, -4.0])
+SPEAKER_MEANS = np.array([50.0, 50.0, 165.0, -8.0])
 SPEAKER_DEVIATIONS = np.array([7.0, 7.0, 12.0, 1.5])
-"""Base pitch and range (eSpeak NG's units), rate in words a minute and loudness in dB over speakers (assumption)."""
+"""Base pitch and range (eSpeak NG's units), rate in words a minute and loudness in dB over speakers (assumption; the
+loudness is one at which excited speech does not clip)."""
 
 ACCENTS = ("en-us", "en-us-nyc", "en-gb-x-rp", "en-gb-scotland")
 
