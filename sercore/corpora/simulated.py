@@ -91,29 +91,11 @@ def write(params: Simulated) -> Path:
     return folder
 
 
-def pretraining_prompts(seed: int, utterances: int, speakers: int) -> tuple[list[Prompt], np.ndarray]:
-    """Speech for the pretraining of encoders: other voices, texts and random numbers than any simulated release.
-
-    Pitch, range, rate and loudness vary as the study's do, with independent standard normal attributes.
-
-    Returns:
-        One prompt an utterance, to be given to `sercore.corpora.espeak.synthesise`, and the index of its speaker
-        (0 to `speakers` - 1), shape (utterances,).
-    """
-    generator = np.random.default_rng([seed, *b"pretraining"])
-    voices = population.draw_speakers(generator, speakers, "pretraining")
-    assigned = population.assign_speakers(generator, utterances, speakers, skewed=False)
-    prompts = []
-    for speaker in assigned:
-        text = grammar.pretraining_sentence(generator)
-        prompts.append(population.draw_prompt(generator, voices[speaker], text, generator.standard_normal(3)))
-    return prompts, assigned
-
-
 def assumptions() -> pd.DataFrame:
     """What the simulated corpus is built on: columns ``choice``, ``value``, ``source``."""
     paper, whiser, ours = "arXiv 2506.10930", raters.SOURCE, "assumption"
-    voice = "sign: Scherer 2003, Juslin & Laukka 2003; size: assumption"
+    voice = "sign of arousal: Scherer 2003, Juslin & Laukka 2003; the rest: assumption"
+    voices = sum(map(len, population.VARIANTS["study"].values()))
     skew, clarity = population.SKEW, f"{population.CLARITY:g}"
     arousal, valence, dominance = (_listed(CODES, column, ".2f") for column in population.prototypes().T)
     drawn_in = (
@@ -127,6 +109,7 @@ def assumptions() -> pd.DataFrame:
         ("skew of the training speakers", f"{skew['speakers']:.0%} speak {skew['utterances']:.0%}", paper),
         ("shape of that skew; skew of the other splits", "geometric; none", ours),
         ("women among the speakers", "50%", ours),
+        ("voices", f"eSpeak NG, {voices} variants in {len(population.ACCENTS)} accents", ours),
         ("spread, bias and agreement of ratings; spread and correlation of the consensus", "as published", whiser),
         ("correlation of raters' biases and residuals", "that of the consensus", ours),
         ("arousal around which an emotion lies", arousal, f"{whiser}; D, which it lacks, as C (assumption)"),
@@ -143,9 +126,9 @@ def assumptions() -> pd.DataFrame:
     for channel, cues, noise in zip(CHANNELS, population.CUES, population.CUE_NOISE, strict=True):
         rows.append((f"{channel}: change by a standard deviation", _listed(ATTRIBUTES, cues, "+g"), voice))
         rows.append((f"{channel}: standard deviation within a speaker, whatever is felt", f"{noise:g}", ours))
-    means = _listed(CHANNELS, population.SPEAKER_MEANS, "g")
-    rows.append(("speakers' means (rate in words a minute)", means, ours))
-    rows.append(("the same: standard deviation", _listed(CHANNELS, population.SPEAKER_DEVIATIONS, "g"), ours))
+    habits = ("pitch", "range", "rate in words a minute", "loudness in dB")
+    rows.append(("speakers: mean", _listed(habits, population.SPEAKER_MEANS, "g"), ours))
+    rows.append(("speakers: standard deviation", _listed(habits, population.SPEAKER_DEVIATIONS, "g"), ours))
     return pd.DataFrame(rows, columns=["choice", "value", "source"])
 
 
