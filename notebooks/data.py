@@ -71,7 +71,7 @@ HTML(report.rater_table(study.corpus, study.ratings))
 
 # %% [markdown]
 # ICC(1,1) is the reliability of one rating, ICC(1,k) that of the mean of all of an utterance
-# {cite:p}`shrout1979`; kappa is Fleiss' {cite:p}`fleiss1971`. The last rows tell why CCC is measured against
+# {cite:p}`shrout1979`; kappa is Fleiss' {cite:p}`fleiss1971`. The row of CCC tells why a system is measured against
 # the consensus: one rater alone is a poor predictor of the others.
 #
 # ## Speakers

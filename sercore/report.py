@@ -10,7 +10,10 @@ Conventions:
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -154,7 +157,7 @@ def emotion_errors(runs: Sequence[Run], split: str) -> pd.DataFrame:
         if chosen.any():
             truth = gold.loc[chosen, list(ATTRIBUTES)].to_numpy()
             rows[name] = {"utterances": chosen.sum()} | _errors(truth, predicted[:, chosen])
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("emotion").round(2)
+    return pd.DataFrame.from_dict(rows, orient="index").round(2)
 
 
 def costs(runs: Sequence[Run]) -> pd.DataFrame:
@@ -171,7 +174,7 @@ def costs(runs: Sequence[Run]) -> pd.DataFrame:
         }
         for name, trained in _systems(runs).items()
     }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("system")
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def paper_results() -> pd.DataFrame:
@@ -192,7 +195,7 @@ def results_table(scores: pd.DataFrame, split: str) -> str:
     """HTML: one row a system, its CCCs with intervals, and beside them the figures of the paper's row."""
     ours = scores[scores["split"] == split]
     table = _cells(ours, ["system"])
-    paper = paper_results()[list(ENDPOINTS)].map("{:.3f}".format)
+    paper = paper_results()[list(ENDPOINTS)].map(_number)
     known = variants()
     quoted = (
         paper.reindex([known.get(name, {}).get("paper") for name in table.index]).fillna("–").set_index(table.index)
@@ -223,7 +226,7 @@ def answer(scores: pd.DataFrame, split: str) -> str:
         )
         step = row["ccc"] - default["ccc"]
         lines.append(
-            f"- `{system}`: {_estimate(row)}, {step:+.3f} from `{name}`; {verdict}.{_paper_step(system, name)}"
+            f"- `{system}`: {_estimate(row)}, {_signed(step)} from `{name}`; {verdict}.{_paper_step(system, name)}"
         )
     return "\n".join(lines)
 
@@ -261,10 +264,12 @@ def sizes(corpus: pd.DataFrame) -> pd.DataFrame:
             "speakers": groups["speaker"].nunique(),
             "hours": (groups["duration"].sum() / 3600).round(2),
             "seconds (median)": groups["duration"].median().round(2),
-            "other or no agreement": groups["emotion"].agg(lambda codes: f"{codes.isin(['O', 'X']).mean():.1%}"),
+            "other or no agreement": groups["emotion"].agg(
+                lambda codes: f"{100 * codes.isin(['O', 'X']).mean():.1f} %"
+            ),
         }
     )
-    return table.loc[[split for split in SPLITS if split in table.index]]
+    return table.loc[[split for split in SPLITS if split in table.index]].rename_axis(None)
 
 
 def speaker_share(corpus: pd.DataFrame, carried: float = 0.8) -> float:
@@ -276,7 +281,7 @@ def speaker_share(corpus: pd.DataFrame, carried: float = 0.8) -> float:
 def speaker_sentence(corpus: pd.DataFrame) -> str:
     """Markdown: how few speakers carry most of each split."""
     parts = [
-        f"{speaker_share(part):.0%} of the {part['speaker'].nunique()} speakers of {split}"
+        f"{100 * speaker_share(part):.0f} % of the {part['speaker'].nunique()} speakers of {split}"
         for split, part in _by_split(corpus)
     ]
     return f"80 % of the utterances come from {'; from '.join(parts)}."
@@ -286,21 +291,23 @@ def rater_table(corpus: pd.DataFrame, ratings: pd.DataFrame | None) -> str:
     """HTML: spread, bias and agreement of the raters of train and development, beside published ones."""
     if ratings is None:
         return NO_RATINGS
-    table = rater_statistics(corpus, ratings).reset_index()
-    table[["measured", "published"]] = table[["measured", "published"]].map("{:.2f}".format)
-    return _html(
-        table, f"Single ratings of train and development. Published: {SOURCE}, on a scale from 1 to 7.", "raters"
-    )
+    table = _rater_statistics(corpus, ratings).map("{:.2f}".format)
+    single = table.index.get_level_values("attribute").isin(ATTRIBUTES)
+    each = table[single].pivot_table(index="statistic", columns="attribute", aggfunc="first", sort=False)
+    each = each.reindex(columns=list(product(("measured", "published"), ATTRIBUTES)))
+    other = table[~single].set_axis([", ".join(filter(None, key)) for key in table[~single].index])
+    caption = f"Single ratings of train and development. Published: {SOURCE}, on a scale from 1 to 7."
+    return _html(each, "", "raters") + _html(other, caption, "votes")
 
 
 def rater_sentence(corpus: pd.DataFrame, ratings: pd.DataFrame | None, split: str) -> str:
     """Markdown: CCC of one rater against the mean of the utterance's other raters."""
     if ratings is None:
         return NO_RATINGS
-    row = rater_statistics(corpus, ratings, splits=(split,))["measured"].loc[
+    row = _rater_statistics(corpus, ratings, splits=(split,))["measured"].loc[
         "CCC of one rater and the mean of the others"
     ]
-    values = ", ".join(f"{row[name]:.2f} ({name})" for name in ATTRIBUTES)
+    values = ", ".join(f"{_number(row[name], 2)} ({name})" for name in ATTRIBUTES)
     return f"One rater against the mean of the utterance's other raters, on {split}: CCC {values}."
 
 
@@ -504,6 +511,11 @@ def _errors(gold: NDArray[np.float64], predicted: NDArray[np.float64]) -> dict[s
     return {f"{name} {kind}": values[i] for i, name in enumerate(ATTRIBUTES) for kind, values in measures.items()}
 
 
+def _rater_statistics(corpus: pd.DataFrame, ratings: pd.DataFrame, **options: Any) -> pd.DataFrame:
+    """`rater_statistics` of a corpus that is here without its audio, and so cannot be a `sercore.corpus.Corpus`."""
+    return rater_statistics(SimpleNamespace(name="results", table=corpus, ratings=ratings), **options)
+
+
 def _identity(run: Run) -> tuple[str, str, int]:
     return run.params.profile, run.folder.parent.name, run.params.seed
 
@@ -524,17 +536,26 @@ def _paper_step(system: str, default: str) -> str:
     return f" In the paper, on {_paper()['data']}, the same step is {_signed(paper[rows[0]] - paper[rows[1]])}."
 
 
+def _number(value: float, digits: int = 3) -> str:
+    """A coefficient without its leading zero, as the paper prints them."""
+    return f"{value:.{digits}f}".replace("0.", ".", 1).replace("-", "−")
+
+
+def _interval(row: pd.Series) -> str:
+    return f"[{_number(row['low'], 2)}, {_number(row['high'], 2)}]"
+
+
 def _estimate(row: pd.Series) -> str:
-    return f"{row['ccc']:.3f} [{row['low']:.2f}, {row['high']:.2f}]"
+    return f"{_number(row['ccc'])} {_interval(row)}"
 
 
 def _signed(difference: float) -> str:
-    return f"{difference:+.3f}".replace("-", "−")
+    return f"{'+' if difference >= 0 else ''}{_number(difference)}"
 
 
 def _cells(scores: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Scores as HTML cells: a row for each combination of `keys`, a column an endpoint; the order is kept."""
-    texts = [f"{row.ccc:.3f}<br><small>[{row.low:.2f}, {row.high:.2f}]</small>" for row in scores.itertuples()]
+    texts = [f"{_number(row['ccc'])}<br><small>{_interval(row)}</small>" for _, row in scores.iterrows()]
     cells = scores.assign(cell=texts)
     return cells.pivot_table(index=keys, columns="endpoint", values="cell", aggfunc="first", sort=False)
 
@@ -555,8 +576,9 @@ def _basis(scores: pd.DataFrame) -> str:
 
 def _html(table: pd.DataFrame, caption: str, name: str) -> str:
     table = table.rename_axis(index=None, columns=[None] * table.columns.nlevels)
-    style = table.style.set_caption(caption).set_table_attributes('class="dataframe"').set_uuid(name)
-    return (style if isinstance(table.index[0], str) else style.hide(axis="index")).to_html()
+    style = table.style.set_table_attributes('class="dataframe"').set_uuid(name)
+    shown = style if isinstance(table.index[0], str) else style.hide(axis="index")
+    return f'{shown.to_html()}<p class="caption">{caption}</p>'
 
 
 def _by_split(corpus: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

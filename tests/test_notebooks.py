@@ -1,0 +1,70 @@
+"""What every notebook promises: in step with its script, no logic, outputs committed, nothing of one machine."""
+
+import ast
+import re
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def content(notebook):
+    return [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in notebook.cells]
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(path):
+    return nbformat.read(path, as_version=4)
+
+
+def test_every_script_has_its_notebook():
+    assert {path.stem for path in NOTEBOOKS} == {path.stem for path in FOLDER.glob("*.py")} >= {"study", "data"}
+
+
+def test_notebook_and_script_are_in_step(path, notebook):
+    assert content(notebook) == content(jupytext.read(path.with_suffix(".py")))
+
+
+def test_first_code_cell_holds_the_parameters(path, notebook):
+    """Without the tag papermill would only warn and run the notebook's own values."""
+    first, *others = code_cells(notebook)
+    assert "parameters" in first.metadata["tags"]
+    assert not any("parameters" in cell.metadata.get("tags", []) for cell in others)
+    body = ast.parse(first.source).body
+    assert all(isinstance(line, ast.Assign) for line in body)
+    assert "profile" in {line.targets[0].id for line in body}
+
+
+def test_notebooks_hold_no_logic(notebook):
+    forbidden = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.For, ast.While, ast.If, ast.Try, ast.With)
+    for cell in code_cells(notebook):
+        nodes = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, forbidden)]
+        assert not nodes, cell.source
+
+
+def test_outputs_are_committed(notebook):
+    """nbval passes a notebook that was never executed."""
+    assert [cell.execution_count for cell in code_cells(notebook)] == list(range(1, len(code_cells(notebook)) + 1))
+    assert not [out for cell in code_cells(notebook) for out in cell.outputs if out.output_type == "error"]
+
+
+def test_nothing_of_the_machine_or_the_hour_is_kept(path, notebook):
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert "papermill" not in notebook.metadata
+    assert not any({"papermill", "execution"} & set(cell.metadata) for cell in notebook.cells)
+    text = path.read_text(encoding="utf-8")
+    assert "object at 0x" not in text
+    assert not re.search(r"(?<![\w.:/-])/(home|root|work|tmp|Users)/", text)
