@@ -242,13 +242,14 @@ def _transcripts(names: pd.Index, tree: files.Tree, root: Path) -> list[str | No
     below = [(folder, content) for folder, content in tree if "/transcript" in f"/{folder.relative_to(root)}".lower()]
     texts = files.by_stem(below, ".txt")
 
-    def read(name: str) -> str | None:
-        if name not in texts:
-            return None
-        return " ".join(texts[name].read_text(encoding="utf-8-sig", errors="replace").split()) or None
+    def read(part: pd.Index) -> list[str | None]:
+        paths = [texts.get(name) for name in part]
+        contents = [path.read_text(encoding="utf-8-sig", errors="replace") if path else "" for path in paths]
+        return [" ".join(content.split()) or None for content in contents]
 
+    parts = [names[start : start + 500] for start in range(0, len(names), 500)]
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(read, names))
+        return [text for part in pool.map(read, parts) for text in part]
 
 
 def _warn_of_unread(table: pd.DataFrame, path: Path) -> None:
