@@ -212,21 +212,22 @@ def splits_table(scores: pd.DataFrame) -> str:
 
 
 def answer(scores: pd.DataFrame, split: str) -> str:
-    """Markdown: mean CCC of the default system, and how each other system differs from it, here and in the paper."""
-    means = scores[(scores["split"] == split) & (scores["endpoint"] == "mean")].set_index("system")
+    """Markdown: CCC of the default system, and how each other system differs from it, here and in the paper."""
+    ours = scores[scores["split"] == split].set_index(["endpoint", "system"])
+    means = ours.loc["mean"]
     name = DEFAULT_SYSTEM if DEFAULT_SYSTEM in means.index else means.index[0]
     default = means.loc[name]
-    lines = [f"- `{name}`, the default system: mean CCC {_estimate(default)} on {split}."]
+    each = {
+        system: ", ".join(f"{attribute} {_number(ours.loc[(attribute, system), 'ccc'])}" for attribute in ATTRIBUTES)
+        for system in means.index
+    }
+    lines = [f"- `{name}`, the default system: mean CCC {_estimate(default)} on {split} ({each[name]})."]
     for system, row in means.drop(index=name).iterrows():
         overlap = row["low"] <= default["high"] and default["low"] <= row["high"]
-        verdict = (
-            "the intervals overlap, so this table alone does not tell the two apart"
-            if overlap
-            else "the intervals do not overlap"
-        )
-        step = row["ccc"] - default["ccc"]
+        verdict = "overlap, so this table alone does not tell the two apart" if overlap else "do not overlap"
         lines.append(
-            f"- `{system}`: {_estimate(row)}, {_signed(step)} from `{name}`; {verdict}.{_paper_step(system, name)}"
+            f"- `{system}`: {_estimate(row)}, which is {_signed(row['ccc'] - default['ccc'])} from `{name}`"
+            f" ({each[system]}); the intervals {verdict}.{_paper_step(system, name)}"
         )
     return "\n".join(lines)
 
@@ -561,16 +562,19 @@ def _cells(scores: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 
 def _basis(scores: pd.DataFrame) -> str:
-    """What a table of scores rests on: utterances, speakers, seeds, and which interval."""
+    """What a table of scores rests on: utterances, speakers, trained runs, and which interval."""
     first = scores.iloc[0]
-    seeds = ", ".join(str(count) for count in sorted(scores["seeds"].unique()))
-    pooled = (scores["runs"] < scores["seeds"]).any()
-    over = "predictions of their folds pooled" if pooled else "CCC averaged over them"
     one_split = len(scores["split"].unique()) == 1
-    size = f"{first['utterances']:,} utterances of {first['speakers']} speakers; " if one_split else ""
+    size = f"{first['utterances']:,} utterances of {first['speakers']} speakers. " if one_split else ""
+    if scores["seeds"].max() == 1:
+        seeds = "One trained run of each system, so what another training would give is not known"
+    elif (scores["runs"] < scores["seeds"]).any():
+        seeds = f"{scores['seeds'].max()} trained runs of each system, predictions of their folds pooled"
+    else:
+        seeds = f"CCC averaged over {scores['seeds'].max()} trained runs of each system, which differ by their seed"
     return (
-        f"{size}{seeds} trained run{'' if seeds == '1' else 's'} of each system, {over}. In brackets: 95 % interval, "
-        "jackknife over speakers on Fisher's z. A constant prediction has CCC 0."
+        f"{size}{seeds}. In brackets: 95 % interval, jackknife over speakers on Fisher's z, with the trained models as "
+        "they are. A constant prediction has CCC 0."
     )
 
 

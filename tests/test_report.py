@@ -131,7 +131,8 @@ def test_folds_are_pooled(tmp_path):
     row = report.scores(trained).set_index("endpoint").loc["valence"]
     assert row["ccc"] == pytest.approx(ccc_of(pd.concat([run.predictions for run in trained]), "valence"))
     assert tuple(row[["seeds", "runs", "utterances", "speakers"]]) == (3, 1, len(tested), 12)
-    assert "pooled" in report.splits_table(report.scores(trained))
+    assert "predictions of their folds pooled" in report.splits_table(report.scores(trained))
+    assert "One trained run of each system" in report.splits_table(report.scores(trained[:1]))
 
 
 def test_a_split_without_gold_values_is_not_reported(trained):
@@ -149,7 +150,7 @@ def test_tables_show_the_scores_and_the_papers_figures(trained):
     best = scores[(scores["system"] == "fusion") & (scores["split"] == "test3")].set_index("endpoint").loc["mean"]
     assert f"{best.ccc:.3f}<br><small>[{best.low:.2f}, {best.high:.2f}]".replace("0.", ".") in table
     assert ">.659<" in table  # MMWavLM's .6588, from the quoted figures
-    assert re.search(r"\d+ utterances of 12 speakers; 2 trained runs of each system", table)
+    assert re.search(r"\d+ utterances of 12 speakers\. CCC averaged over 2 trained runs", table)
     assert report.results_table(scores, "test3") == table  # nbval compares the text
     assert report.splits_table(scores).count("<small>") == len(scores)
 
