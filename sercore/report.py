@@ -195,7 +195,7 @@ def results_table(scores: pd.DataFrame, split: str) -> str:
     """HTML: one row a system, its CCCs with intervals, and beside them the figures of the paper's row."""
     ours = scores[scores["split"] == split]
     table = _cells(ours, ["system"])
-    paper = paper_results()[list(ENDPOINTS)].map(_number)
+    paper = paper_results()[list(ENDPOINTS)].apply(_as_printed, axis=1)
     known = variants()
     quoted = (
         paper.reindex([known.get(name, {}).get("paper") for name in table.index]).fillna("–").set_index(table.index)
@@ -534,7 +534,7 @@ def _paper_step(system: str, default: str) -> str:
     paper = paper_results()["mean"]
     if not set(rows) <= set(paper.index):
         return ""
-    return f" In the paper, on {_paper()['data']}, the same step is {_signed(paper[rows[0]] - paper[rows[1]])}."
+    return f" In the paper, on {_paper()['data']}, the same step is {_signed(paper[rows[0]] - paper[rows[1]], 4)}."
 
 
 def _number(value: float, digits: int = 3) -> str:
@@ -550,8 +550,14 @@ def _estimate(row: pd.Series) -> str:
     return f"{_number(row['ccc'])} {_interval(row)}"
 
 
-def _signed(difference: float) -> str:
-    return f"{'+' if difference >= 0 else ''}{_number(difference)}"
+def _signed(difference: float, digits: int = 3) -> str:
+    return f"{'+' if difference >= 0 else ''}{_number(difference, digits)}"
+
+
+def _as_printed(row: pd.Series) -> pd.Series:
+    """A row of the paper's figures, in the four digits, or two, in which it is known."""
+    digits = 2 if (row.round(2) == row).all() else 4
+    return row.map(lambda value: _number(value, digits))
 
 
 def _cells(scores: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
