@@ -231,6 +231,8 @@ class SpeakerEncoder:
     @torch.no_grad()
     def __call__(self, waveform: np.ndarray) -> np.ndarray:
         """Waveform (samples,) to its embedding of shape (1, width)."""
+        # The x-vector's time-delay layers need up to a second of frames: a shorter utterance is repeated.
+        waveform = np.resize(waveform, max(len(waveform), SAMPLE_RATE))
         return functional.normalize(self.model(self.inputs(waveform)[None]).embeddings).numpy()
 
 
