@@ -59,20 +59,20 @@ NO_RATINGS = "This corpus comes without single ratings, so nothing is known of i
 BANNERS = {
     "simulated": (
         "Simulated speech",
-        "Every figure of ours on this page was measured on speech that a synthesiser spoke and that simulated raters judged. It"
-        " shows that the method runs and what it can resolve; it says nothing about human speech.",
+        "All figures of ours here were measured on speech that a synthesiser spoke and that simulated raters judged."
+        " It shows that the method runs and what it can resolve; it says nothing about human speech.",
     ),
     "emotale": (
         "Enacted speech",
-        "Every figure of ours on this page was measured on EmoTale: real voices, but emotions enacted on five sentences by few"
-        " speakers. It does not tell how a system does on spontaneous speech.",
+        "All figures of ours here were measured on EmoTale: real voices, but emotions enacted on five sentences by"
+        " few speakers. It does not tell how a system does on spontaneous speech.",
     ),
     "msp_podcast": (
         "Naturalistic speech",
-        "Every figure of ours on this page was measured on a release of MSP-Podcast. It is comparable with the paper's only as"
-        " far as release, split and encoders are the same.",
+        "All figures of ours here were measured on a release of MSP-Podcast. It is comparable with the paper's only"
+        " as far as release, split and encoders are the same.",
     ),
-    "manifest": ("Your corpus", "Every figure of ours on this page was measured on the corpus of a manifest."),
+    "manifest": ("Your corpus", "All figures of ours here were measured on the corpus of a manifest."),
 }
 
 
