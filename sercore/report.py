@@ -60,16 +60,16 @@ BANNERS = {
     "simulated": (
         "Simulated speech",
         "All figures of ours here were measured on speech that a synthesiser spoke and that simulated raters judged."
-        " It shows that the method runs and what it can resolve; it says nothing about human speech.",
+        " This shows that the method runs and what it can resolve; it says nothing about human speech.",
     ),
     "emotale": (
         "Enacted speech",
         "All figures of ours here were measured on EmoTale: real voices, but emotions enacted on five sentences by"
-        " few speakers. It does not tell how a system does on spontaneous speech.",
+        " few speakers. This does not tell how a system does on spontaneous speech.",
     ),
     "msp_podcast": (
         "Naturalistic speech",
-        "All figures of ours here were measured on a release of MSP-Podcast. It is comparable with the paper's only"
+        "All figures of ours here were measured on a release of MSP-Podcast. This is comparable with the paper only"
         " as far as release, split and encoders are the same.",
     ),
     "manifest": ("Your corpus", "All figures of ours here were measured on the corpus of a manifest."),
