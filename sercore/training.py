@@ -166,6 +166,7 @@ def _arguments(params: Params, folder: Path) -> TrainingArguments:
         weight_decay=training.weight_decay,
         lr_scheduler_type="constant",
         bf16=training.precision == "bfloat16",
+        use_cpu=not torch.cuda.is_available(),
         seed=params.seed,
         dataloader_pin_memory=torch.cuda.is_available(),
         eval_strategy="epoch",
