@@ -20,7 +20,7 @@ CHAPTERS = ["study", "data"]
 
 def papermill(notebook, output, **values):
     given = shlex.quote(yaml.safe_dump({"profile": PROFILE, **values}, default_flow_style=True, width=10**6).strip())
-    return f"papermill {notebook} {output} --yaml {given} --log-output --no-progress-bar < /dev/null"
+    return f"papermill {notebook} {output} --parameters_yaml {given} --log-output --no-progress-bar < /dev/null"
 
 
 rule book:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sercore import ATTRIBUTES
-from sercore.corpus import EMOTIONS, Corpus
+from sercore.corpus import EMOTIONS
 
 SOURCE = "WHiSER label files"
 
@@ -73,7 +73,9 @@ def published(statistic: str) -> np.ndarray:
     return np.array([value for (name, _), value in PUBLISHED.items() if name == statistic])
 
 
-def rater_statistics(corpus: Corpus, splits: tuple[str, ...] = ("train", "development")) -> pd.DataFrame:
+def rater_statistics(
+    table: pd.DataFrame, ratings: pd.DataFrame, splits: tuple[str, ...] = ("train", "development")
+) -> pd.DataFrame:
     """Spread, bias and agreement of the raters of `splits`, beside the published values.
 
     Variances within and between utterances are those of a one-way analysis of variance (Shrout & Fleiss 1979, ICC(1,1)
@@ -82,16 +84,14 @@ def rater_statistics(corpus: Corpus, splits: tuple[str, ...] = ("train", "develo
     mean of the others; kappa is that of Fleiss (1971) of pairs of votes.
 
     Args:
-        corpus: one that has ratings.
+        table: of a corpus (see `sercore.corpus`), with or without paths.
+        ratings: its single ratings.
         splits: by default those whose emotions have their natural shares.
 
     Returns:
         Index (statistic, attribute), as in `PUBLISHED`; columns ``measured`` and ``published``.
-
-    Raises:
-        ValueError: the corpus has no ratings.
     """
-    ratings, table = _ratings(corpus, splits)
+    table, ratings = _chosen(table, ratings, splits)
     measured = _spread(ratings) | _correlations(ratings) | _votes(ratings)
     emotions = table["emotion"].value_counts(normalize=True)
     for code in ("X", "O"):
@@ -100,9 +100,11 @@ def rater_statistics(corpus: Corpus, splits: tuple[str, ...] = ("train", "develo
     return pd.DataFrame({"measured": [measured[key] for key in index], "published": PUBLISHED.values()}, index=index)
 
 
-def class_statistics(corpus: Corpus, splits: tuple[str, ...] = ("train", "development")) -> pd.DataFrame:
+def class_statistics(
+    table: pd.DataFrame, ratings: pd.DataFrame, splits: tuple[str, ...] = ("train", "development")
+) -> pd.DataFrame:
     """Consensus and disagreement by emotion, in the columns of `PUBLISHED_CLASSES`; see `rater_statistics`."""
-    ratings, table = _ratings(corpus, splits)
+    table, ratings = _chosen(table, ratings, splits)
     emotion = ratings["utterance"].map(table["emotion"])
     values = ratings[list(ATTRIBUTES)]
     deviation = values - values.groupby(ratings["utterance"]).transform("mean")
@@ -119,11 +121,9 @@ def class_statistics(corpus: Corpus, splits: tuple[str, ...] = ("train", "develo
     ).reindex([code for code in EMOTIONS if code in set(table["emotion"])])
 
 
-def _ratings(corpus: Corpus, splits: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    if corpus.ratings is None:
-        raise ValueError(f"corpus {corpus.name} has no table of ratings: its release holds consensus labels alone.")
-    table = corpus.table[corpus.table["split"].isin(splits)]
-    return corpus.ratings[corpus.ratings["utterance"].isin(table.index)], table
+def _chosen(table: pd.DataFrame, ratings: pd.DataFrame, splits: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    table = table[table["split"].isin(splits)]
+    return table, ratings[ratings["utterance"].isin(table.index)]
 
 
 def _spread(ratings: pd.DataFrame) -> dict[tuple[str, str], float]:

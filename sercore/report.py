@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -292,7 +291,7 @@ def rater_table(corpus: pd.DataFrame, ratings: pd.DataFrame | None) -> str:
     """HTML: spread, bias and agreement of the raters of train and development, beside published ones."""
     if ratings is None:
         return NO_RATINGS
-    table = _rater_statistics(corpus, ratings).map("{:.2f}".format)
+    table = rater_statistics(corpus, ratings).map("{:.2f}".format)
     single = table.index.get_level_values("attribute").isin(ATTRIBUTES)
     each = table[single].pivot_table(index="statistic", columns="attribute", aggfunc="first", sort=False)
     each = each.reindex(columns=list(product(("measured", "published"), ATTRIBUTES)))
@@ -305,7 +304,7 @@ def rater_sentence(corpus: pd.DataFrame, ratings: pd.DataFrame | None, split: st
     """Markdown: CCC of one rater against the mean of the utterance's other raters."""
     if ratings is None:
         return NO_RATINGS
-    row = _rater_statistics(corpus, ratings, splits=(split,))["measured"].loc[
+    row = rater_statistics(corpus, ratings, splits=(split,))["measured"].loc[
         "CCC of one rater and the mean of the others"
     ]
     values = ", ".join(f"{_number(row[name], 2)} ({name})" for name in ATTRIBUTES)
@@ -510,11 +509,6 @@ def _errors(gold: NDArray[np.float64], predicted: NDArray[np.float64]) -> dict[s
     rmse, bias = np.sqrt((error**2).mean(axis=1)).mean(axis=0), error.mean(axis=(0, 1))
     measures = {"CCC": agreement, "RMSE": rmse, "bias": bias}
     return {f"{name} {kind}": values[i] for i, name in enumerate(ATTRIBUTES) for kind, values in measures.items()}
-
-
-def _rater_statistics(corpus: pd.DataFrame, ratings: pd.DataFrame, **options: Any) -> pd.DataFrame:
-    """`rater_statistics` of a corpus that is here without its audio, and so cannot be a `sercore.corpus.Corpus`."""
-    return rater_statistics(SimpleNamespace(name="results", table=corpus, ratings=ratings), **options)
 
 
 def _identity(run: Run) -> tuple[str, str, int]:

@@ -136,7 +136,7 @@ def collect(folders: list[Path], corpus: Corpus, results: Path) -> None:
     (partial / "samples").mkdir()
     for emotion, rows in corpus.split(corpus.splits()[-1]).groupby("emotion"):
         waveform = audio.load(rows["path"].iloc[0], max_seconds=15)
-        soundfile.write(partial / "samples" / f"{emotion}.flac", waveform, audio.SAMPLE_RATE)
+        soundfile.write(partial / "samples" / f"{emotion}.mp3", waveform, audio.SAMPLE_RATE)
     shutil.rmtree(results, ignore_errors=True)
     partial.rename(results)
 

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import warnings
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -42,7 +41,7 @@ def corpus(folder):
         return msp_podcast.read(folder)
 
 
-def as_corpus(drawn: population.Utterances) -> SimpleNamespace:
+def as_tables(drawn: population.Utterances) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What the statistics need of a corpus, without sound."""
     count, raters = drawn.votes.shape
     names = pd.RangeIndex(count)
@@ -51,7 +50,7 @@ def as_corpus(drawn: population.Utterances) -> SimpleNamespace:
         utterance=np.repeat(names, raters), rater=drawn.raters.ravel(), emotion=population.VOTES[drawn.votes.ravel()]
     )
     table = pd.DataFrame(drawn.attributes, names, ATTRIBUTES).assign(emotion=drawn.consensus, split="train")
-    return SimpleNamespace(name="drawn", table=table, ratings=ratings)
+    return table, ratings
 
 
 # How far a simulated statistic may be from the published one: sampling error of the corpus, and for the means and the
@@ -76,7 +75,7 @@ def test_raters_are_as_published(seed):
     generator = np.random.default_rng(seed)
     biases = population.draw_raters(generator, Simulated.model_fields["raters"].default)
     drawn = population.draw_quotas(generator, population.natural_quotas(2200), biases, 5)
-    table = rater_statistics(as_corpus(drawn))
+    table = rater_statistics(*as_tables(drawn))
     for statistic, tolerance in TOLERANCE.items():
         difference = (table.loc[statistic, "measured"] - table.loc[statistic, "published"]).abs()
         assert (difference <= tolerance).all(), f"{statistic}\n{table.loc[statistic]}"
@@ -85,13 +84,13 @@ def test_raters_are_as_published(seed):
 def test_no_agreement_and_other_follow_from_the_votes():
     generator = np.random.default_rng(0)
     drawn = population.draw_utterances(generator, 20_000, population.draw_raters(generator, 60), 5)
-    given = as_corpus(drawn)
-    shares = given.table["emotion"].value_counts(normalize=True)
+    given = as_tables(drawn)
+    shares = given[0]["emotion"].value_counts(normalize=True)
     assert shares["X"] + shares["O"] == pytest.approx(population.OTHER_OR_X, abs=0.015)
     assert shares["X"] > 4 * shares["O"]
     # They disagree on the word, not on the feeling: ordinary means, ordinary spread.
-    classes = class_statistics(given)
-    everyone = rater_statistics(given)["measured"]
+    classes = class_statistics(*given)
+    everyone = rater_statistics(*given)["measured"]
     for attribute in ATTRIBUTES:
         for code in "XO":
             assert abs(classes.loc[code, f"mean {attribute}"] - everyone["consensus: mean", attribute]) < 0.1
