@@ -111,15 +111,33 @@ use rule chapter as ablation_chapter with:
         ),
 
 
+rule figure:
+    input:
+        rules.results.output,
+    output:
+        f"{BUILD}/results.svg",
+    run:
+        import matplotlib
+
+        from sercore import report
+
+        matplotlib.rcParams["svg.hashsalt"] = PROFILE
+        runs = report.read(PROFILE, f"{BUILD}/results").runs
+        figure = report.results_figure(report.scores(runs), report.reported_split(runs))
+        figure.savefig(output[0], metadata={"Date": None}, bbox_inches="tight", facecolor="white")
+
+
 # Maintainers: what the repository holds of the embedded study, and the notebooks' outputs.
 rule committed:
     input:
         rules.results.output,
+        figure=rules.figure.output,
     params:
         notebooks=[f"notebooks/{name}.ipynb" for name in [*CHAPTERS, "ablation"]],
     shell:
         f"""
-        rm -rf results/{PROFILE} && cp -r {BUILD}/results results/{PROFILE}
+        mkdir -p results && rm -rf results/{PROFILE} && cp -r {BUILD}/results results/{PROFILE}
+        cp {{input.figure}} book/_static/results.svg
         jupytext --update --to ipynb notebooks/*.py
         TQDM_DISABLE=1 jupyter execute --inplace --NotebookClient.record_timing=False {{params.notebooks}}
         """

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from sercore import ATTRIBUTES, audio
 from sercore.cache import Ragged, audio_key, model_digest, stored

@@ -87,7 +87,7 @@ class SpeechEncoder(nn.Module):
             self.transformer = AutoModel.from_config(config)
             self.front_end = self.transformer.feature_extractor
             self.transformer.feature_extractor = _AlreadyExtracted()
-        (self.front_end if finetune else self).requires_grad_(False)
+        self.freeze()
 
     @property
     def config(self) -> PretrainedConfig:
@@ -98,6 +98,10 @@ class SpeechEncoder(nn.Module):
     def layers(self) -> int:
         """Number of hidden states: the transformer's input and the output of each layer."""
         return self.config.num_hidden_layers + 1
+
+    def freeze(self) -> None:
+        """Ask for no gradient in the frozen part."""
+        (self.front_end if self.finetune else self).requires_grad_(False)
 
     def load_pretrained(self, name: str) -> None:
         """Fill both parts with the weights of a folder or hub model."""

@@ -130,6 +130,13 @@ class AttributeModel(PreTrainedModel):
         model.speech.load_pretrained(params.speech.encoder)
         return model
 
+    @classmethod
+    def from_pretrained(cls, *arguments: Any, **options: Any) -> "AttributeModel":
+        """As in transformers, which asks for gradients everywhere; what is frozen is frozen again."""
+        model = super().from_pretrained(*arguments, **options)
+        model.speech.freeze()
+        return model
+
     def forward(
         self,
         features: Tensor | None = None,

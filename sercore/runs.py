@@ -134,8 +134,9 @@ def collect(folders: list[Path], corpus: Corpus, results: Path) -> None:
     if corpus.ratings is not None:
         corpus.ratings.to_parquet(partial / "ratings.parquet", index=False)
     (partial / "samples").mkdir()
-    for emotion, rows in corpus.split(corpus.splits()[-1]).groupby("emotion"):
-        waveform = audio.load(rows["path"].iloc[0], max_seconds=15)
+    heard = corpus.table[corpus.table["split"] != "train"].drop_duplicates("emotion").dropna(subset=["emotion"])
+    for emotion, path in zip(heard["emotion"], heard["path"], strict=True):
+        waveform = audio.load(path, max_seconds=15)
         soundfile.write(partial / "samples" / f"{emotion}.mp3", waveform, audio.SAMPLE_RATE)
     shutil.rmtree(results, ignore_errors=True)
     partial.rename(results)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 import transformers
-from tqdm.auto import tqdm
+from tqdm import tqdm
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
@@ -133,7 +133,7 @@ class AttributeTrainer(Trainer):
 
 
 class _Progress(TrainerCallback):
-    """A bar over the epochs with the latest validation CCC, in terminals and notebooks alike."""
+    """A bar over the epochs with the latest validation CCC."""
 
     def on_train_begin(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
         self.bar = tqdm(
@@ -142,7 +142,6 @@ class _Progress(TrainerCallback):
             desc=args.run_name,
             unit="epoch",
             disable=not state.is_world_process_zero,
-            file=sys.stderr,
         )
 
     def on_evaluate(self, args: TrainingArguments, state: Any, control: Any, metrics: dict, **_: Any) -> None:

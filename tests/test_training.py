@@ -92,6 +92,7 @@ def test_a_complete_run_is_read_and_a_changed_one_is_trained_again(project, tone
 def test_a_saved_model_predicts_what_the_run_says_one_utterance_at_a_time(project, tones, small):
     run = train(params.load("embedded", "fusion_gender", 0, small), tones)
     model = AttributeModel.from_pretrained(run.folder / "model").eval()
+    assert model.num_parameters(only_trainable=True) == run.metrics["trainable_parameters"] < model.num_parameters()
     features = frozen_features(run.params, tones.table, model.speech)
     rows = tones.split("test3")
     dataset = Utterances(rows, tones.table, features, run.params, tones.scale, ["0"])
