@@ -16,14 +16,18 @@ SEEDS = range(int(config.get("seeds", getattr(FIRST.corpus, "folds", 3))))
 BUILD = f"build/{PROFILE}"
 RUNS = expand(f"runs/{PROFILE}/{{variant}}/seed-{{seed}}/metrics.json", variant=variants(), seed=SEEDS)
 CHAPTERS = ["study", "data"]
+# What a notebook prints stays in it; its bars of progress go to the terminal.
+QUIET = "--no-progress-bar --stderr-file /dev/stderr --log-level WARNING"
 
 
 def papermill(notebook, output, **values):
     given = shlex.quote(yaml.safe_dump({"profile": PROFILE, **values}, default_flow_style=True, width=10**6).strip())
-    return f"papermill {notebook} {output} --parameters_yaml {given} --log-output --no-progress-bar < /dev/null"
+    return f"papermill {notebook} {output} --parameters_yaml {given} {QUIET} < /dev/null"
 
 
 rule book:
+    message:
+        "Building the book"
     input:
         expand(f"{BUILD}/book/notebooks/{{name}}.ipynb", name=[*CHAPTERS, "ablation"]),
     output:
@@ -33,6 +37,8 @@ rule book:
 
 
 rule prepare:
+    message:
+        "Reading the corpus and caching what the frozen encoders make of it"
     input:
         "params/variants.yaml",
         f"params/{PROFILE}.yaml",
@@ -45,6 +51,8 @@ rule prepare:
 
 
 rule train:
+    message:
+        "Training {wildcards.variant}, seed {wildcards.seed}"
     input:
         rules.prepare.output,
         notebook="notebooks/ablation.ipynb",
@@ -63,6 +71,8 @@ rule train:
 
 
 rule results:
+    message:
+        "Collecting the results"
     input:
         RUNS,
     output:
@@ -75,6 +85,8 @@ rule results:
 
 
 rule pages:
+    message:
+        "Copying the pages of the book"
     input:
         "_config.yml",
         [path for path in Path("book").rglob("*") if path.is_file() and "_build" not in path.parts],
@@ -86,6 +98,8 @@ rule pages:
 
 
 rule chapter:
+    message:
+        "Executing the chapter {wildcards.name}"
     input:
         f"{BUILD}/pages",
         rules.results.output,
@@ -99,6 +113,8 @@ rule chapter:
 
 
 use rule chapter as ablation_chapter with:
+    message:
+        "Executing the chapter ablation"
     input:
         f"{BUILD}/pages",
         rules.results.output,
@@ -112,6 +128,8 @@ use rule chapter as ablation_chapter with:
 
 
 rule figure:
+    message:
+        "Drawing the README's figure"
     input:
         rules.results.output,
     output:
@@ -129,6 +147,8 @@ rule figure:
 
 # Maintainers: what the repository holds of the embedded study, and the notebooks' outputs.
 rule committed:
+    message:
+        "Refreshing the committed results and notebooks"
     input:
         rules.results.output,
         figure=rules.figure.output,

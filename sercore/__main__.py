@@ -3,6 +3,7 @@
 import argparse
 
 import yaml
+from accelerate import PartialState
 
 from sercore import corpora, params
 from sercore.training import train
@@ -16,4 +17,4 @@ if __name__ == "__main__":
     given = parser.parse_args()
     chosen = params.load(given.profile, given.variant, given.seed, given.overrides)
     run = train(chosen, corpora.read(chosen.corpus, chosen.seed))
-    print(run.folder)
+    PartialState().print(run.folder)

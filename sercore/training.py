@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 import transformers
+from accelerate import PartialState
 from tqdm import tqdm
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
@@ -38,8 +39,7 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
             fewer utterances in an epoch than in a batch.
         ParamsError: an encoder cannot be loaded.
     """
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    _quieten()
     corpus.require_disjoint_speakers()
     set_seed(params.seed)
     training, validation = training_rows(params, corpus), validation_rows(params, corpus)
@@ -50,12 +50,13 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
         return runs.read(runs.run_folder(params))
     per_emotion, batch_size = params.sampling.samples_per_emotion, params.training.batch_size
     sampler = EpochSampler(training["emotion"], per_emotion, batch_size, params.seed)
-    features = frozen_features(params, corpus.table, model.speech)
+    with PartialState(cpu=not torch.cuda.is_available()).main_process_first():  # the others find what it made
+        features = frozen_features(params, corpus.table, model.speech)
+        partial = runs.partial_folder(params, inputs)
 
     def dataset(rows: pd.DataFrame) -> Utterances:
         return Utterances(rows, corpus.table, features, params, corpus.scale, speakers)
 
-    partial = runs.partial_folder(params, inputs)
     trainer = AttributeTrainer(
         model=model,
         args=_arguments(params, partial / "checkpoints"),
@@ -90,6 +91,7 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
 
 def prepare(params: Params) -> Corpus:
     """Read the corpus and cache what its frozen encoders give, so that runs in parallel need not do it each."""
+    _quieten()
     corpus = corpora.read(params.corpus, params.seed)
     speech = SpeechEncoder(encoder_config(params.speech.encoder), params.speech.finetune)
     speech.load_pretrained(params.speech.encoder)
@@ -150,6 +152,12 @@ class _Progress(TrainerCallback):
 
     def on_train_end(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
         self.bar.close()
+
+
+def _quieten() -> None:
+    """Leave the terminal to our own bars of progress: transformers' come with every checkpoint."""
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
 
 
 def _arguments(params: Params, folder: Path) -> TrainingArguments:
