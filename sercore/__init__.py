@@ -7,4 +7,9 @@ Conventions, everywhere in the package:
 - Audio is mono float32 at 16 kHz; durations are in seconds.
 """
 
+import warnings
+
+# In a notebook tqdm asks for widgets; bars of text are what a file of outputs can keep.
+warnings.filterwarnings("ignore", "IProgress not found")
+
 ATTRIBUTES = ("arousal", "valence", "dominance")
