@@ -137,11 +137,11 @@ rule figure:
     run:
         import matplotlib
 
-        from sercore import report
+        from sercore import figures, report
 
         matplotlib.rcParams["svg.hashsalt"] = PROFILE
         runs = report.read(PROFILE, f"{BUILD}/results").runs
-        figure = report.results_figure(report.scores(runs), report.reported_split(runs))
+        figure = figures.results(report.scores(runs), report.reported_split(runs))
         figure.savefig(output[0], metadata={"Date": None}, bbox_inches="tight", facecolor="white")
 
 

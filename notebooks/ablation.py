@@ -27,7 +27,7 @@ overrides = {}
 # %%
 from IPython.display import HTML, Markdown
 
-from sercore import corpora, model, params, report, training
+from sercore import corpora, figures, model, params, report, training
 
 params.refuse_unknown(In)
 chosen = [params.load(profile, variant, seed, overrides) for seed in seeds]
@@ -64,7 +64,7 @@ trained = [training.train(one, corpus) for one, corpus in zip(chosen, speech, st
 model.summary(model.AttributeModel.from_pretrained(trained[0].folder / "model"))
 
 # %% tags=["nbval-ignore-output"]
-report.learning_curves(trained)
+figures.learning_curves(trained)
 
 # %% [markdown]
 # ## How well it predicts
@@ -77,7 +77,7 @@ scores = report.scores(trained)
 HTML(report.splits_table(scores))
 
 # %% tags=["nbval-ignore-output"]
-report.predicted_against_gold(trained, report.reported_split(trained))
+figures.predicted_against_gold(trained, report.reported_split(trained))
 
 # %% [markdown]
 # ## Whom it serves
@@ -88,7 +88,7 @@ report.predicted_against_gold(trained, report.reported_split(trained))
 
 # %% tags=["nbval-ignore-output"]
 errors = report.emotion_errors(trained, report.reported_split(trained))
-report.emotion_figure(errors)
+figures.emotion_errors(errors)
 
 # %% tags=["nbval-ignore-output"]
 errors

@@ -24,7 +24,7 @@ results = "results/embedded"
 # %% tags=["remove-input"]
 from IPython.display import HTML, Markdown
 
-from sercore import report
+from sercore import figures, report
 
 study = report.read(profile, results)
 HTML(report.banner(study.runs[0].params))
@@ -43,10 +43,10 @@ report.sizes(study.corpus)
 # attributes, which the systems predict.
 
 # %% mystnb={"image": {"alt": "Bar chart: share of each emotion in each split"}}
-report.emotion_shares(study.corpus)
+figures.emotion_shares(study.corpus)
 
 # %% mystnb={"image": {"alt": "Box plots of arousal, valence and dominance for each emotion"}}
-report.attributes_by_emotion(study.corpus)
+figures.attributes_by_emotion(study.corpus)
 
 # %% [markdown]
 # Boxes reach from the lower to the upper quartile, the line is the median, and whiskers end at the 5th and the
@@ -80,7 +80,7 @@ HTML(report.rater_table(study.corpus, study.ratings))
 Markdown(report.speaker_sentence(study.corpus))
 
 # %% mystnb={"image": {"alt": "Curve: share of utterances spoken by the most talkative speakers, for each split"}}
-report.speaker_skew(study.corpus)
+figures.speaker_skew(study.corpus)
 
 # %% [markdown]
 # A diagonal would mean that everyone speaks equally often. Utterances of one speaker resemble each other, so
@@ -90,7 +90,7 @@ report.speaker_skew(study.corpus)
 # ## Durations
 
 # %% mystnb={"image": {"alt": "Histogram of the utterances' durations, for each split"}}
-report.durations(study.corpus)
+figures.durations(study.corpus)
 
 # %% [markdown]
 # ## Assumptions

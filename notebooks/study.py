@@ -27,7 +27,7 @@ results = "results/embedded"
 # %% tags=["remove-input"]
 from IPython.display import HTML, Markdown
 
-from sercore import report
+from sercore import figures, report
 
 study = report.read(profile, results)
 HTML(report.banner(study.runs[0].params))
@@ -54,7 +54,7 @@ Markdown(report.answer(scores, split))
 HTML(report.results_table(scores, split))
 
 # %% mystnb={"image": {"alt": "CCC of each system and attribute, with intervals"}}
-report.results_figure(scores, split)
+figures.results(scores, split)
 
 # %% [markdown]
 # The marks are concordance correlations {cite:p}`lin1989`: 1 is perfect agreement with the raters' mean, and a

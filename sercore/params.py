@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 
 class ParamsError(ValueError):
@@ -18,9 +18,15 @@ class ParamsError(ValueError):
 
 
 class Section(BaseModel):
-    """Base of every section: immutable, unknown keys refused."""
+    """Base of every section: immutable, unknown keys and infinite numbers refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _ascending(scale: tuple[float, float]) -> tuple[float, float]:
+    if scale[0] >= scale[1]:
+        raise ValueError("the lowest value of the scale comes first, and the highest differs from it")
+    return scale
 
 
 class MspPodcast(Section):
@@ -46,7 +52,7 @@ class Manifest(Section):
 
     reader: Literal["manifest"]
     path: Path
-    scale: tuple[float, float] = (1.0, 7.0)
+    scale: Annotated[tuple[float, float], AfterValidator(_ascending)] = (1.0, 7.0)
     missing_audio: Literal["error", "skip"] = "error"
 
 
@@ -66,6 +72,7 @@ class Simulated(Section):
     raters_per_utterance: int = Field(5, ge=5)
 
 
+READERS = {"msp_podcast": MspPodcast, "emotale": EmoTale, "manifest": Manifest, "simulated": Simulated}
 CorpusParams = Annotated[MspPodcast | EmoTale | Manifest | Simulated, Field(discriminator="reader")]
 
 
@@ -112,7 +119,7 @@ class Training(Section):
     """Optimisation."""
 
     epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=1, description="utterances a device and step")
+    batch_size: int = Field(ge=2, description="utterances a device and step; one alone has no CCC")
     accumulation: int = Field(1, ge=1, description="steps whose gradients are added up before an update")
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(0.0, ge=0)
@@ -124,7 +131,7 @@ class Params(Section):
 
     profile: str
     variant: str
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=2**32)
     corpus: CorpusParams
     speech: Speech
     text: FrozenEncoder | None
@@ -168,9 +175,13 @@ def load(profile: str, variant: str, seed: int, overrides: Mapping[str, Any] | N
         ParamsError: unknown profile, variant or key (the message lists the valid ones), or an invalid value.
     """
     known = variants()
+    if not isinstance(overrides or {}, Mapping):
+        raise ParamsError(
+            f"overrides is {overrides!r}, not a mapping; papermill takes one as -y 'overrides: {{training: {{epochs: 2}}}}'."
+        )
     if profile not in profiles():
         raise ParamsError(f"unknown profile {profile!r}; params/ has {', '.join(profiles())}.")
-    if variant not in known:
+    if variant not in list(known):
         raise ParamsError(f"unknown variant {variant!r}; params/variants.yaml has {', '.join(known)}.")
     difference = {key: value for key, value in known[variant].items() if key != "paper"}
     merged = _merge(_read(project_root() / "params" / f"{profile}.yaml"), difference)
@@ -179,6 +190,17 @@ def load(profile: str, variant: str, seed: int, overrides: Mapping[str, Any] | N
     if reserved:
         raise ParamsError(f"overrides may not set {', '.join(sorted(reserved))}: these have parameters of their own.")
     return validate(merged | {"profile": profile, "variant": variant, "seed": seed})
+
+
+def load_seeds(
+    profile: str, variant: str, seeds: Sequence[int], overrides: Mapping[str, Any] | None = None
+) -> list[Params]:
+    """`load` for each of `seeds`; `ParamsError` as there, or where `seeds` is no list of different integers."""
+    if not isinstance(seeds, list | tuple) or not seeds or len({*map(str, seeds)}) < len(seeds):
+        raise ParamsError(
+            f"seeds is {seeds!r}, not a list of different integers; papermill takes one as -y 'seeds: [0, 1]'."
+        )
+    return [load(profile, variant, seed, overrides) for seed in seeds]
 
 
 def validate(values: Mapping[str, Any]) -> Params:
@@ -236,12 +258,20 @@ def _merge(base: Mapping[str, Any], difference: Mapping[str, Any]) -> dict[str, 
 
 
 def _explain(error: Mapping[str, Any]) -> str:
-    name = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        section = _section(error["loc"][:-1])
-        return f"unknown parameter {name!r}; valid are {', '.join(section.model_fields)}"
-    if error["type"] == "missing":
-        return f"parameter {name!r} is missing"
+    # pydantic puts the reader into the location, corpus.simulated.path; the file has corpus.path.
+    name = ".".join(str(part) for place, part in enumerate(error["loc"]) if (place, error["loc"][0]) != (1, "corpus"))
+    match error["type"]:
+        case "extra_forbidden":
+            return f"unknown parameter {name!r}; valid are {', '.join(_section(error['loc'][:-1]).model_fields)}"
+        case "missing":
+            return f"parameter {name!r} is missing"
+        case "union_tag_invalid":
+            return f"parameter 'corpus.reader' is {error['ctx']['tag']!r}; valid are {', '.join(READERS)}"
+        case "union_tag_not_found":
+            return f"parameter 'corpus.reader' is missing; valid are {', '.join(READERS)}"
+        case "model_type" | "model_attributes_type":
+            what = f"parameter {name!r}" if name else "the content"
+            return f"{what} is {error['input']!r}, not a mapping of keys to values"
     return f"parameter {name!r} is {error['input']!r}: {error['msg'].lower()}"
 
 
@@ -249,7 +279,6 @@ def _section(location: tuple[str | int, ...]) -> type[Section]:
     if not location:
         return Params
     if location[0] == "corpus":
-        readers = (MspPodcast, EmoTale, Manifest, Simulated)
-        return next(reader for reader in readers if reader.model_fields["reader"].annotation == Literal[location[1]])
+        return READERS[str(location[1])]
     sections = {"speech": Speech, "text": FrozenEncoder, "speaker": FrozenEncoder, "heads": Heads, "loss": Loss}
     return (sections | {"sampling": Sampling, "training": Training})[str(location[0])]

@@ -13,7 +13,7 @@ import soundfile
 import yaml
 from matplotlib.figure import Figure
 
-from sercore import ATTRIBUTES, params, report, runs
+from sercore import ATTRIBUTES, figures, params, report, runs
 from sercore.corpus import EMOTIONS, PRIMARY_EMOTIONS
 
 QUALITY = {"speech_only": 1.0, "fusion": 0.6, "fusion_gender": 0.58}  # standard deviation of the predictions' error
@@ -118,6 +118,16 @@ def test_the_order_of_rows_in_a_run_does_not_matter(trained):
         for number, run in enumerate(trained)
     ]
     pd.testing.assert_frame_equal(report.scores(shuffled), report.scores(trained))
+
+
+def test_unknown_speakers_are_taken_together_by_their_show(tmp_path):
+    corpus = make_corpus()
+    corpus.loc[corpus["split"] == "test3", "speaker"] = None
+    tested = corpus["split"] == "test3"
+    corpus.index = [f"MSP-PODCAST_{i % 5:04}_{i:04}" if out else f"u{i}" for i, out in enumerate(tested)]
+    make_run(tmp_path, "fusion", 0, corpus.rename_axis("utterance"), np.random.default_rng(2))
+    scores = report.scores(runs.read_all(tmp_path))
+    assert set(scores.loc[scores["split"] == "test3", "speakers"]) == {5}
 
 
 def test_folds_are_pooled(tmp_path):
@@ -262,14 +272,14 @@ def test_players_hold_the_sound(results, tmp_path):
 
 
 FIGURES = {
-    "results": lambda r, c: report.results_figure(report.scores(r), "test3"),
-    "learning": lambda r, c: report.learning_curves(r),
-    "density": lambda r, c: report.predicted_against_gold(r[:2], "test3"),
-    "emotions": lambda r, c: report.emotion_figure(report.emotion_errors(r[:2], "test3")),
-    "shares": lambda r, c: report.emotion_shares(c),
-    "skew": lambda r, c: report.speaker_skew(c),
-    "durations": lambda r, c: report.durations(c),
-    "attributes": lambda r, c: report.attributes_by_emotion(c),
+    "results": lambda r, c: figures.results(report.scores(r), "test3"),
+    "learning": lambda r, c: figures.learning_curves(r),
+    "density": lambda r, c: figures.predicted_against_gold(r[:2], "test3"),
+    "emotions": lambda r, c: figures.emotion_errors(report.emotion_errors(r[:2], "test3")),
+    "shares": lambda r, c: figures.emotion_shares(c),
+    "skew": lambda r, c: figures.speaker_skew(c),
+    "durations": lambda r, c: figures.durations(c),
+    "attributes": lambda r, c: figures.attributes_by_emotion(c),
 }
 
 
@@ -286,7 +296,7 @@ def test_figures_are_drawn_on_white_and_name_their_axes(name, trained, corpus, t
 
 def test_the_results_figure_shows_the_scores(trained):
     scores = report.scores(trained)
-    axes = report.results_figure(scores, "test3").axes[0]
+    axes = figures.results(scores, "test3").axes[0]
     drawn = sorted(x for line in axes.get_lines() for x in np.atleast_1d(line.get_xdata()))
     shown = scores.query("split == 'test3'")[["ccc", "low", "high"]].to_numpy().ravel()
     np.testing.assert_allclose(drawn, np.sort(shown))
