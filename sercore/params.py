@@ -177,7 +177,8 @@ def load(profile: str, variant: str, seed: int, overrides: Mapping[str, Any] | N
     known = variants()
     if not isinstance(overrides or {}, Mapping):
         raise ParamsError(
-            f"overrides is {overrides!r}, not a mapping; papermill takes one as -y 'overrides: {{training: {{epochs: 2}}}}'."
+            f"overrides is {overrides!r}, not a mapping; "
+            "papermill takes one as -y 'overrides: {training: {epochs: 2}}'."
         )
     if profile not in profiles():
         raise ParamsError(f"unknown profile {profile!r}; params/ has {', '.join(profiles())}.")
@@ -272,7 +273,7 @@ def _explain(error: Mapping[str, Any]) -> str:
         case "model_type" | "model_attributes_type":
             what = f"parameter {name!r}" if name else "the content"
             return f"{what} is {error['input']!r}, not a mapping of keys to values"
-    return f"parameter {name!r} is {error['input']!r}: {error['msg'].lower()}"
+    return f"parameter {name!r} is {error['input']!r}: {error['msg'].lower().removeprefix('value error, ')}"
 
 
 def _section(location: tuple[str | int, ...]) -> type[Section]:

@@ -63,12 +63,20 @@ def test_another_reader_replaces_the_corpus_as_a_whole(root):
         ("small", "fusoin", {}, "unknown variant 'fusoin'; params/variants.yaml has fusion, speech_only, gender"),
         ("small", "fusion", {"loss": {"gendre": 1}}, "unknown parameter 'loss.gendre'; valid are gender, speaker"),
         ("small", "fusion", {"epochs": 1}, "unknown parameter 'epochs'; valid are profile, variant, seed, corpus"),
-        ("small", "fusion", {"corpus": {"folds": 3}}, "'corpus.simulated.folds'; valid are reader, path, seed"),
+        ("small", "fusion", {"corpus": {"folds": 3}}, "'corpus.folds'; valid are reader, path, seed"),
         ("small", "fusion", {"text": {"encoder": "x", "layer": 3}}, "'text.layer'; valid are encoder"),
         ("small", "fusion", {"training": {"epochs": 0}}, "'training.epochs' is 0: .*greater than or equal to 1"),
         ("small", "fusion", {"training": {"epochs": "ten"}}, "'training.epochs' is 'ten'"),
-        ("small", "fusion", {"corpus": {"reader": "iemocap"}}, "'corpus' .*'msp_podcast', 'emotale', 'manifest'"),
-        ("small", "fusion", {"corpus": {"reader": "emotale"}}, "'corpus.emotale.path' is missing"),
+        ("small", "fusion", {"corpus": {"reader": "iemocap"}}, "'corpus.reader' is 'iemocap'; valid are msp_podcast"),
+        ("small", "fusion", {"corpus": {"reader": None}}, "'corpus.reader' is 'None'; valid are msp_podcast"),
+        ("small", "fusion", {"corpus": {"reader": "emotale"}}, "'corpus.path' is missing"),
+        ("small", "fusion", {"corpus": "emotale"}, "'corpus' is 'emotale', not a mapping"),
+        ("small", "fusion", {"training": None}, "'training' is None, not a mapping"),
+        ("small", "fusion", {"text": "roberta"}, "'text' is 'roberta', not a mapping"),
+        ("small", "fusion", {"training": {"learning_rate": float("inf")}}, "'training.learning_rate' is inf"),
+        ("small", "fusion", {"training": {"batch_size": 1}}, "'training.batch_size' is 1: .*or equal to 2"),
+        ("small", ["fusion"], {}, "unknown variant .'fusion'.; params/variants.yaml has fusion"),
+        ("small", "fusion", "{training: {epochs: 2}}", "overrides is '.*', not a mapping; papermill takes"),
         ("small", "fusion", {"seed": 3}, "overrides may not set seed"),
     ],
 )
@@ -76,6 +84,19 @@ def test_what_is_unknown_or_invalid_is_refused_in_one_line(root, profile, varian
     with pytest.raises(ParamsError, match=sentence) as error:
         params.load(profile, variant, 0, overrides)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("scale", [[7, 1], [1, 1]])
+def test_a_scale_ascends(root, scale):
+    with pytest.raises(ParamsError, match=r"'corpus\.scale' is .*: the lowest value of the scale comes first"):
+        params.load("small", "fusion", 0, {"corpus": {"reader": "manifest", "path": "x.csv", "scale": scale}})
+
+
+@pytest.mark.parametrize("seeds", [[], 0, "[0]", None, [0, 0], ["zero"], [0, 1.5], [-1], [2**32]])
+def test_seeds_are_different_integers(root, seeds):
+    with pytest.raises(ParamsError, match=r"^seeds is .*papermill takes one as|^parameter 'seed' is "):
+        params.load_seeds("small", "fusion", seeds)
+    assert [one.seed for one in params.load_seeds("small", "fusion", [2, 0])] == [2, 0]
 
 
 def test_every_wrong_key_is_named(root):
