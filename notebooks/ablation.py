@@ -30,7 +30,7 @@ from IPython.display import HTML, Markdown
 from sercore import corpora, figures, model, params, report, training
 
 params.refuse_unknown(In)
-chosen = [params.load(profile, variant, seed, overrides) for seed in seeds]
+chosen = params.load_seeds(profile, variant, seeds, overrides)
 HTML(report.banner(chosen[0]))
 
 # %% [markdown]
