@@ -57,10 +57,15 @@ def _science(params: Params) -> str:
     return dump(params.model_copy(update={"corpus": params.corpus.model_copy(update={"path": Path()})}))
 
 
-def is_complete(params: Params, inputs: Mapping[str, str]) -> bool:
-    """Whether the run of just these parameters and `inputs` (digests of corpus and encoder) is there and complete."""
+def find(params: Params, inputs: Mapping[str, str]) -> Run | None:
+    """The run of just these parameters and `inputs` (digests of corpus and encoder); None if absent or damaged."""
     folder = run_folder(params)
-    return all((folder / name).is_file() for name in FILES) and _is_of(folder, params, inputs)
+    if not (folder / "model").is_dir() or not _is_of(folder, params, inputs):
+        return None
+    try:
+        return read(folder)
+    except ParamsError:
+        return None
 
 
 def partial_folder(params: Params, inputs: Mapping[str, str]) -> Path:
@@ -91,18 +96,27 @@ def read(folder: Path) -> Run:
     """The run in `folder`, with or without its model.
 
     Raises:
-        ParamsError: the folder is no complete run; the message names what is missing.
+        ParamsError: the folder is no complete run, or damaged; the message names what is missing or wrong.
     """
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise ParamsError(f"{folder} is no complete run, it lacks {', '.join(missing)}: train it again.")
-    return Run(
-        folder,
-        _read_params(folder),
-        json.loads((folder / "metrics.json").read_text()),
-        pd.read_csv(folder / "history.csv"),
-        pd.read_parquet(folder / "predictions.parquet"),
-    )
+    try:
+        run = Run(
+            folder,
+            _read_params(folder),
+            json.loads((folder / "metrics.json").read_text()),
+            pd.read_csv(folder / "history.csv"),
+            pd.read_parquet(folder / "predictions.parquet"),
+        )
+        if len(run.history) != run.metrics["epochs"]:
+            raise ValueError(f"history.csv has {len(run.history)} of {run.metrics['epochs']} epochs")
+    except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split()).removesuffix(".")
+        raise ParamsError(
+            f"{folder} is damaged or of another version ({reason}): remove it and make it again."
+        ) from None
+    return run
 
 
 def read_all(root: Path) -> list[Run]:
@@ -143,10 +157,11 @@ def collect(folders: list[Path], corpus: Corpus, results: Path) -> None:
 
 
 def _is_of(folder: Path, params: Params, inputs: Mapping[str, str]) -> bool:
-    if not (folder / "environment.json").is_file():
+    try:
+        same_inputs = json.loads((folder / "environment.json").read_text())["inputs"] == dict(inputs)
+        return same_inputs and _science(_read_params(folder)) == _science(params)
+    except (OSError, ValueError, KeyError, yaml.YAMLError):  # absent, or cut off by an interruption
         return False
-    same_inputs = json.loads((folder / "environment.json").read_text())["inputs"] == dict(inputs)
-    return same_inputs and _science(_read_params(folder)) == _science(params)
 
 
 def _read_params(folder: Path) -> Params:

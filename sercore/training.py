@@ -46,8 +46,8 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
     speakers = sorted(training["speaker"].dropna().unique())
     model = AttributeModel.from_params(params, scale=corpus.scale, speakers=len(speakers))
     inputs = {"corpus": corpus.digest(), "speech": model_digest(model.speech)}
-    if runs.is_complete(params, inputs):
-        return runs.read(runs.run_folder(params))
+    if (run := runs.find(params, inputs)) is not None:
+        return run
     per_emotion, batch_size = params.sampling.samples_per_emotion, params.training.batch_size
     sampler = EpochSampler(training["emotion"], per_emotion, batch_size, params.seed)
     with PartialState(cpu=not torch.cuda.is_available()).main_process_first():  # the others find what it made

@@ -198,3 +198,29 @@ def test_an_incomplete_run_is_named(tmp_path, project):
     (tmp_path / "seed-0" / "metrics.json").write_text(json.dumps({}))
     with pytest.raises(params.ParamsError, match=r"lacks params\.yaml, history\.csv"):
         runs.read(tmp_path / "seed-0")
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("name", runs.FILES)
+def test_a_damaged_run_is_named_and_made_anew(project, tones, small, name):
+    chosen = params.load("embedded", "speech_only", 0, small | {"training": {"epochs": 2, "batch_size": 8}})
+    first = train(chosen, tones)
+    truncate(first.folder / name)
+    if name != "environment.json":  # which results are read without
+        with pytest.raises(params.ParamsError, match=r"seed-0 is damaged or of another version \(.*make it again\.$"):
+            runs.read(first.folder)
+    again = train(chosen, tones)
+    pd.testing.assert_frame_equal(again.predictions, first.predictions)
+    pd.testing.assert_frame_equal(runs.read(first.folder).history, first.history)
+
+
+@pytest.mark.parametrize("name", ["params.yaml", "environment.json"])
+def test_a_damaged_beginning_is_begun_anew(project, tones, small, name):
+    chosen, inputs = params.load("embedded", "speech_only", 0, small), {"corpus": "c", "speech": "s"}
+    partial = runs.partial_folder(chosen, inputs)
+    truncate(partial / name)
+    (partial / "checkpoints").mkdir()
+    assert not list(runs.partial_folder(chosen, inputs).glob("checkpoints"))
