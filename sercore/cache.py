@@ -1,5 +1,6 @@
 """Outputs of frozen encoders, computed once and memory-mapped from disk afterwards."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -13,13 +14,19 @@ from torch import nn
 
 
 class Ragged(Sequence[np.ndarray]):
-    """Arrays of shape (length_i, ...) behind each other in one memory-mapped file; item i is the i-th of them."""
+    """Arrays of shape (length_i, ...) behind each other in one memory-mapped file; item i is the i-th of them.
+
+    Raises:
+        OSError, ValueError: a file of `folder` is missing, or was cut off.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         about = json.loads((folder / "about.json").read_text())
         self.ends = np.cumsum(about["lengths"])
         self.values = np.memmap(folder / "values.float32", np.float32, "r").reshape(-1, *about["shape"])
+        if len(self.values) != self.ends[-1]:
+            raise ValueError(f"{folder} has {len(self.values)} of {self.ends[-1]} rows.")
 
     def __getitem__(self, index: int) -> np.ndarray:
         start = self.ends[index - 1] if index else 0
@@ -35,21 +42,24 @@ def stored(root: Path, key: Sequence[str], compute: Callable[[], Iterable[np.nda
     Args:
         root: folder of all caches.
         key: everything that determines the values (digests of model, audio or text; settings). Another key is another
-            file, so nothing is ever served stale.
+            file, so nothing is ever served stale. Damaged files are made anew.
         compute: yields one float array of shape (length_i, ...) per item; only the first axis may vary.
     """
     folder = root / blake2b(json.dumps(list(key)).encode(), digest_size=16).hexdigest()
-    if not folder.is_dir():
-        root.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=root))
-        try:
-            _write(partial, compute())
-            os.rename(partial, folder)
-        except OSError:
-            if not folder.is_dir():  # else another process was faster: its values are the same
-                raise
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    if folder.is_dir():
+        with contextlib.suppress(OSError, ValueError):
+            return Ragged(folder)
+        shutil.rmtree(folder)
+    root.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=root))
+    try:
+        _write(partial, compute())
+        os.rename(partial, folder)
+    except OSError:
+        if not folder.is_dir():  # else another process was faster: its values are the same
+            raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return Ragged(folder)
 
 

@@ -175,6 +175,19 @@ def test_an_interrupted_cache_is_no_cache(tmp_path):
         np.testing.assert_array_equal(ours, expected)
 
 
+@pytest.mark.parametrize("name", ["values.float32", "about.json"])
+@pytest.mark.parametrize("kept", [0, 24, 25])
+def test_a_damaged_cache_is_made_anew(tmp_path, name, kept):
+    arrays = [np.ones((2, 3)), np.full((4, 3), 2.0)]
+    path = stored(tmp_path, ["key"], lambda: arrays).folder / name
+    path.write_bytes(path.read_bytes()[:kept])
+    for ours, expected in zip(stored(tmp_path, ["key"], lambda: arrays), arrays, strict=True):
+        np.testing.assert_array_equal(ours, expected)
+    path.unlink()
+    assert len(stored(tmp_path, ["key"], lambda: arrays)) == 2
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_speakers_in_two_splits_are_refused(project, tones, small):
     table = tones.table.copy()
     table.loc[table["speaker"] == "4", "speaker"] = "0"
