@@ -9,13 +9,14 @@ from torch.utils.data import Sampler
 from sercore.corpus import PRIMARY_EMOTIONS, CorpusError
 
 
-def balanced_indices(emotion: pd.Series, per_emotion: int, generator: np.random.Generator) -> np.ndarray:
+def balanced_indices(emotion: pd.Series, per_emotion: int, generator: np.random.Generator, key: str) -> np.ndarray:
     """Draw the same number of utterances of every class, without replacement.
 
     Args:
         emotion: code of each utterance; its classes are those that occur (O and X too, where they are included).
         per_emotion: utterances of each class.
         generator: source of randomness.
+        key: the parameter that `per_emotion` comes from, for messages.
 
     Returns:
         Positions in `emotion`, in random order.
@@ -26,12 +27,12 @@ def balanced_indices(emotion: pd.Series, per_emotion: int, generator: np.random.
     if emotion.isna().any():
         raise CorpusError(
             f"{emotion.isna().sum()} utterances have no emotion, so they cannot be balanced (first: "
-            f"{emotion.index[emotion.isna()][0]}); give their emotion or set samples_per_emotion: null."
+            f"{emotion.index[emotion.isna()][0]}); give their emotion or set {key}: null."
         )
     counts = emotion.value_counts()
     if (counts < per_emotion).any():
         few = ", ".join(f"{code} has {count}" for code, count in counts[counts < per_emotion].sort_index().items())
-        raise CorpusError(f"too few utterances for {per_emotion} of every emotion: {few}; lower the number.")
+        raise CorpusError(f"too few utterances for {key} {per_emotion}: {few}; lower it.")
     codes = emotion.to_numpy()
     drawn = [
         generator.choice(np.flatnonzero(codes == code), per_emotion, replace=False) for code in sorted(counts.index)
@@ -52,8 +53,12 @@ def balanced_subset(table: pd.DataFrame, per_emotion: int, seed: int) -> pd.Data
     """
     primary = table[table["emotion"].isin(list(PRIMARY_EMOTIONS))]
     if primary.empty:
-        raise CorpusError("no utterance has a primary emotion; set validation_per_emotion: null to validate on all.")
-    return primary.iloc[np.sort(balanced_indices(primary["emotion"], per_emotion, np.random.default_rng(seed)))]
+        raise CorpusError(
+            "no utterance has a primary emotion; set sampling.validation_per_emotion: null to validate on all."
+        )
+    generator = np.random.default_rng(seed)
+    drawn = balanced_indices(primary["emotion"], per_emotion, generator, "sampling.validation_per_emotion")
+    return primary.iloc[np.sort(drawn)]
 
 
 class EpochSampler(Sampler[int]):
@@ -95,4 +100,4 @@ class EpochSampler(Sampler[int]):
         generator = np.random.default_rng([self.seed, self.epoch])
         if self.per_emotion is None:
             return generator.permutation(len(self.emotion))
-        return balanced_indices(self.emotion, self.per_emotion, generator)
+        return balanced_indices(self.emotion, self.per_emotion, generator, "sampling.samples_per_emotion")

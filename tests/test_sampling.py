@@ -13,7 +13,7 @@ emotions = st.lists(st.sampled_from(list(EMOTIONS)), min_size=30, max_size=200).
 @given(emotions, st.integers(0, 9))
 def test_an_epoch_has_the_same_number_of_every_class(emotion, seed):
     smallest = emotion.value_counts().min()
-    drawn = balanced_indices(emotion, smallest, np.random.default_rng(seed))
+    drawn = balanced_indices(emotion, smallest, np.random.default_rng(seed), "k")
     assert len(set(drawn)) == len(drawn)
     assert set(emotion[drawn].value_counts()) == {smallest}
     assert set(emotion[drawn]) == set(emotion)
@@ -22,15 +22,17 @@ def test_an_epoch_has_the_same_number_of_every_class(emotion, seed):
 @given(emotions)
 def test_a_class_with_too_few_is_named_with_its_count(emotion):
     counts = emotion.value_counts()
-    with pytest.raises(CorpusError, match=f"{counts.index[-1]} has {counts.iloc[-1]}") as caught:
-        balanced_indices(emotion, counts.min() + 1, np.random.default_rng(0))
+    with pytest.raises(
+        CorpusError, match=rf"sampling\.k .*{counts.index[-1]} has {counts.iloc[-1]}.*lower it"
+    ) as caught:
+        balanced_indices(emotion, counts.min() + 1, np.random.default_rng(0), "sampling.k")
     for code, count in counts.items():
         assert (f"{code} has {count}" in str(caught.value)) == (count < counts.min() + 1)
 
 
 def test_a_missing_emotion_is_named():
-    with pytest.raises(CorpusError, match="first: b"):
-        balanced_indices(pd.Series({"a": "N", "b": None}), 1, np.random.default_rng(0))
+    with pytest.raises(CorpusError, match=r"first: b.*sampling\.k: null"):
+        balanced_indices(pd.Series({"a": "N", "b": None}), 1, np.random.default_rng(0), "sampling.k")
 
 
 def test_each_epoch_draws_anew_and_the_same_again():
