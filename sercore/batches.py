@@ -1,5 +1,6 @@
 """From the rows of a corpus to padded batches: frozen features (cached), labels, and the collation of both."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from tqdm import tqdm
 
 from sercore import ATTRIBUTES, audio
 from sercore.cache import Ragged, audio_key, model_digest, stored
-from sercore.corpus import GENDERS
+from sercore.corpus import GENDERS, some
 from sercore.encoders import AudioInputs, SpeakerEncoder, SpeechEncoder, TextEncoder
 from sercore.losses import UNKNOWN
 from sercore.params import Params, project_root
@@ -36,8 +37,18 @@ def frozen_features(params: Params, table: pd.DataFrame, speech: SpeechEncoder) 
 
     Raises:
         ParamsError: an encoder cannot be loaded.
-        AudioError: an audio file cannot be used.
+        AudioError: an audio file cannot be used, or is too short for the speech encoder.
+
+    Warns:
+        UserWarning: utterances have no transcript, although the system takes text.
     """
+    shortest = speech.shortest / audio.SAMPLE_RATE
+    short = table.index[table["duration"] < shortest]
+    if len(short):
+        raise audio.AudioError(
+            f"{len(short)} utterances are shorter than a frame of {params.speech.encoder} ({shortest:.3f} s): "
+            f"{some(short)}; remove their rows."
+        )
     root = project_root() / "data" / "cache"
     paths, seconds = list(table["path"]), params.speech.max_seconds
     features = {"speech": None, "text": None, "speaker": None}
@@ -46,7 +57,13 @@ def frozen_features(params: Params, table: pd.DataFrame, speech: SpeechEncoder) 
         features["speech"] = stored(root, key + audio_key(paths), lambda: _speech(params, paths, speech))
     if params.text is not None:
         encoder = TextEncoder(params.text.encoder)
-        texts = [text if isinstance(text, str) else None for text in table["transcript"]]
+        texts = [text if isinstance(text, str) and text.strip() else None for text in table["transcript"]]
+        if None in texts:
+            warnings.warn(
+                f"{texts.count(None)} of {len(texts)} utterances have no transcript: "
+                "the model gets zeros in place of their text embeddings.",
+                stacklevel=2,
+            )
         key = ["text", model_digest(encoder.model), *map(str, texts)]
         features["text"] = stored(root, key, lambda: encoder(texts))
     if params.speaker is not None:

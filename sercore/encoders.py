@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import (
@@ -44,14 +45,17 @@ def locate(name: str) -> str:
 
 def pretrained(load: Callable[..., Any], name: str, **options: Any) -> Any:
     """`load` is a ``from_pretrained``; a model that is neither here nor on a reachable hub gives one clear sentence."""
+    place = locate(name)
     try:
-        return load(locate(name), **options)
-    except (OSError, ValueError) as error:
-        raise ParamsError(
-            f"encoder {name!r} is no folder with a model in the hub's format and could not be fetched from the hub; "
-            f"where there is a network, `hf download {name}` fetches it, and its folder can be given instead "
-            f"({type(error).__name__}: {str(error).splitlines()[0]})"
-        ) from None
+        return load(place, **options)
+    except (OSError, ValueError, SafetensorError) as error:
+        reason = f"({type(error).__name__}: {str(error).splitlines()[0]})"
+    if Path(place).is_dir():
+        raise ParamsError(f"encoder {name!r}: {place} holds no usable model in the hub's format {reason}; replace it.")
+    raise ParamsError(
+        f"encoder {name!r} is no folder with a model in the hub's format and could not be fetched from the hub; "
+        f"where there is a network, `hf download {name}` fetches it, and its folder can be given instead {reason}."
+    )
 
 
 def frames_mask(frames: Tensor, longest: int) -> Tensor:
@@ -70,7 +74,7 @@ class SpeechEncoder(nn.Module):
         finetune: whether the transformer is trained; Whisper's is used frozen, as in the paper.
 
     Raises:
-        ParamsError: Whisper with `finetune`.
+        ParamsError: Whisper with `finetune`, or a model that takes no waveforms.
     """
 
     def __init__(self, config: PretrainedConfig, finetune: bool) -> None:
@@ -85,6 +89,10 @@ class SpeechEncoder(nn.Module):
             # Dropped layers would leave the layer average without some of its hidden states.
             config.layerdrop = 0.0
             self.transformer = AutoModel.from_config(config)
+            if not hasattr(self.transformer, "feature_extractor"):
+                raise ParamsError(
+                    f"a {config.model_type} model hears nothing: set speech.encoder to a WavLM or its like."
+                )
             self.front_end = self.transformer.feature_extractor
             self.transformer.feature_extractor = _AlreadyExtracted()
         self.freeze()
@@ -93,6 +101,11 @@ class SpeechEncoder(nn.Module):
     def config(self) -> PretrainedConfig:
         """The encoder's own configuration."""
         return self.transformer.config
+
+    @property
+    def shortest(self) -> int:
+        """Samples of the shortest utterance that has a frame."""
+        return 1 if self.is_whisper else self._samples(1)
 
     @property
     def layers(self) -> int:
@@ -160,11 +173,14 @@ class SpeechEncoder(nn.Module):
 
     def _hidden_states(self, features: Tensor, frames: Tensor) -> tuple[Tensor, ...]:
         # transformers takes a mask over samples; the shortest waveform with that many frames has the same one.
-        samples = frames
-        for kernel, stride in zip(self.config.conv_kernel[::-1], self.config.conv_stride[::-1], strict=True):
-            samples = (samples - 1) * stride + kernel
+        samples = self._samples(frames)
         mask = frames_mask(samples, int(samples.max()))
         return self.transformer(features, attention_mask=mask.long(), output_hidden_states=True).hidden_states
+
+    def _samples(self, frames: int | Tensor) -> int | Tensor:
+        for kernel, stride in zip(self.config.conv_kernel[::-1], self.config.conv_stride[::-1], strict=True):
+            frames = (frames - 1) * stride + kernel
+        return frames
 
 
 class _AlreadyExtracted(nn.Module):
@@ -229,7 +245,14 @@ class SpeakerEncoder:
 
     def __init__(self, name: str) -> None:
         self.inputs = AudioInputs(name)
-        self.model = pretrained(AutoModelForAudioXVector.from_pretrained, name, dtype=torch.float32).eval()
+        self.model, loaded = pretrained(
+            AutoModelForAudioXVector.from_pretrained, name, dtype=torch.float32, output_loading_info=True
+        )
+        if any(key.startswith("tdnn") for key in loaded["missing_keys"]):  # transformers would draw them at random
+            raise ParamsError(
+                f"encoder {name!r} was not trained to tell speakers: set speaker.encoder to an x-vector model."
+            )
+        self.model.eval()
         self.width: int = self.model.config.xvector_output_dim
 
     @torch.no_grad()

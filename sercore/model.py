@@ -115,7 +115,10 @@ class AttributeModel(PreTrainedModel):
             speech=encoder_config(params.speech.encoder).to_dict(),
             finetune=params.speech.finetune,
             text_width=encoder_config(params.text.encoder).hidden_size if params.text else 0,
-            speaker_width=encoder_config(params.speaker.encoder).xvector_output_dim if params.speaker else 0,
+            # A model without x-vectors is refused by `SpeakerEncoder`.
+            speaker_width=getattr(encoder_config(params.speaker.encoder), "xvector_output_dim", 0)
+            if params.speaker
+            else 0,
             speakers=speakers,
             convolutions=params.heads.convolutions,
             width=params.heads.width,

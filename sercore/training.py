@@ -35,14 +35,17 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
     from its last epoch and ends with the same figures.
 
     Raises:
-        CorpusError: speakers in two splits, no labelled training or validation utterance, too few of an emotion, or
-            fewer utterances in an epoch than in a batch.
+        CorpusError: speakers in two splits, no labelled training or validation utterance, too few of an emotion,
+            fewer utterances in an epoch than in a batch, or no gender or speaker for a loss that needs it.
         ParamsError: an encoder cannot be loaded.
     """
     _quieten()
     corpus.require_disjoint_speakers()
     set_seed(params.seed)
     training, validation = training_rows(params, corpus), validation_rows(params, corpus)
+    for name in ("gender", "speaker"):
+        if getattr(params.loss, name) and training[name].isna().all():
+            raise CorpusError(f"no training utterance has a {name}, which loss.{name} needs: add them or set it to 0.")
     speakers = sorted(training["speaker"].dropna().unique())
     model = AttributeModel.from_params(params, scale=corpus.scale, speakers=len(speakers))
     inputs = {"corpus": corpus.digest(), "speech": model_digest(model.speech)}

@@ -82,7 +82,7 @@ def waveforms(*lengths: int) -> list[np.ndarray]:
 def test_hidden_states_are_those_of_transformers(checkpoint, finetune):
     encoder, inputs = load(checkpoint, finetune), AudioInputs(str(checkpoint))
     theirs = (KINDS_BY_TYPE[encoder.config.model_type]).from_pretrained(checkpoint).eval()
-    (waveform,) = waveforms(6000)
+    (waveform,) = waveforms(18_000)
     audio = inputs(waveform)[None]
     assert audio.mean().item() == pytest.approx(0, abs=1e-5)  # do_normalize is followed
     features, frames = encoder.frozen_part(audio, torch.tensor([6000]))
@@ -168,7 +168,7 @@ def test_speaker_embedding_is_the_normalised_x_vector(tmp_path, project):
     config = WavLMConfig(**SMALL, tdnn_dim=(8, 8), tdnn_kernel=(3, 1), tdnn_dilation=(1, 1), xvector_output_dim=8)
     WavLMForXVector(config).save_pretrained(tmp_path / "speaker")
     Wav2Vec2FeatureExtractor(do_normalize=False).save_pretrained(tmp_path / "speaker")
-    (waveform,) = waveforms(6000)
+    (waveform,) = waveforms(18_000)
     theirs = WavLMForXVector.from_pretrained(tmp_path / "speaker").eval()(torch.tensor(waveform)[None]).embeddings
     found = SpeakerEncoder(str(tmp_path / "speaker"))(waveform)
     np.testing.assert_allclose(found, torch.nn.functional.normalize(theirs).detach().numpy(), atol=1e-5)
@@ -184,3 +184,28 @@ def test_an_encoder_for_another_sampling_rate_is_refused(tmp_path, project):
     Wav2Vec2FeatureExtractor(sampling_rate=8000).save_pretrained(tmp_path / "telephone")
     with pytest.raises(ParamsError, match="wants audio at 8000 Hz"):
         AudioInputs(str(tmp_path / "telephone"))
+
+
+def test_a_model_of_another_kind_is_refused(project):
+    with pytest.raises(ParamsError, match=r"a bert model hears nothing: set speech\.encoder"):
+        SpeechEncoder(encoder_config("sentence-transformers/all-MiniLM-L6-v2"), finetune=True)
+    with pytest.raises(ParamsError, match="encoder 'models/wavlm-nano' was not trained to tell speakers"):
+        SpeakerEncoder("models/wavlm-nano")
+    with pytest.raises(ParamsError, match=r"encoder 'models/whisper-nano': .* holds no usable model"):
+        SpeakerEncoder("models/whisper-nano")
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_damaged_model_is_named(checkpoint, name):
+    (checkpoint / name).write_bytes((checkpoint / name).read_bytes()[:100])
+    with pytest.raises(ParamsError, match=r"holds no usable model .*replace it\.$") as error:
+        SpeechEncoder(encoder_config(str(checkpoint)), finetune=False).load_pretrained(str(checkpoint))
+    assert "\n" not in str(error.value)
+
+
+def test_the_shortest_utterance_has_one_frame(checkpoint):
+    speech = SpeechEncoder(encoder_config(str(checkpoint)), finetune=False).eval()
+    audio = torch.zeros(1, speech.shortest)
+    assert speech.frozen_part(audio, torch.tensor([speech.shortest]))[1].tolist() == [1]
+    with pytest.raises(ValueError, match="too short for one frame"):
+        speech.frozen_part(audio[:, 1:], torch.tensor([speech.shortest - 1]))

@@ -4,10 +4,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import torch
 from transformers import TrainerCallback
 
 from sercore import params, runs, training
+from sercore.audio import AudioError
 from sercore.batches import Utterances, collate, frozen_features
 from sercore.cache import Ragged, stored
 from sercore.corpus import Corpus, CorpusError
@@ -193,6 +195,32 @@ def test_speakers_in_two_splits_are_refused(project, tones, small):
     table.loc[table["speaker"] == "4", "speaker"] = "0"
     with pytest.raises(CorpusError, match=r"speakers in two splits: 0 \(train and development\)"):
         train(params.load("embedded", "fusion", 0, small), replace(tones, table=table))
+
+
+@pytest.mark.parametrize("name", ["gender", "speaker"])
+def test_a_loss_without_its_labels_is_refused(project, tones, small, name):
+    chosen = params.load("embedded", "fusion", 0, small | {"loss": {name: 1.0}})
+    with pytest.raises(CorpusError, match=f"no training utterance has a {name}, which loss.{name} needs"):
+        train(chosen, replace(tones, table=tones.table.assign(**{name: None})))
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_an_utterance_without_a_frame_is_named(project, tones, small, cache):
+    click, table = project / "click.wav", tones.table.copy()
+    soundfile.write(click, np.zeros(100), 16_000)
+    table.loc[table.index[-1], ["path", "duration"]] = click, 100 / 16_000
+    chosen = params.load("embedded", "fusion", 0, small | {"speech": {"cache": cache}})
+    with pytest.raises(AudioError, match=rf"^1 utterances are shorter than a frame .*: {table.index[-1]}; remove"):
+        train(chosen, replace(tones, table=table))
+
+
+def test_utterances_without_a_transcript_are_counted(project, tones, small):
+    table = tones.table.assign(transcript=["A word."] * (len(tones.table) - 3) + [None, np.nan, " "])
+    chosen = params.load("embedded", "fusion", 0, small)
+    model = AttributeModel.from_params(chosen, speakers=4, scale=tones.scale)
+    with pytest.warns(UserWarning, match=f"3 of {len(table)} utterances have no transcript: the model gets zeros"):
+        features = frozen_features(chosen, table, model.speech)
+    assert [bool(features.text[index].any()) for index in range(-4, 0)] == [True, False, False, False]
 
 
 def test_unlabelled_splits_are_refused_or_left_without_ccc(project, tones, small):
