@@ -35,7 +35,7 @@ def load(path: Path | str, max_seconds: float) -> np.ndarray:
     try:
         samples, rate = soundfile.read(path, frames=int(max_seconds * info.samplerate), dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
-        raise AudioError(f"{path} cannot be decoded ({error.error_string}): replace the file.") from error
+        raise AudioError(f"{path} cannot be decoded ({error.error_string.rstrip('.')}): replace the file.") from error
     if not np.isfinite(samples).all():
         raise AudioError(f"{path} has samples that are NaN or infinite: replace the file.")
     mono = samples.mean(axis=1)
@@ -67,7 +67,9 @@ def _inspect(path: Path | str) -> soundfile._SoundFileInfo:
     try:
         info = soundfile.info(path, verbose=True)
     except soundfile.LibsndfileError as error:
-        raise AudioError(f"{path} is not audio that libsndfile can read ({error.error_string}).") from error
+        raise AudioError(
+            f"{path} is not audio that libsndfile can read ({error.error_string.rstrip('.')}): replace the file."
+        ) from error
     # libsndfile shortens a truncated WAV in silence; only its log tells ("data : 64000 (should be 1234)").
     # A header written to a pipe promises 0xFFFFFFFF bytes and means "until the end".
     promised = re.search(r"^data : (\d+) \(should be (\d+)\)", info.extra_info, re.MULTILINE)

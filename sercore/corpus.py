@@ -64,6 +64,9 @@ class Corpus:
         _check_columns(self.table, COLUMNS, "corpus table")
         if self.table.empty:
             raise CorpusError(f"corpus {self.name} has no utterance: check its path.")
+        nameless = int((self.table.index.isna() | (self.table.index == "")).sum())
+        if nameless:
+            raise CorpusError(f"{nameless} of {len(self.table)} rows have no utterance: name them or remove them.")
         duplicates = self.table.index[self.table.index.duplicated()]
         if len(duplicates):
             raise CorpusError(f"duplicate utterance: {some(duplicates)}; keep one row of each.")
@@ -86,7 +89,9 @@ class Corpus:
             raise CorpusError(f"unknown split {name!r}; splits are {', '.join(SPLITS)}.")
         rows = self.table[self.table["split"] == name]
         if rows.empty:
-            raise CorpusError(f"corpus {self.name} has no utterance in split {name!r}.")
+            raise CorpusError(
+                f"corpus {self.name} has no utterance in split {name!r}, only in {', '.join(self.splits())}."
+            )
         return rows
 
     def splits(self) -> list[str]:

@@ -43,7 +43,9 @@ def test_splits_are_those_with_utterances_in_their_usual_order(table):
     assert list(mine.split("train").index) == ["b", "a"]
 
 
-@pytest.mark.parametrize(("name", "sentence"), [("test1", "no utterance in split 'test1'"), ("dev", ", ".join(SPLITS))])
+@pytest.mark.parametrize(
+    ("name", "sentence"), [("test1", "no utterance in split 'test1', only in train"), ("dev", ", ".join(SPLITS))]
+)
 def test_a_split_without_utterances_and_an_unknown_one_are_refused(table, name, sentence):
     with pytest.raises(CorpusError, match=sentence):
         corpus(table).split(name)

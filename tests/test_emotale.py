@@ -80,6 +80,13 @@ def test_a_language_is_chosen_before_audio_is_looked_for(clone, language, count,
     assert set(table.index.str[:2]) == prefixes
 
 
+def test_a_table_cut_before_the_language_is_named(clone):
+    kept = [row for row in (clone / "annotations.csv").read_text().splitlines() if not row.startswith("EN")]
+    (clone / "annotations.csv").write_text("\n".join(kept))
+    with pytest.raises(CorpusError, match=r"annotations\.csv has no row in English"):
+        emotale.read(params(clone, language="English"), 0)
+
+
 @pytest.mark.parametrize("folds", [3, 5, 7])
 def test_folds_test_every_speaker_once_and_share_none(clone, folds):
     tested = []
@@ -148,7 +155,7 @@ def test_a_wrong_folder_says_what_was_looked_for(clone):
     ("old", "new", "sentence"),
     [
         ("4.0,1.5,4.5,A", "loud,1.5,4.5,A", r"annotations\.csv: a1_A is not a number for DK_001_A_1 \('loud'\)"),
-        ("4.0,1.5,4.5,A", "44,1.5,4.5,A", r"arousal outside the scale 1 to 5: DK_001_A_1"),
+        ("4.0,1.5,4.5,A", "44,1.5,4.5,A", r"annotations\.csv: arousal outside the scale 1 to 5: DK_001_A_1"),
         ("DK_001_A_1", "DK_001_A", r"annotations\.csv names files unlike EN_001_A_1\.wav: DK_001_A\.wav"),
         ("a3_V", "a4_V", r"annotations\.csv lacks the columns a3_V; it has file, a1_A"),
         ("DK_001_A_2.wav", "DK_001_A_1.wav", r"duplicate utterance: DK_001_A_1"),

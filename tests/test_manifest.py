@@ -83,7 +83,7 @@ def test_rows_without_audio_are_counted_or_skipped(folder):
 
 def test_an_unusable_audio_file_is_named(folder):
     (folder / "sounds" / "b.wav").write_text("not a sound")
-    with pytest.raises(audio.AudioError, match=r"b\.wav is not audio"):
+    with pytest.raises(audio.AudioError, match=r"b\.wav is not audio .*: replace the file\.$"):
         read(folder)
 
 
@@ -97,6 +97,7 @@ def test_an_unusable_audio_file_is_named(folder):
         (",X,", ",Happy,", r"unknown emotion: b \(Happy\); valid are A, S"),
         ("Female", "F", r"unknown gender: a\.b \(F\); valid are Female, Male"),
         ("\nb,", "\na.b,", r"duplicate utterance: a\.b"),
+        ("\nb,", "\n,", r"1 of 3 rows have no utterance: name them"),
         ("dominance", "dominanz", r"lacks the columns dominance; it has utterance, path"),
         ("transcript", "transcripts", r"has unknown columns: transcripts; known are utterance, path"),
         ("4,5.5,7", "4,5.5,7,8", r"cannot be read as CSV: .*line 3"),

@@ -399,9 +399,9 @@ def test_a_copy_of_some_audio_elsewhere_is_not_taken(release, folder):
 @pytest.mark.parametrize(
     ("column", "value", "sentence"),
     [
-        ("EmoAct", "7.5", r"arousal outside the scale 1 to 7: MSP-PODCAST_0001_0008 \(7\.5\)"),
+        ("EmoAct", "7.5", r"labels_concensus\.csv: arousal outside the scale 1 to 7: MSP-PODCAST_0001_0008 \(7\.5\)"),
         ("EmoVal", "high", r"labels_concensus\.csv: EmoVal is not a number for MSP-PODCAST_0001_0008 \('high'\)"),
-        ("EmoClass", "Q", r"unknown emotion: MSP-PODCAST_0001_0008 \(Q\)"),
+        ("EmoClass", "Q", r"labels_concensus\.csv: unknown emotion: MSP-PODCAST_0001_0008 \(Q\)"),
         ("Split_Set", "Test9", r"unknown split: MSP-PODCAST_0001_0008 \(test9\)"),
         ("Split_Set", "NA", r"1 of 5 utterances .* have no split .*'Train; MSP-PODCAST_0001_0008\.wav'"),
     ],
@@ -462,11 +462,28 @@ def test_a_damaged_label_file_is_named(release, old, new, sentence):
         msp_podcast.read(release)
 
 
-def test_a_damaged_json_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ('{"a.wav": {"EmoClass"', "is not valid JSON"),
+        ('{"a.wav": 3}', "does not map each file's name to its labels"),
+        ("[1, 2]", "does not map each file's name to its labels"),
+    ],
+)
+def test_a_damaged_json_is_named(tmp_path, content, sentence):
     release_1_9(tmp_path)
-    (tmp_path / "labels" / "labels_concensus.json").write_text('{"a.wav": {"EmoClass"')
-    with pytest.raises(CorpusError, match=r"labels_concensus\.json is not valid JSON"):
+    (tmp_path / "labels" / "labels_concensus.json").write_text(content)
+    with pytest.raises(CorpusError, match=rf"labels_concensus\.json {sentence}"):
         msp_podcast.read(tmp_path)
+
+
+def test_a_rating_that_is_no_number_is_named_by_its_utterance(release):
+    path = next((release / "Labels").glob("labels_detailed.csv"))
+    edit(path, "; A:", "; A:x")
+    with pytest.raises(
+        CorpusError, match=r"labels_detailed\.csv: arousal is not a number for MSP-PODCAST_\d+_\d+ \('x"
+    ):
+        msp_podcast.read(release)
 
 
 def test_a_relative_path_is_relative_to_the_projects_root(tmp_path, monkeypatch):

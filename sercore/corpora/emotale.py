@@ -60,6 +60,8 @@ def read(params: EmoTale, fold: int) -> Corpus:
     published = _annotations(path)
     if params.language != "both":
         published = published[published["language"].map(LANGUAGES) == params.language]
+    if published.empty:
+        raise CorpusError(f"{path} has no row in {params.language}: restore the published table.")
     ratings = pd.concat([_ratings(published, rater, path) for rater in RATERS], ignore_index=True)
     waves = files.by_stem(files.walk(root), ".wav")
     table = published[["speaker"]].assign(
@@ -72,7 +74,7 @@ def read(params: EmoTale, fold: int) -> Corpus:
     table = files.require_audio(table, params.missing_audio, path)
     table = table.assign(split=_splits(table, params.folds, fold), duration=audio.durations(table["path"]))
     ratings = ratings[ratings["utterance"].isin(table.index)]
-    return Corpus(f"EmoTale ({params.language})", table[list(COLUMNS)], SCALE, ratings)
+    return files.validated(path, f"EmoTale ({params.language})", table[list(COLUMNS)], SCALE, ratings)
 
 
 def _annotations(path: Path) -> pd.DataFrame:

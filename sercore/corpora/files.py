@@ -4,11 +4,11 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
-from sercore.corpus import CorpusError, some
+from sercore.corpus import Corpus, CorpusError, some
 
 Tree = list[tuple[Path, list[str]]]
 
@@ -58,6 +58,14 @@ def numbers(column: pd.Series, path: Path) -> pd.Series:
         rows = [f"{row} ({text!r})" for row, text in column[wrong].items()]
         raise CorpusError(f"{path}: {column.name} is not a number for {some(rows)}; correct the rows.")
     return values
+
+
+def validated(path: Path, *content: Any) -> Corpus:
+    """`Corpus` of `content`; its `CorpusError` names the file that the rows come from."""
+    try:
+        return Corpus(*content)
+    except CorpusError as error:
+        raise CorpusError(f"{path}: {error}") from None
 
 
 def require_audio(table: pd.DataFrame, missing_audio: Literal["error", "skip"], path: Path) -> pd.DataFrame:

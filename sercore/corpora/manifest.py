@@ -38,7 +38,4 @@ def read(params: Manifest) -> Corpus:
     table = table.assign(path=[wave if wave.is_file() else None for wave in waves])
     table = files.require_audio(table, params.missing_audio, path)
     table = table.assign(duration=audio.durations(table["path"]))
-    try:
-        return Corpus(path.stem, table, params.scale)
-    except CorpusError as error:
-        raise CorpusError(f"{path}: {error}") from None
+    return files.validated(path, path.stem, table, params.scale)

@@ -78,7 +78,7 @@ def read(path: Path, *, missing_audio: Literal["error", "skip"] = "error") -> Co
     table = table.assign(transcript=_transcripts(table.index, tree, root), duration=audio.durations(table["path"]))
     if ratings is not None:
         ratings = ratings[ratings["utterance"].isin(table.index)].dropna(subset=list(ATTRIBUTES))
-    return Corpus(root.name, table[list(COLUMNS)], SCALE, ratings)
+    return files.validated(labels, root.name, table[list(COLUMNS)], SCALE, ratings)
 
 
 def parse_ratings(lines: pd.Series) -> pd.DataFrame:
@@ -147,11 +147,11 @@ def _ratings(labels: Path) -> pd.DataFrame | None:
         rater = "Workers" if "Workers" in table else "WorkerID"  # releases 1.6 and 2.0
         files.require_columns(table, [rater, "EmoClass_Major", *ATTRIBUTE_COLUMNS], path)
         table = table.rename(columns={rater: "rater", "EmoClass_Major": "emotion", **ATTRIBUTE_COLUMNS})
+    table = table.set_index(table["FileName"].map(_stem).rename("utterance"))
     words = table["emotion"].str.strip().str.lower()
     votes = words.map(VOTES).fillna("O").mask(words.isin(["", "nan"]))
     attributes = {name: files.numbers(table[name], path) for name in ATTRIBUTES}
-    table = table.assign(utterance=table["FileName"].map(_stem), emotion=votes, **attributes)
-    return table[list(RATING_COLUMNS)].reset_index(drop=True)
+    return table.assign(emotion=votes, **attributes).reset_index()[list(RATING_COLUMNS)]
 
 
 def _ratings_of_json(path: Path) -> pd.DataFrame:
@@ -175,9 +175,12 @@ def _ratings_of_text(path: Path) -> pd.DataFrame:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        entries = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise CorpusError(f"{path} is not valid JSON ({error}): copy it again.") from error
+    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+        raise CorpusError(f"{path} does not map each file's name to its labels: copy it again.")
+    return entries
 
 
 def _stem(name: str) -> str:
