@@ -4,7 +4,7 @@ PROFILE ?= embedded
 DATA ?=
 SEEDS ?=
 SNAKEMAKE := snakemake --cores all --keep-going --rerun-incomplete --quiet host
-CONFIG = --config profile=$(PROFILE) $(if $(DATA),data="$(abspath $(DATA))") $(if $(SEEDS),seeds=$(SEEDS))
+CONFIG = --config profile=$(PROFILE) $(if $(DATA),data="$(DATA)") $(if $(SEEDS),seeds=$(SEEDS))
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # One process a core and one thread a process is the fastest way to train many small models; no model hub is asked
 # for what is here.
