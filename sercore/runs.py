@@ -85,7 +85,7 @@ def finish(partial: Path, metrics: Mapping[str, Any], history: pd.DataFrame, pre
     """Write the results into a partial run's folder and give it its final name, in place of an older run."""
     (partial / "metrics.json").write_text(json.dumps(metrics, indent=1))
     history.to_csv(partial / "history.csv", index=False)
-    predictions.to_parquet(partial / "predictions.parquet", index=False)
+    predictions.to_parquet(partial / "predictions.parquet", index=False, compression="zstd")
     final = partial.with_name(partial.name.removeprefix(".").removesuffix(".partial"))
     if final.is_dir():
         shutil.rmtree(final)

@@ -146,7 +146,7 @@ class _Progress(TrainerCallback):
             initial=round(state.epoch or 0),
             desc=args.run_name,
             unit="epoch",
-            disable=not state.is_world_process_zero,
+            **({} if state.is_world_process_zero else {"disable": True}),
         )
 
     def on_evaluate(self, args: TrainingArguments, state: Any, control: Any, metrics: dict, **_: Any) -> None:
