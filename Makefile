@@ -26,7 +26,7 @@ book: .venv/installed         ## render the committed results, without training
 	jupyter-book build book
 
 results: .venv/installed      ## maintainers: make the committed results and the notebooks' outputs anew
-	TQDM_DISABLE=1 $(SNAKEMAKE) committed $(CONFIG)
+	$(SNAKEMAKE) committed $(CONFIG)
 
 clean:                        ## remove everything that a study makes, but not .venv
 	rm -rf data runs build book/_build .snakemake

@@ -1,5 +1,6 @@
 # The study as a graph: corpus and features -> runs (variant x seed) -> results -> chapters -> book.
 # `make study` runs it; every step leaves a file, so what is there and up to date is not made again.
+import os
 import shlex
 import shutil
 from pathlib import Path
@@ -160,7 +161,7 @@ rule committed:
         shutil.copytree(f"{BUILD}/results", f"results/{PROFILE}")
         shutil.copy(input.figure, "book/_static/results.svg")
         shell("jupytext --update --to ipynb notebooks/*.py")
-        # jupyter's own command would record the hour of each cell.
+        os.environ["TQDM_DISABLE"] = "1"  # bars of progress do not belong into a repository
         for path in sorted(Path("notebooks").glob("*.ipynb")):
             notebook = nbformat.read(path, as_version=4)
             NotebookClient(notebook, timeout=None, record_timing=False).execute()
