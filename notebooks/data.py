@@ -24,8 +24,9 @@ results = "results/embedded"
 # %% tags=["remove-input"]
 from IPython.display import HTML, Markdown
 
-from sercore import figures, report
+from sercore import figures, params, report
 
+params.refuse_unknown(In)
 study = report.read(profile, results)
 HTML(report.banner(study.runs[0].params))
 
