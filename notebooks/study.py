@@ -49,7 +49,7 @@ Markdown(report.answer(scores, split))
 # - `fusion_gender`: `fusion`, trained to tell the speaker's gender too.
 #
 # The right half of the table quotes the paper. It was measured on other speech with other encoders, so its
-# values are not to be compared with ours; the direction of a step is.
+# values are not to be compared with ours, and no step here confirms or refutes one there.
 
 # %%
 HTML(report.results_table(scores, split))

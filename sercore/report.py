@@ -167,16 +167,16 @@ def banner(params: Params) -> str:
 
 
 def results_table(scores: pd.DataFrame, split: str) -> str:
-    """HTML: one row a system, its CCCs with intervals, and beside them the figures of the paper's row."""
+    """HTML: one row a system, its CCCs with intervals, beside them the paper's row, and where its sources disagree."""
     ours = scores[scores["split"] == split]
     table = _cells(ours, ["system"])
-    paper = paper_results()[list(ENDPOINTS)].apply(_as_printed, axis=1)
     known = variants()
-    quoted = (
-        paper.reindex([known.get(name, {}).get("paper") for name in table.index]).fillna("–").set_index(table.index)
-    )
+    paper = paper_results().reindex([known.get(name, {}).get("paper") for name in table.index]).set_index(table.index)
+    quoted = paper[list(ENDPOINTS)].dropna().apply(_as_printed, axis=1).reindex(table.index).fillna("–")
+    notes = [f"The paper's {name}: {note}." for name, note in paper["note"].dropna().items()]
     both = pd.concat({f"this study: {split}": table, f"the paper: {_paper()['data']}": quoted}, axis=1)
-    return _html(both, f"Concordance correlation (CCC). {_basis(ours)} {_paper()['caveat']}", "results")
+    caption = ["Concordance correlation (CCC).", _basis(ours), _paper()["caveat"], *notes]
+    return _html(both, " ".join(caption), "results")
 
 
 def splits_table(scores: pd.DataFrame) -> str:

@@ -160,6 +160,7 @@ def test_tables_show_the_scores_and_the_papers_figures(trained):
     best = scores[(scores["system"] == "fusion") & (scores["split"] == "test3")].set_index("endpoint").loc["mean"]
     assert f"{best.ccc:.3f}<br><small>[{best.low:.2f}, {best.high:.2f}]".replace("0.", ".") in table
     assert ">.6588<" in table  # MMWavLM's .6588, from the quoted figures
+    assert "The paper's fusion_gender: one summary of the paper gives this mean for including O/X" in table
     assert re.search(r"\d+ utterances of 12 speakers\. CCC averaged over 2 trained runs", table)
     assert report.results_table(scores, "test3") == table  # nbval compares the text
     assert report.splits_table(scores).count("<small>") == len(scores)
