@@ -147,6 +147,7 @@ class SpeechEncoder(nn.Module):
         if self.is_whisper:
             hop = 2 * 160  # samples of a spectrogram's frame, halved by the second convolution
             frames = torch.div(samples + hop - 1, hop, rounding_mode="floor")
+            frames = frames.clamp(max=self.config.max_source_positions)  # its spectrogram ends there
             states = self.transformer(audio, output_hidden_states=True).hidden_states
             features = torch.stack(states, 2)[:, : int(frames.max())]
         else:
@@ -211,6 +212,8 @@ class TextEncoder:
     def __init__(self, name: str) -> None:
         self.tokenizer = pretrained(AutoTokenizer.from_pretrained, name)
         self.model = pretrained(AutoModel.from_pretrained, name, dtype=torch.float32).eval()
+        # Where a checkpoint has no pooler, as RoBERTa's, it would be random, and with it the key of the cache.
+        self.model.pooler = None
         self.width: int = self.model.config.hidden_size
 
     @torch.no_grad()

@@ -227,6 +227,8 @@ def refuse_unknown(cells: Sequence[str]) -> None:
         ParamsError: names the unknown parameters and lists the valid ones.
     """
     executed = [cell for cell in cells if cell]
+    if not executed:  # nbval keeps no history, and injects nothing
+        return
     known = _assigned(executed[0])
     unknown = set().union(*[_assigned(cell) for cell in executed if cell.startswith("# Parameters\n")]) - known
     if unknown:

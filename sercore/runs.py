@@ -129,6 +129,9 @@ def read_all(root: Path) -> list[Run]:
     found = [read(path.parent) for path in root.glob("*/seed-*/metrics.json")]
     if not found:
         raise ParamsError(f"{root} holds no run: `make study` makes them.")
+    unknown = sorted({run.params.variant for run in found} - set(order))
+    if unknown:
+        raise ParamsError(f"{root} holds runs of {', '.join(unknown)}, which params/variants.yaml lacks: remove them.")
     return sorted(found, key=lambda run: (order.index(run.params.variant), run.folder.parent.name, run.params.seed))
 
 

@@ -22,6 +22,7 @@ from transformers import (
     WhisperModel,
 )
 
+from sercore.cache import model_digest
 from sercore.encoders import AudioInputs, SpeakerEncoder, SpeechEncoder, TextEncoder, encoder_config, locate
 from sercore.params import ParamsError
 
@@ -133,6 +134,7 @@ def test_whisper_states_are_those_of_transformers_on_the_valid_frames(whisper):
     spectrogram = inputs(waveform)[None]
     features, frames = encoder.frozen_part(spectrogram, torch.tensor([8000]))
     assert frames.item() == 25  # 0.5 s at 50 Hz
+    assert encoder.frozen_part(spectrogram, torch.tensor([99 * 16_000]))[1].item() == 100  # all it has
     expected = theirs(spectrogram, output_hidden_states=True).hidden_states
     for ours, their in zip(encoder(features, frames), expected, strict=True):
         torch.testing.assert_close(ours, their[:, :25], atol=1e-5, rtol=1e-5)
@@ -156,9 +158,11 @@ def test_a_roberta_folder_is_a_text_encoder(tmp_path, project):
     minilm = TextEncoder("sentence-transformers/all-MiniLM-L6-v2")
     config = RobertaConfig(vocab_size=minilm.tokenizer.vocab_size, hidden_size=16, num_hidden_layers=1, pad_token_id=0)
     config.update({"num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 514})
-    RobertaModel(config).save_pretrained(tmp_path / "roberta")
+    RobertaModel(config, add_pooling_layer=False).save_pretrained(tmp_path / "roberta")
     minilm.tokenizer.save_pretrained(tmp_path / "roberta")
-    (embedding,) = TextEncoder(str(tmp_path / "roberta"))(["A long text. " * 300])
+    encoder = TextEncoder(str(tmp_path / "roberta"))
+    assert model_digest(encoder.model) == model_digest(TextEncoder(str(tmp_path / "roberta")).model)
+    (embedding,) = encoder(["A long text. " * 300])
     assert embedding.shape == (1, 16)
     assert np.linalg.norm(embedding) == pytest.approx(1, abs=1e-5)
 

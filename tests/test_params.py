@@ -145,3 +145,16 @@ def test_every_profile_of_the_study_is_valid_with_every_variant(profile, monkeyp
     assert profile in params.profiles()
     for variant in params.variants():
         assert params.load(profile, variant, 0).variant == variant
+
+
+DEFAULTS = 'profile = "embedded"\nseeds = [0]'
+
+
+@pytest.mark.parametrize("cells", [[], [""], ["", DEFAULTS], ["", DEFAULTS, "# Parameters\nseeds = [1]", "other = 2"]])
+def test_a_notebooks_own_parameters_are_let_through(cells):
+    params.refuse_unknown(cells)
+
+
+def test_a_parameter_that_a_notebook_does_not_have_is_refused():
+    with pytest.raises(params.ParamsError, match=r"unknown parameters varient; valid are profile, seeds\."):
+        params.refuse_unknown(["", DEFAULTS, '# Parameters\nprofile = "embedded"\nvarient = "fusion"\n'])

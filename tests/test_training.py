@@ -265,3 +265,11 @@ def test_a_damaged_beginning_is_begun_anew(project, tones, small, name):
     truncate(partial / name)
     (partial / "checkpoints").mkdir()
     assert not list(runs.partial_folder(chosen, inputs).glob("checkpoints"))
+
+
+def test_runs_of_a_variant_that_is_no_more_are_named(tmp_path, project, tones, small):
+    run = train(params.load("embedded", "speech_only", 0, small), tones)
+    text = (run.folder / "params.yaml").read_text()
+    (run.folder / "params.yaml").write_text(text.replace("variant: speech_only", "variant: forgotten"))
+    with pytest.raises(params.ParamsError, match=r"runs of forgotten, which params/variants\.yaml lacks"):
+        runs.read_all(project / "runs" / "embedded")
