@@ -74,6 +74,13 @@ HTML(report.rater_table(study.corpus, study.ratings))
 # ICC(1,1) is the reliability of one rating, ICC(1,k) that of the mean of all of an utterance
 # {cite:p}`shrout1979`; kappa is Fleiss' {cite:p}`fleiss1971`. The row of CCC tells why a system is measured against
 # the consensus: one rater alone is a poor predictor of the others.
+
+# %%
+HTML(report.class_table(study.corpus, study.ratings))
+
+# %% [markdown]
+# Where *other* and *no agreement* are a matter of the word alone, their raters differ over arousal, valence and
+# dominance about as much as those of any emotion.
 #
 # ## Speakers
 

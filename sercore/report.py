@@ -23,7 +23,7 @@ from sercore.corpora import simulated
 from sercore.corpus import EMOTIONS, SPLITS
 from sercore.losses import ccc
 from sercore.params import Params, ParamsError, project_root, resolve, variants
-from sercore.raters import SOURCE, rater_statistics
+from sercore.raters import PUBLISHED_CLASSES, SOURCE, class_statistics, rater_statistics
 from sercore.runs import Run, read_all
 from sercore.significance import ccc_interval
 
@@ -275,6 +275,23 @@ def rater_table(corpus: pd.DataFrame, ratings: pd.DataFrame | None) -> str:
     other = table[~single].set_axis([", ".join(filter(None, key)) for key in table[~single].index])
     caption = f"Single ratings of train and development. Published: {SOURCE}, on a scale from 1 to 7."
     return _html(each, "", "raters") + _html(other, caption, "votes")
+
+
+def class_table(corpus: pd.DataFrame, ratings: pd.DataFrame | None) -> str:
+    """HTML: mean consensus of each emotion, and how far its raters differ, above the published values."""
+    if ratings is None:
+        return NO_RATINGS
+    measured = class_statistics(corpus, ratings)
+    published = PUBLISHED_CLASSES.reindex(measured.index)
+    cells = {
+        (kind, name): [
+            f"{ours:.2f}<br><small>{'–' if pd.isna(theirs) else f'{theirs:.2f}'}</small>"
+            for ours, theirs in zip(measured[f"{kind} {name}"], published[f"{kind} {name}"], strict=True)
+        ]
+        for kind, name in product(("mean", "raters' sd"), ATTRIBUTES)
+    }
+    table = pd.DataFrame(cells, index=[EMOTIONS[code] for code in measured.index])
+    return _html(table, f"Train and development; below each value the published one ({SOURCE}).", "classes")
 
 
 def rater_sentence(corpus: pd.DataFrame, ratings: pd.DataFrame | None, split: str) -> str:

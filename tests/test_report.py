@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from sercore import ATTRIBUTES, figures, params, report, runs
 from sercore.corpus import EMOTIONS, PRIMARY_EMOTIONS
+from sercore.raters import PUBLISHED_CLASSES
 
 QUALITY = {"speech_only": 1.0, "fusion": 0.6, "fusion_gender": 0.58}  # standard deviation of the predictions' error
 PREDICTED = [f"predicted_{name}" for name in ATTRIBUTES]
@@ -164,6 +165,16 @@ def test_tables_show_the_scores_and_the_papers_figures(trained):
     assert re.search(r"\d+ utterances of 12 speakers\. CCC averaged over 2 trained runs", table)
     assert report.results_table(scores, "test3") == table  # nbval compares the text
     assert report.splits_table(scores).count("<small>") == len(scores)
+
+
+def test_the_table_of_emotions_shows_the_mean_consensus_above_the_published(corpus, results):
+    ratings = pd.read_parquet(results / "ratings.parquet")
+    table = report.class_table(corpus, ratings)
+    natural = corpus[corpus["split"].isin(["train", "development"])]
+    for code, rows in natural.groupby("emotion"):
+        published = f"{PUBLISHED_CLASSES.loc[code, 'mean arousal']:.2f}" if code in PUBLISHED_CLASSES.index else "–"
+        assert f"{rows['arousal'].mean():.2f}<br><small>{published}</small>" in table
+    assert report.class_table(corpus, None) == report.NO_RATINGS
 
 
 def test_the_answer_follows_the_numbers(trained):
