@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from sercore.audio import SAMPLE_RATE
 from sercore.corpora import espeak
 from sercore.corpora.espeak import Prompt, synthesise
 
@@ -29,7 +30,7 @@ def pitch(samples: np.ndarray) -> float:
     loud = frames[frames.std(axis=1) > 0.5 * samples.std()]
     power = np.abs(np.fft.rfft(loud - loud.mean(axis=1, keepdims=True), 4096)) ** 2
     correlation = np.fft.irfft(power)[:, 32:267]
-    return float(np.median(espeak.SAMPLE_RATE / (32 + correlation.argmax(axis=1))))
+    return float(np.median(SAMPLE_RATE / (32 + correlation.argmax(axis=1))))
 
 
 def test_samples_depend_neither_on_order_nor_on_processes():
@@ -53,7 +54,7 @@ def test_speech_follows_its_prompt():
 def test_speech_is_audible_and_does_not_clip():
     for samples in synthesise(PROMPTS):
         assert samples.dtype == np.int16
-        assert 0.5 < len(samples) / espeak.SAMPLE_RATE < 6
+        assert 0.5 < len(samples) / SAMPLE_RATE < 6
         assert 100 < np.abs(samples.astype(int)).max() < 32_767
 
 

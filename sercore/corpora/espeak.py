@@ -18,8 +18,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-SAMPLE_RATE = 16_000
-"""Rate of what `synthesise` yields, in Hz."""
+from sercore.audio import SAMPLE_RATE
 
 UNSTABLE_VARIANTS = ("Alicia", "f2", "f3", "f5", "Reed", "sandro", "victor")
 """Variants of eSpeak NG's voices that sound different in every process; `Prompt` refuses them."""

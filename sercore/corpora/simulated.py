@@ -16,8 +16,9 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from sercore import ATTRIBUTES, raters
+from sercore.audio import SAMPLE_RATE
 from sercore.corpora import grammar, population
-from sercore.corpora.espeak import SAMPLE_RATE, Prompt, synthesise
+from sercore.corpora.espeak import Prompt, synthesise
 from sercore.corpora.population import CHANNELS, CODES, Speaker, Utterances
 from sercore.corpus import PRIMARY_EMOTIONS, CorpusError
 from sercore.params import ParamsError, Simulated, resolve
