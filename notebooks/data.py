@@ -34,9 +34,9 @@ HTML(report.banner(study.runs[0].params))
 report.sizes(study.corpus)
 
 # %% [markdown]
-# No speaker of the training or the development split is in another one; a corpus where that is not so is
-# refused. "Other" and "no agreement" are what the raters' votes made of an utterance; such utterances have
-# attributes like any other.
+# No speaker of the training or the development split is in another one; a corpus where that is not so is refused.
+# "Other" is an emotion beside the eight primary ones, "no agreement" that the raters chose none more than the rest;
+# such utterances have attributes like any other.
 #
 # ## Emotions
 #
