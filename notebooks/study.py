@@ -61,7 +61,7 @@ figures.results(scores, split)
 # The marks are concordance correlations {cite:p}`lin1989`: 1 is perfect agreement with the raters' mean, and a
 # constant prediction gets 0. The bars tell how far a value could move with other speakers. Two systems judge
 # the same utterances, so their errors go together, and bars that overlap do not show that two systems are
-# equal: they show that this table does not tell them apart. What one human rater reaches gives the scale:
+# equal: they show that this table does not tell them apart. What one rater reaches gives the scale:
 
 # %%
 Markdown(report.rater_sentence(study.corpus, study.ratings, split))
