@@ -42,7 +42,7 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
     _quieten()
     corpus.require_disjoint_speakers()
     set_seed(params.seed)
-    training, validation = training_rows(params, corpus), validation_rows(params, corpus)
+    training, validation = _labelled(corpus, "train"), validation_rows(params, corpus)
     for name in ("gender", "speaker"):
         if getattr(params.loss, name) and training[name].isna().all():
             raise CorpusError(f"no training utterance has a {name}, which loss.{name} needs: add them or set it to 0.")
@@ -92,24 +92,18 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
     return runs.read(runs.run_folder(params))
 
 
-def prepare(params: Params) -> Corpus:
+def prepare(params: Params) -> None:
     """Read the corpus and cache what its frozen encoders give, so that runs in parallel need not do it each."""
     _quieten()
     corpus = corpora.read(params.corpus, params.seed)
     speech = SpeechEncoder(encoder_config(params.speech.encoder), params.speech.finetune)
     speech.load_pretrained(params.speech.encoder)
     frozen_features(params, corpus.table, speech)
-    return corpus
-
-
-def training_rows(params: Params, corpus: Corpus) -> pd.DataFrame:
-    """Labelled utterances of the training split, O and X included."""
-    return _labelled(corpus.split("train"), "train")
 
 
 def validation_rows(params: Params, corpus: Corpus) -> pd.DataFrame:
     """The paper's validation set: k random utterances of each primary emotion of the development split; or all."""
-    rows, per_emotion = _labelled(corpus.split("development"), "development"), params.sampling.validation_per_emotion
+    rows, per_emotion = _labelled(corpus, "development"), params.sampling.validation_per_emotion
     return rows if per_emotion is None else balanced_subset(rows, per_emotion, params.seed)
 
 
@@ -192,8 +186,9 @@ def _arguments(params: Params, folder: Path) -> TrainingArguments:
     )
 
 
-def _labelled(rows: pd.DataFrame, split: str) -> pd.DataFrame:
-    labelled = rows.dropna(subset=list(ATTRIBUTES))
+def _labelled(corpus: Corpus, split: str) -> pd.DataFrame:
+    """Utterances of a split that have all three attributes, O and X included."""
+    labelled = corpus.split(split).dropna(subset=list(ATTRIBUTES))
     if labelled.empty:
         raise CorpusError(f"no utterance of split {split!r} has arousal, valence and dominance.")
     return labelled
