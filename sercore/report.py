@@ -24,12 +24,11 @@ from sercore.corpus import EMOTIONS, SPLITS
 from sercore.losses import ccc
 from sercore.params import Params, ParamsError, project_root, resolve, variants
 from sercore.raters import PUBLISHED_CLASSES, SOURCE, class_statistics, rater_statistics
-from sercore.runs import Run, read_all
+from sercore.runs import PREDICTED, Run, read_results
 from sercore.significance import ccc_interval
 
 ENDPOINTS = (*ATTRIBUTES, "mean")
 DEFAULT_SYSTEM = "fusion"
-PREDICTED = [f"predicted_{name}" for name in ATTRIBUTES]
 NO_RATINGS = "This corpus comes without single ratings, so nothing is known of its raters."
 BANNERS = {
     "simulated": (
@@ -68,9 +67,7 @@ def read(profile: str, results: Path | str) -> Study:
         ParamsError: the folder holds no complete study, or runs of another profile.
     """
     folder = resolve(Path(results))
-    if not (folder / "corpus.parquet").is_file():
-        raise ParamsError(f"{folder} holds no results of a study (no corpus.parquet): `make study` makes them.")
-    runs = read_all(folder)
+    runs = read_results(folder)
     others = {run.params.profile for run in runs} - {profile}
     if others:
         raise ParamsError(f"{folder} holds runs of profile {', '.join(sorted(others))}, not of {profile}.")
@@ -217,7 +214,7 @@ def agreement(runs: Sequence[Run], results: Path | str, tolerance: float = 0.05)
             differently, and other seeds differ by about as much.
     """
     folder = resolve(Path(results))
-    committed = {_identity(run): run for run in read_all(folder)} if folder.is_dir() else {}
+    committed = {_identity(run): run for run in read_results(folder)} if folder.is_dir() else {}
     pairs = [(run, committed[_identity(run)]) for run in runs if _identity(run) in committed]
     if not pairs:
         return f"`{results}` has no run of this profile, system and seed to compare with."
@@ -336,10 +333,10 @@ def players(folder: Path | str) -> str:
 
 
 def _systems(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Runs by the name of their folder (a variant, with or without overrides), in the order in which they come."""
+    """Runs by their system, in the order in which they come."""
     systems: dict[str, list[Run]] = {}
     for run in runs:
-        systems.setdefault(run.folder.parent.name, []).append(run)
+        systems.setdefault(run.system, []).append(run)
     return systems
 
 
@@ -376,7 +373,7 @@ def _errors(gold: NDArray[np.float64], predicted: NDArray[np.float64]) -> dict[s
 
 
 def _identity(run: Run) -> tuple[str, str, int]:
-    return run.params.profile, run.folder.parent.name, run.params.seed
+    return run.params.profile, run.system, run.params.seed
 
 
 def _median(runs: Sequence[Run], metric: str) -> int:

@@ -1,29 +1,34 @@
-"""A run's folder: it appears under its final name only when it is complete.
+"""A run's folder, which appears under its final name only when it is complete, and the tables of all runs of a study.
 
-``runs/<profile>/<variant>/seed-<n>/`` holds ``params.yaml`` (complete, after merging), ``metrics.json``,
+``runs/<profile>/<system>/seed-<n>/`` holds ``params.yaml`` (complete, after merging), ``metrics.json``,
 ``history.csv`` (an epoch a row), ``predictions.parquet``, ``model/`` (``save_pretrained``) and ``environment.json``.
+A system is a variant, or a variant with overrides.
+
+``results/<profile>/`` holds the same of all runs in one table each, without the models: see `collect`.
 """
 
 import json
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import soundfile
 import torch
 import yaml
 
-from sercore import audio
+from sercore import ATTRIBUTES, audio
 from sercore.corpus import Corpus
 from sercore.params import Params, ParamsError, dump, load, project_root, validate, variants
 
+PREDICTED = [f"predicted_{name}" for name in ATTRIBUTES]
 FILES = ("params.yaml", "metrics.json", "history.csv", "predictions.parquet", "environment.json")
 
 
@@ -31,17 +36,20 @@ FILES = ("params.yaml", "metrics.json", "history.csv", "predictions.parquet", "e
 class Run:
     """A complete run.
 
-    ``metrics``: ``ccc`` (split -> attribute or ``mean`` -> CCC), ``best_epoch``, ``epochs``, ``seconds``,
-    ``peak_memory_mb``, ``parameters``, ``trainable_parameters``. ``history``: epoch, training loss, validation CCCs.
-    ``predictions``: utterance, split, speaker, emotion, the three attributes and the three ``predicted_...``, in the
-    corpus's own scale.
+    ``system``: the variant's name, followed by a digest where there were overrides. ``metrics``: ``ccc`` (split ->
+    attribute or ``mean`` -> CCC), ``best_epoch``, ``epochs``, ``seconds``, ``peak_memory_mb``, ``parameters``,
+    ``trainable_parameters``. ``history``: epoch, training loss, validation CCCs. ``predictions``: utterance, split,
+    speaker, emotion, the three attributes and the three ``predicted_...``, in the corpus's own scale, of all utterances
+    outside the training split that the run was not trained on. ``folder``: None where the run was read from a study's
+    tables.
     """
 
-    folder: Path
+    system: str
     params: Params
     metrics: dict[str, Any]
     history: pd.DataFrame
     predictions: pd.DataFrame
+    folder: Path | None
 
 
 def run_folder(params: Params) -> Path:
@@ -103,11 +111,12 @@ def read(folder: Path) -> Run:
         raise ParamsError(f"{folder} is no complete run, it lacks {', '.join(missing)}: train it again.")
     try:
         run = Run(
-            folder,
+            folder.parent.name,
             _read_params(folder),
             json.loads((folder / "metrics.json").read_text()),
             pd.read_csv(folder / "history.csv"),
             pd.read_parquet(folder / "predictions.parquet"),
+            folder,
         )
         if len(run.history) != run.metrics["epochs"]:
             raise ValueError(f"history.csv has {len(run.history)} of {run.metrics['epochs']} epochs")
@@ -119,44 +128,98 @@ def read(folder: Path) -> Run:
     return run
 
 
-def read_all(root: Path) -> list[Run]:
-    """All complete runs ``root/<variant>/seed-<n>``, in the order of ``params/variants.yaml``, then by seed.
+def collect(folders: Sequence[Path], corpus: Corpus, results: Path) -> None:
+    """Write what the chapters read, as tables of all runs; `results` is replaced as a whole, once all is written.
 
-    Raises:
-        ParamsError: there is none.
+    ``runs.csv``: a row a run, its metrics. ``history.csv``: a row a run and epoch. ``predictions.parquet``: a row a run
+    and utterance, to three decimals. ``params.yaml``: of each system, with the seed of its first run.
+    ``environment.json``: of the first run. ``corpus.parquet``, ``ratings.parquet``: the corpus's own tables, without
+    paths. ``samples/``: the sound of one utterance of each emotion.
     """
-    order = list(variants())
-    found = [read(path.parent) for path in root.glob("*/seed-*/metrics.json")]
-    if not found:
-        raise ParamsError(f"{root} holds no run: `make study` makes them.")
-    unknown = sorted({run.params.variant for run in found} - set(order))
-    if unknown:
-        raise ParamsError(f"{root} holds runs of {', '.join(unknown)}, which params/variants.yaml lacks: remove them.")
-    return sorted(found, key=lambda run: (order.index(run.params.variant), run.folder.parent.name, run.params.seed))
-
-
-def collect(folders: list[Path], corpus: Corpus, results: Path) -> None:
-    """Write what the chapters read: each run without its model, the corpus table, the ratings, a sample an emotion.
-
-    `results` is replaced as a whole, once everything is written.
-    """
+    runs = sorted(map(read, folders), key=_place)
     partial = results.with_name(f".{results.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    for folder in folders:
-        target = partial / folder.parent.name / folder.name
-        target.mkdir(parents=True)
-        for name in FILES:
-            shutil.copy(folder / name, target)
+    (partial / "samples").mkdir(parents=True)
+    keys = pd.DataFrame({"system": [run.system for run in runs], "seed": [run.params.seed for run in runs]})
+    keys.join(pd.json_normalize([run.metrics for run in runs], sep=" ")).to_csv(partial / "runs.csv", index=False)
+    _stacked(runs, [run.history for run in runs]).to_csv(partial / "history.csv", index=False)
+    predictions = _stacked(runs, [run.predictions for run in runs])[
+        ["system", "seed", "utterance", "split", *PREDICTED]
+    ]
+    predictions[PREDICTED] = predictions[PREDICTED].astype(np.float32).round(3)
+    predictions.to_parquet(partial / "predictions.parquet", index=False, compression="zstd", compression_level=19)
+    params = {run.system: run.params.model_dump(mode="json") for run in reversed(runs)}
+    (partial / "params.yaml").write_text(yaml.safe_dump(dict(reversed(params.items())), sort_keys=False))
+    shutil.copy(runs[0].folder / "environment.json", partial)
     corpus.table.drop(columns="path").to_parquet(partial / "corpus.parquet")
     if corpus.ratings is not None:
         corpus.ratings.to_parquet(partial / "ratings.parquet", index=False)
-    (partial / "samples").mkdir()
     heard = corpus.table[corpus.table["split"] != "train"].drop_duplicates("emotion").dropna(subset=["emotion"])
     for emotion, path in zip(heard["emotion"], heard["path"], strict=True):
         waveform = audio.load(path, max_seconds=15)
         soundfile.write(partial / "samples" / f"{emotion}.mp3", waveform, audio.SAMPLE_RATE)
     shutil.rmtree(results, ignore_errors=True)
     partial.rename(results)
+
+
+def read_results(results: Path) -> list[Run]:
+    """The runs that `collect` wrote, in the order of ``params/variants.yaml``, then by seed.
+
+    Raises:
+        ParamsError: a table is absent or damaged, or holds systems that ``params/variants.yaml`` lacks.
+    """
+    names = ("runs.csv", "history.csv", "predictions.parquet", "params.yaml", "corpus.parquet")
+    missing = [name for name in names if not (results / name).is_file()]
+    if missing:
+        raise ParamsError(f"{results} holds no results of a study (no {', '.join(missing)}): `make study` makes them.")
+    try:
+        metrics = pd.read_csv(results / "runs.csv").set_index(["system", "seed"])
+        params = yaml.safe_load((results / "params.yaml").read_text())
+        gold = pd.read_parquet(results / "corpus.parquet")[["speaker", "emotion", *ATTRIBUTES]]
+        predictions = pd.read_parquet(results / "predictions.parquet").join(gold, on="utterance")
+        by_run = dict(list(predictions.groupby(["system", "seed"])))
+        histories = dict(list(pd.read_csv(results / "history.csv").groupby(["system", "seed"])))
+        runs = [
+            Run(
+                system,
+                validate(params[system] | {"seed": seed}),
+                _nested(row.dropna().to_dict()),
+                histories[system, seed].drop(columns=["system", "seed"]).reset_index(drop=True),
+                by_run[system, seed].drop(columns=["system", "seed"]).reset_index(drop=True),
+                None,
+            )
+            for (system, seed), row in metrics.iterrows()
+        ]
+    except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split()).removesuffix(".")
+        raise ParamsError(f"{results} is damaged or of another version ({reason}): make it again.") from None
+    unknown = sorted({run.params.variant for run in runs} - set(variants()))
+    if unknown:
+        raise ParamsError(
+            f"{results} holds runs of {', '.join(unknown)}, which params/variants.yaml lacks: make it again."
+        )
+    return sorted(runs, key=_place)
+
+
+def _place(run: Run) -> tuple[int, str, int]:
+    return list(variants()).index(run.params.variant), run.system, run.params.seed
+
+
+def _stacked(runs: Sequence[Run], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    keys = [(run.system, run.params.seed) for run in runs]
+    return pd.concat(tables, keys=keys, names=["system", "seed"]).reset_index(["system", "seed"])
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Metrics from columns of ``runs.csv``: ``ccc test3 mean`` is that of a dict in a dict."""
+    metrics: dict[str, Any] = {"ccc": {}}
+    for name, value in flat.items():
+        if name.startswith("ccc "):
+            _, split, endpoint = name.split(" ")
+            metrics["ccc"].setdefault(split, {})[endpoint] = value
+        else:
+            metrics[name] = value
+    return metrics
 
 
 def _is_of(folder: Path, params: Params, inputs: Mapping[str, str]) -> bool:
