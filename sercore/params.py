@@ -158,7 +158,7 @@ def resolve(path: Path) -> Path:
 
 def profiles() -> list[str]:
     """Names of the profiles in ``params/``."""
-    return sorted(path.stem for path in (project_root() / "params").glob("*.yaml") if path.stem != "variants")
+    return sorted(path.stem for path in (project_root() / "params").glob("*.yaml") if path.stem not in ("variants", "questions"))
 
 
 def variants() -> dict[str, dict[str, Any]]:

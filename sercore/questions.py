@@ -1,0 +1,68 @@
+"""What the study asks, as ``params/questions.yaml`` declares it: questions, their comparisons, and ensembles."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import yaml
+
+from sercore.params import ParamsError, project_root, variants
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question and its family of comparisons.
+
+    ``pairs``: (system, reference), names of variants or ensembles.
+    """
+
+    name: str
+    sentence: str
+    pairs: tuple[tuple[str, str], ...]
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """Every system and reference once; each reference stands before what is compared with it."""
+        return tuple(dict.fromkeys(name for pair in self.pairs for name in reversed(pair)))
+
+
+def questions(profile: str) -> dict[str, Question]:
+    """The questions that a profile answers, by name, in the order of ``params/questions.yaml``.
+
+    Raises:
+        ParamsError: the file compares a system that is neither a variant nor an ensemble of variants.
+    """
+    declared = _declared()
+    answered = declared["profiles"].get(profile, list(declared["questions"]))
+    found = {}
+    for name in answered:
+        entry = declared["questions"][name]
+        question = Question(name, entry["sentence"], tuple(map(tuple, entry["comparisons"])))
+        unknown = {one for system in question.compared for one in members(system)} - set(variants())
+        if unknown:
+            raise ParamsError(
+                f"params/questions.yaml compares {', '.join(sorted(unknown))} in {name!r}, which params/variants.yaml lacks."
+            )
+        found[name] = question
+    return found
+
+
+def members(system: str) -> tuple[str, ...]:
+    """The variants whose mean an ensemble is; of any other system, itself alone."""
+    entry = _declared()["ensembles"].get(system)
+    return tuple(entry["members"]) if entry else (system,)
+
+
+def paper_row(system: str) -> str | None:
+    """The row of ``book/paper_results.yaml`` that a variant or ensemble stands for; None where the paper has none."""
+    entries = variants() | _declared()["ensembles"]
+    return entries.get(system, {}).get("paper")
+
+
+def systems(asked: Iterable[Question]) -> list[str]:
+    """The variants to train for `asked`, in the order of ``params/variants.yaml``."""
+    needed = {member for question in asked for system in question.compared for member in members(system)}
+    return [name for name in variants() if name in needed]
+
+
+def _declared() -> dict:
+    return yaml.safe_load((project_root() / "params" / "questions.yaml").read_text(encoding="utf-8"))
