@@ -1,7 +1,7 @@
 """From the rows of a corpus to padded batches: frozen features (cached), labels, and the collation of both."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,10 @@ class Features:
     text: Ragged | None
     speaker: Ragged | None
 
+    def digests(self) -> dict[str, str]:
+        """Digest of what each embedding was made of: another encoder, text or sound gives another one."""
+        return {name: part.folder.name for name, part in (("text", self.text), ("speaker", self.speaker)) if part}
+
 
 def frozen_features(params: Params, table: pd.DataFrame, speech: SpeechEncoder) -> Features:
     """Compute, or read from ``data/cache``, everything about the rows of `table` that no training step changes.
@@ -42,13 +46,7 @@ def frozen_features(params: Params, table: pd.DataFrame, speech: SpeechEncoder) 
     Warns:
         UserWarning: utterances have no transcript, although the system takes text.
     """
-    shortest = speech.shortest / audio.SAMPLE_RATE
-    short = table.index[table["duration"] < shortest]
-    if len(short):
-        raise audio.AudioError(
-            f"{len(short)} utterances are shorter than a frame of {params.speech.encoder} ({shortest:.3f} s): "
-            f"{some(short)}; remove their rows."
-        )
+    refuse_short(table["duration"], params, speech)
     root = project_root() / "data" / "cache"
     paths, seconds = list(table["path"]), params.speech.max_seconds
     features = {"speech": None, "text": None, "speaker": None}
@@ -57,13 +55,7 @@ def frozen_features(params: Params, table: pd.DataFrame, speech: SpeechEncoder) 
         features["speech"] = stored(root, key + audio_key(paths), lambda: _speech(params, paths, speech))
     if params.text is not None:
         encoder = TextEncoder(params.text.encoder)
-        texts = [text if isinstance(text, str) and text.strip() else None for text in table["transcript"]]
-        if None in texts:
-            warnings.warn(
-                f"{texts.count(None)} of {len(texts)} utterances have no transcript: "
-                "the model gets zeros in place of their text embeddings.",
-                stacklevel=2,
-            )
+        texts = transcripts(table["transcript"])
         key = ["text", model_digest(encoder.model), *map(str, texts)]
         features["text"] = stored(root, key, lambda: encoder(texts))
     if params.speaker is not None:
@@ -73,6 +65,29 @@ def frozen_features(params: Params, table: pd.DataFrame, speech: SpeechEncoder) 
             root, key, lambda: (x_vectors(audio.load(path, seconds)) for path in tqdm(paths, "speaker embeddings"))
         )
     return Features(**features)
+
+
+def refuse_short(durations: pd.Series, params: Params, speech: SpeechEncoder) -> None:
+    """Raise `AudioError` where an utterance, of which `durations` tell the seconds, has no frame."""
+    shortest = speech.shortest / audio.SAMPLE_RATE
+    short = durations.index[durations < shortest]
+    if len(short):
+        raise audio.AudioError(
+            f"{len(short)} utterances are shorter than a frame of {params.speech.encoder} ({shortest:.3f} s): "
+            f"{some(short)}; remove them."
+        )
+
+
+def transcripts(texts: Iterable[str | None]) -> list[str | None]:
+    """`texts` with None for what holds no word, and one `UserWarning` that counts them."""
+    spoken = [text if isinstance(text, str) and text.strip() else None for text in texts]
+    if None in spoken:
+        warnings.warn(
+            f"{spoken.count(None)} of {len(spoken)} utterances have no transcript: "
+            "the model gets zeros in place of their text embeddings.",
+            stacklevel=3,
+        )
+    return spoken
 
 
 def _speech(params: Params, paths: Sequence, speech: SpeechEncoder) -> Iterator[np.ndarray]:

@@ -25,7 +25,7 @@ class AttributeConfig(PretrainedConfig):
         finetune: whether its transformer is trained.
         text_width, speaker_width: sizes of the frozen embeddings that are concatenated; 0 without.
         speakers: classes of the speaker head; 0 without.
-        convolutions, width, dropout: the layers behind the encoder.
+        layers, convolutions, pooling, width, dropout: the layers behind the encoder, see `sercore.params.Heads`.
         gender_weight, speaker_weight: alpha and beta of the auxiliary losses; 0 leaves the head out.
         margin, angular_scale: of the speaker head's softmax.
         scale: lowest and highest value of the attributes in the corpus's own scale.
@@ -40,7 +40,9 @@ class AttributeConfig(PretrainedConfig):
         text_width: int = 0,
         speaker_width: int = 0,
         speakers: int = 0,
+        layers: str = "average",
         convolutions: int = 3,
+        pooling: str = "mean",
         width: int = 256,
         dropout: float = 0.1,
         gender_weight: float = 0.0,
@@ -52,7 +54,8 @@ class AttributeConfig(PretrainedConfig):
     ) -> None:
         self.speech, self.finetune = speech or {}, finetune
         self.text_width, self.speaker_width, self.speakers = text_width, speaker_width, speakers
-        self.convolutions, self.width, self.dropout = convolutions, width, dropout
+        self.layers, self.convolutions, self.pooling = layers, convolutions, pooling
+        self.width, self.dropout = width, dropout
         self.gender_weight, self.speaker_weight = gender_weight, speaker_weight
         self.margin, self.angular_scale = margin, angular_scale
         self.scale = scale
@@ -77,16 +80,20 @@ class AttributeModel(PreTrainedModel):
         super().__init__(config)
         encoder_config = AutoConfig.for_model(**config.speech)
         self.speech = SpeechEncoder(encoder_config, config.finetune)
-        self.layer_weights = nn.Parameter(torch.zeros(self.speech.layers))
+        if config.layers == "average":
+            self.layer_weights = nn.Parameter(torch.zeros(self.speech.layers))
         widths = [encoder_config.hidden_size] + [config.width] * config.convolutions
+        # A pointwise convolution is the same linear map at every frame.
         self.convolutions = nn.Sequential(
             *[
                 layer
                 for inputs, outputs in pairwise(widths)
-                for layer in (nn.Conv1d(inputs, outputs, 1), nn.ReLU(), nn.Dropout(config.dropout))
+                for layer in (nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(config.dropout))
             ]
         )
-        joint = config.width + config.text_width + config.speaker_width
+        self.pooling = MeanPooling() if config.pooling == "mean" else AttentiveStatisticsPooling(widths[-1])
+        pooled = widths[-1] * (1 if config.pooling == "mean" else 2)
+        joint = pooled + config.text_width + config.speaker_width
         self.attributes = nn.ModuleDict({name: _mlp(joint, config, 1) for name in ATTRIBUTES})
         if config.gender_weight:
             self.gender = _mlp(joint, config, len(GENDERS))
@@ -120,9 +127,7 @@ class AttributeModel(PreTrainedModel):
             if params.speaker
             else 0,
             speakers=speakers,
-            convolutions=params.heads.convolutions,
-            width=params.heads.width,
-            dropout=params.heads.dropout,
+            **params.heads.model_dump(),
             gender_weight=params.loss.gender,
             speaker_weight=params.loss.speaker,
             margin=params.loss.margin,
@@ -165,7 +170,8 @@ class AttributeModel(PreTrainedModel):
         """
         if features is None:
             features, frames = self.speech.frozen_part(audio, samples)
-        pooled = self._pool(self.speech(features, frames), frames)  # (B, width)
+        hidden = self.convolutions(self._states(self.speech(features, frames)))  # (B, T, width)
+        pooled = self.pooling(hidden, frames_mask(frames, hidden.shape[1])[:, :, None])
         joint = torch.cat([part for part in (pooled, text, speaker_embedding) if part is not None], 1)
         predictions = torch.sigmoid(torch.cat([self.attributes[name](joint) for name in ATTRIBUTES], 1))  # (B, 3)
         if attributes is None:
@@ -178,12 +184,39 @@ class AttributeModel(PreTrainedModel):
             loss = loss + self.config.speaker_weight * classification_loss(logits, speaker)
         return AttributeOutput(loss=loss, predictions=predictions)
 
-    def _pool(self, states: tuple[Tensor, ...], frames: Tensor) -> Tensor:
+    def _states(self, states: tuple[Tensor, ...]) -> Tensor:
+        if self.config.layers == "last":
+            return states[-1]
         weights = self.layer_weights.softmax(0)
-        average = sum(weight * state for weight, state in zip(weights, states, strict=True))  # (B, T, hidden)
-        hidden = self.convolutions(average.transpose(1, 2))  # (B, width, T)
-        mask = frames_mask(frames, hidden.shape[2])[:, None]
-        return (hidden * mask).sum(2) / frames[:, None]
+        return sum(weight * state for weight, state in zip(weights, states, strict=True))  # (B, T, hidden)
+
+
+class MeanPooling(nn.Module):
+    """Mean over the valid frames."""
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """Frames (utterances, frames, width) and their mask (utterances, frames, 1) to (utterances, width)."""
+        return (hidden * mask).sum(1) / mask.sum(1)
+
+
+class AttentiveStatisticsPooling(nn.Module):
+    r"""Mean and standard deviation over the valid frames, weighted by attention (Okabe et al. 2018, eq. 3 to 6).
+
+    .. math:: e_t = v^\top \tanh(W h_t + b), \quad \alpha = \operatorname{softmax}(e), \quad
+        \tilde\mu = \sum_t \alpha_t h_t, \quad \tilde\sigma = \sqrt{\sum_t \alpha_t h_t^2 - \tilde\mu^2}
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.attention = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1, bias=False))
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """Frames (utterances, frames, width) and their mask (utterances, frames, 1) to (utterances, 2 * width)."""
+        weights = self.attention(hidden).masked_fill(~mask, -torch.inf).softmax(1)  # (B, T, 1)
+        mean = (weights * hidden).sum(1)
+        # As the weighted mean of squared distances it is never negative; its root at 0 would have no gradient.
+        variance = (weights * (hidden - mean[:, None]).square()).sum(1)
+        return torch.cat([mean, variance.clamp(min=1e-10).sqrt()], 1)
 
 
 def summary(model: AttributeModel) -> pd.DataFrame:

@@ -72,6 +72,9 @@ class Simulated(Section):
     raters_per_utterance: int = Field(5, ge=5)
 
 
+ENCODERS = ("wavlm", "whisper", "text", "speaker")
+"""What a profile names under ``encoders``: folders in the hub's format, or names on the hub."""
+
 READERS = {"msp_podcast": MspPodcast, "emotale": EmoTale, "manifest": Manifest, "simulated": Simulated}
 CorpusParams = Annotated[MspPodcast | EmoTale | Manifest | Simulated, Field(discriminator="reader")]
 
@@ -94,7 +97,9 @@ class FrozenEncoder(Section):
 class Heads(Section):
     """The layers behind the encoders."""
 
-    convolutions: int = Field(3, ge=1)
+    layers: Literal["average", "last"] = Field("average", description="which hidden states: a learned average, or one")
+    convolutions: int = Field(3, ge=0)
+    pooling: Literal["mean", "attentive_statistics"] = "mean"
     width: int = Field(256, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
 
@@ -109,8 +114,17 @@ class Loss(Section):
 
 
 class Sampling(Section):
-    """What each epoch trains on, and what selects the best epoch."""
+    """What each epoch trains on, and what selects the best epoch.
 
+    ``ambiguous``: whose utterances without a primary emotion (O and X) are trained on. Each value adds to the one
+    before: ``none``, the training split's (``train``), and the development split's (``development``); ``disjoint``
+    adds, in place of all of the latter, those of speakers of whom the validation set has no utterance. ``agreed``:
+    whether the utterances of a primary emotion are trained on; ``fewer`` leaves out as many random ones as the value of
+    ``ambiguous`` added to the one before, though ``samples_per_emotion`` of each emotion stay.
+    """
+
+    ambiguous: Literal["none", "train", "development", "disjoint"] = "train"
+    agreed: Literal["all", "fewer", "none"] = "all"
     samples_per_emotion: int | None = Field(ge=1, description="undersampling; null trains on the whole training split")
     validation_per_emotion: int | None = Field(ge=1, description="k of each primary emotion; null validates on all")
 
@@ -158,7 +172,9 @@ def resolve(path: Path) -> Path:
 
 def profiles() -> list[str]:
     """Names of the profiles in ``params/``."""
-    return sorted(path.stem for path in (project_root() / "params").glob("*.yaml") if path.stem not in ("variants", "questions"))
+    return sorted(
+        path.stem for path in (project_root() / "params").glob("*.yaml") if path.stem not in ("variants", "questions")
+    )
 
 
 def variants() -> dict[str, dict[str, Any]]:
@@ -169,7 +185,8 @@ def variants() -> dict[str, dict[str, Any]]:
 def load(profile: str, variant: str, seed: int, overrides: Mapping[str, Any] | None = None) -> Params:
     """Merge profile, variant and overrides, in this order, and validate the result.
 
-    A relative path in a profile or an override is relative to the project's root.
+    A profile names its encoders under ``encoders``, so that a variant can ask for ``whisper`` whatever the scale. A
+    relative path in a profile or an override is relative to the project's root.
 
     Raises:
         ParamsError: unknown profile, variant or key (the message lists the valid ones), or an invalid value.
@@ -190,7 +207,17 @@ def load(profile: str, variant: str, seed: int, overrides: Mapping[str, Any] | N
     reserved = {"profile", "variant", "seed"} & set(overrides or {})
     if reserved:
         raise ParamsError(f"overrides may not set {', '.join(sorted(reserved))}: these have parameters of their own.")
+    encoders = merged.pop("encoders", {})
+    for section in ("speech", "text", "speaker"):
+        if isinstance(merged.get(section), Mapping):
+            merged[section] = merged[section] | {"encoder": _encoder(merged[section].get("encoder"), encoders, profile)}
     return validate(merged | {"profile": profile, "variant": variant, "seed": seed})
+
+
+def _encoder(name: Any, encoders: Mapping[str, str], profile: str) -> Any:
+    if name in ENCODERS and name not in encoders:
+        raise ParamsError(f"profile {profile!r} has no encoder {name!r}: add it under encoders in its file.")
+    return encoders.get(name, name)
 
 
 def load_seeds(

@@ -1,4 +1,4 @@
-"""Which utterances an epoch trains on, and which ones select the best epoch."""
+"""Which utterances a system trains on, which ones an epoch draws, and which ones select the best epoch."""
 
 from collections.abc import Iterator
 
@@ -7,6 +7,7 @@ import pandas as pd
 from torch.utils.data import Sampler
 
 from sercore.corpus import PRIMARY_EMOTIONS, CorpusError
+from sercore.params import Sampling
 
 
 def balanced_indices(emotion: pd.Series, per_emotion: int, generator: np.random.Generator, key: str) -> np.ndarray:
@@ -38,6 +39,59 @@ def balanced_indices(emotion: pd.Series, per_emotion: int, generator: np.random.
         generator.choice(np.flatnonzero(codes == code), per_emotion, replace=False) for code in sorted(counts.index)
     ]
     return generator.permutation(np.concatenate(drawn))
+
+
+def training_and_validation(
+    training: pd.DataFrame, development: pd.DataFrame, sampling: Sampling, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The utterances that a system trains on, and those that choose its epoch; see `sercore.params.Sampling`.
+
+    Args:
+        training, development: labelled rows of the two splits of a corpus table.
+        sampling: ``samples_per_emotion`` of each emotion are never left out.
+        seed: the same seed draws the same utterances, also of another system with the same validation set.
+
+    Raises:
+        CorpusError: too few utterances for what `sampling` asks, or none to train on.
+    """
+    lent = _ambiguous(development) if sampling.ambiguous in ("development", "disjoint") else development[:0]
+    validation, per_emotion = development.drop(lent.index), sampling.validation_per_emotion
+    if per_emotion is not None:
+        validation = balanced_subset(validation, per_emotion, seed)
+    if sampling.ambiguous == "disjoint":
+        lent = lent[~lent["speaker"].isin(validation["speaker"])]
+        if lent.empty:
+            raise CorpusError(
+                "every development speaker with an O or X utterance is in the validation set; lower "
+                "sampling.validation_per_emotion, or set sampling.ambiguous to train or development."
+            )
+    own = training[:0] if sampling.ambiguous == "none" else _ambiguous(training)
+    agreed = training.drop(_ambiguous(training).index)
+    if sampling.agreed == "none":
+        agreed = agreed[:0]
+    elif sampling.agreed == "fewer":
+        added = len(own) if sampling.ambiguous in ("none", "train") else len(lent)
+        agreed = _without(agreed, added, sampling.samples_per_emotion or 0, np.random.default_rng(seed))
+    chosen = pd.concat([training.loc[training.index.isin([*agreed.index, *own.index])], lent])
+    if chosen.empty:
+        raise CorpusError("no O or X utterance is in the training split, and sampling leaves out all others.")
+    return chosen, validation
+
+
+def _ambiguous(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["emotion"].isin(["O", "X"])]
+
+
+def _without(agreed: pd.DataFrame, count: int, kept: int, generator: np.random.Generator) -> pd.DataFrame:
+    """`agreed` without `count` random utterances, of which each emotion keeps `kept`."""
+    shuffled = agreed.iloc[generator.permutation(len(agreed))]
+    spare = shuffled[shuffled.groupby("emotion").cumcount() >= kept]
+    if len(spare) < count:
+        raise CorpusError(
+            f"sampling.agreed: fewer is to leave out {count} utterances, but only {len(spare)} are beyond the {kept} "
+            "of each emotion that an epoch draws; lower sampling.samples_per_emotion."
+        )
+    return agreed.drop(spare.index[:count])
 
 
 def balanced_subset(table: pd.DataFrame, per_emotion: int, seed: int) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from sercore.encoders import SpeechEncoder, encoder_config
 from sercore.losses import ccc
 from sercore.model import AttributeModel
 from sercore.params import Params
-from sercore.sampling import EpochSampler, balanced_subset
+from sercore.sampling import EpochSampler, training_and_validation
 
 
 def train(params: Params, corpus: Corpus) -> runs.Run:
@@ -42,19 +42,22 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
     _quieten()
     corpus.require_disjoint_speakers()
     set_seed(params.seed)
-    training, validation = _labelled(corpus, "train"), validation_rows(params, corpus)
+    training, validation = training_and_validation(
+        _labelled(corpus, "train"), _labelled(corpus, "development"), params.sampling, params.seed
+    )
     for name in ("gender", "speaker"):
         if getattr(params.loss, name) and training[name].isna().all():
             raise CorpusError(f"no training utterance has a {name}, which loss.{name} needs: add them or set it to 0.")
     speakers = sorted(training["speaker"].dropna().unique())
     model = AttributeModel.from_params(params, scale=corpus.scale, speakers=len(speakers))
-    inputs = {"corpus": corpus.digest(), "speech": model_digest(model.speech)}
+    with PartialState(cpu=not torch.cuda.is_available()).main_process_first():  # the others find what it made
+        features = frozen_features(params, corpus.table, model.speech)
+    inputs = {"corpus": corpus.digest(), "speech": model_digest(model.speech), **features.digests()}
     if (run := runs.find(params, inputs)) is not None:
         return run
     per_emotion, batch_size = params.sampling.samples_per_emotion, params.training.batch_size
     sampler = EpochSampler(training["emotion"], per_emotion, batch_size, params.seed)
-    with PartialState(cpu=not torch.cuda.is_available()).main_process_first():  # the others find what it made
-        features = frozen_features(params, corpus.table, model.speech)
+    with PartialState().main_process_first():
         partial = runs.partial_folder(params, inputs)
 
     def dataset(rows: pd.DataFrame) -> Utterances:
@@ -72,7 +75,7 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
     start = time.perf_counter()
     trainer.train(resume_from_checkpoint=_last_checkpoint(partial / "checkpoints"))
     seconds = time.perf_counter() - start
-    others = corpus.table[corpus.table["split"] != "train"]
+    others = corpus.table[corpus.table["split"] != "train"].drop(training.index, errors="ignore")
     predictions = _predictions(trainer, dataset(others), others, corpus.scale)
     history = _history(trainer.state.log_history)
     metrics = {
@@ -99,12 +102,6 @@ def prepare(params: Params) -> None:
     speech = SpeechEncoder(encoder_config(params.speech.encoder), params.speech.finetune)
     speech.load_pretrained(params.speech.encoder)
     frozen_features(params, corpus.table, speech)
-
-
-def validation_rows(params: Params, corpus: Corpus) -> pd.DataFrame:
-    """The paper's validation set: k random utterances of each primary emotion of the development split; or all."""
-    rows, per_emotion = _labelled(corpus, "development"), params.sampling.validation_per_emotion
-    return rows if per_emotion is None else balanced_subset(rows, per_emotion, params.seed)
 
 
 def split_ccc(predictions: pd.DataFrame) -> dict[str, dict[str, float]]:
