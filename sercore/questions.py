@@ -40,7 +40,7 @@ def questions(profile: str) -> dict[str, Question]:
         unknown = {one for system in question.compared for one in members(system)} - set(variants())
         if unknown:
             raise ParamsError(
-                f"params/questions.yaml compares {', '.join(sorted(unknown))} in {name!r}, which params/variants.yaml lacks."
+                f"params/questions.yaml compares {', '.join(sorted(unknown))} in {name!r}: add it to params/variants.yaml."
             )
         found[name] = question
     return found

@@ -121,6 +121,13 @@ def class_statistics(
     ).reindex([code for code in EMOTIONS if code in set(table["emotion"])])
 
 
+def mean_of_others(ratings: pd.DataFrame) -> pd.DataFrame:
+    """For each rating the mean of the utterance's other ratings, NaN where there is no other; rows as in `ratings`."""
+    groups = ratings.groupby("utterance")[list(ATTRIBUTES)]
+    others = groups.transform("count") - 1
+    return (groups.transform("sum") - ratings[list(ATTRIBUTES)]) / others.where(others > 0)
+
+
 def _chosen(table: pd.DataFrame, ratings: pd.DataFrame, splits: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
     table = table[table["split"].isin(splits)]
     return table, ratings[ratings["utterance"].isin(table.index)]
@@ -132,8 +139,7 @@ def _spread(ratings: pd.DataFrame) -> dict[tuple[str, str], float]:
     groups = values.groupby(ratings["utterance"])
     consensus, counts = groups.mean(), ratings.groupby("utterance").size()
     raters = counts.mean()
-    count = ratings["utterance"].map(counts)
-    others = (groups.transform("sum") - values).div(count - 1, axis=0)
+    others = mean_of_others(ratings)
     within = (values - groups.transform("mean")).pow(2).sum() / (len(values) - len(counts))
     between = (consensus - values.mean()).pow(2).mul(counts, axis=0).sum() / (len(counts) - 1)
     by_rater = (values - others).groupby(ratings["rater"])

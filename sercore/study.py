@@ -1,0 +1,83 @@
+"""A study as its chapters read it: runs, corpus, and the predictions of a system's runs matched by utterance."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sercore import ATTRIBUTES
+from sercore.corpus import SPLITS
+from sercore.params import ParamsError, resolve
+from sercore.runs import PREDICTED, Run, read_results
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What `sercore.runs.collect` left of a study: its runs, the corpus table, single ratings or None, and samples."""
+
+    runs: list[Run]
+    corpus: pd.DataFrame
+    ratings: pd.DataFrame | None
+    samples: Path
+
+
+def read(profile: str, results: Path | str) -> Study:
+    """Read a results folder; a relative path is relative to the project's root.
+
+    Raises:
+        ParamsError: the folder holds no complete study, or runs of another profile.
+    """
+    folder = resolve(Path(results))
+    runs = read_results(folder)
+    others = {run.params.profile for run in runs} - {profile}
+    if others:
+        raise ParamsError(f"{folder} holds runs of profile {', '.join(sorted(others))}, not of {profile}.")
+    ratings = folder / "ratings.parquet"
+    table = pd.read_parquet(folder / "corpus.parquet")
+    return Study(runs, table, pd.read_parquet(ratings) if ratings.is_file() else None, folder / "samples")
+
+
+def by_system(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Runs by their system, in the order in which they come."""
+    systems: dict[str, list[Run]] = {}
+    for run in runs:
+        systems.setdefault(run.system, []).append(run)
+    return systems
+
+
+def labelled_splits(runs: Sequence[Run]) -> list[str]:
+    """The splits of which gold values are known, in the order of `SPLITS`."""
+    labelled = {split for run in runs for split in run.predictions.dropna(subset=list(ATTRIBUTES))["split"].unique()}
+    return [split for split in SPLITS if split in labelled]
+
+
+def reported_split(runs: Sequence[Run]) -> str:
+    """The split that the study reports: the last of `SPLITS` of which the gold values are known."""
+    return labelled_splits(runs)[-1]
+
+
+def by_split(corpus: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The rows of each split that occurs, in the order of `SPLITS`."""
+    parts = dict(list(corpus.groupby("split")))
+    return [(split, parts[split]) for split in SPLITS if split in parts]
+
+
+def matched(runs: Sequence[Run], split: str) -> tuple[pd.DataFrame, NDArray[np.float64]]:
+    """Gold rows (utterances) and predictions (runs, utterances, attributes) of one system.
+
+    The r-th prediction of each utterance belongs to set r: one for each run where all predict the same utterances, a
+    single one where each run predicts a fold of its own. Utterances of unknown speakers are taken together by the show
+    of MSP-Podcast that their name tells, or else all together, as if a speaker.
+    """
+    predictions = pd.concat([run.predictions for run in runs])
+    rows = predictions[predictions["split"] == split].dropna(subset=list(ATTRIBUTES))
+    show = rows["utterance"].str.extract(r"^MSP-PODCAST_(\d+)_", expand=False).fillna("none")
+    rows["speaker"] = rows["speaker"].fillna("unknown, of show " + show)
+    rows = rows.assign(set=rows.groupby("utterance").cumcount())
+    complete = rows["utterance"].value_counts().min()
+    rows = rows[rows["set"] < complete].sort_values(["set", "utterance"])
+    gold = rows[rows["set"] == 0]
+    return gold, rows[PREDICTED].to_numpy(np.float64).reshape(complete, len(gold), len(ATTRIBUTES))
