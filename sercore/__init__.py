@@ -5,11 +5,26 @@ Conventions, everywhere in the package:
 - Attributes come in the order **arousal, valence, dominance**.
 - Outside the model they are in the corpus's own scale (1 to 7 for MSP-Podcast); inside, in 0 to 1.
 - Audio is mono float32 at 16 kHz; durations are in seconds.
+
+`sercore.load` is `sercore.predict.load`: a trained run as a predictor for files.
 """
 
 import warnings
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sercore.predict import load as load
 
 # In a notebook tqdm asks for widgets; bars of text are what a file of outputs can keep.
 warnings.filterwarnings("ignore", "IProgress not found")
 
 ATTRIBUTES = ("arousal", "valence", "dominance")
+
+
+def __getattr__(name: str) -> Any:
+    """`load`, imported when it is asked for: torch and transformers take seconds."""
+    if name != "load":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from sercore.predict import load
+
+    return load

@@ -1,20 +1,75 @@
-"""``python -m sercore``: one run from the command line, for several GPUs (``torchrun ... -m sercore``) and clusters."""
+"""``python -m sercore``: train a system, predict for files, write the challenge's file.
+
+``train`` is for several GPUs (``torchrun ... -m sercore train``) and clusters.
+"""
 
 import argparse
+import sys
+from pathlib import Path
 
 import yaml
-from accelerate import PartialState
 
-from sercore import corpora, params
-from sercore.training import train
+
+def main() -> None:
+    """Run the command that is given; a wrong input ends with one sentence and exit status 1."""
+    given = _parser().parse_args()
+    # Only now, since these take seconds to import and `--help` need not wait.
+    from sercore.audio import AudioError
+    from sercore.corpus import CorpusError
+    from sercore.params import ParamsError
+
+    try:
+        given.command(given)
+    except (AudioError, CorpusError, ParamsError) as error:
+        sys.exit(f"error: {error}")
+
+
+def _train(given: argparse.Namespace) -> None:
+    from accelerate import PartialState
+
+    from sercore import corpora, params, training
+
+    chosen = params.load(given.profile, given.variant, given.seed, given.overrides)
+    run = training.train(chosen, corpora.read(chosen.corpus, chosen.seed))
+    PartialState().print(run.folder)
+
+
+def _predict(given: argparse.Namespace) -> None:
+    from sercore.predict import load
+
+    load(given.run)(given.files, given.text).to_csv(sys.stdout, float_format="%.6f")
+
+
+def _submission(given: argparse.Namespace) -> None:
+    from sercore import runs, submission
+
+    written = submission.write([runs.read(folder) for folder in given.runs], given.output)
+    print(f"{given.output}: {len(written)} utterances, the mean of {len(given.runs)} run(s)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m sercore", description=__doc__.partition("\n")[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="train one system and print its run's folder")
+    train.add_argument("profile", help="a file of params/, without .yaml")
+    train.add_argument("variant", help="an entry of params/variants.yaml")
+    train.add_argument("seed", type=int)
+    train.add_argument("--overrides", type=yaml.safe_load, default={}, help="YAML, e.g. '{training: {epochs: 5}}'")
+    train.set_defaults(command=_train)
+
+    predict = commands.add_parser("predict", help="print a CSV: utterance, arousal, valence, dominance of each file")
+    predict.add_argument("run", type=Path, help="a run's folder, with its model")
+    predict.add_argument("files", nargs="+", type=Path, metavar="file", help="audio in any format of libsndfile")
+    predict.add_argument("--text", nargs="+", help="the transcript of each file, in the same order; '' where unknown")
+    predict.set_defaults(command=_predict)
+
+    submission = commands.add_parser("submission", help="write the challenge's file: the mean of the runs for Test3")
+    submission.add_argument("runs", nargs="+", type=Path, metavar="run", help="a run's folder")
+    submission.add_argument("--output", required=True, type=Path, help="the CSV to write")
+    submission.set_defaults(command=_submission)
+    return parser
+
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m sercore", description="Train one system and leave its run folder.")
-    parser.add_argument("profile", help="a file of params/, without .yaml")
-    parser.add_argument("variant", help="an entry of params/variants.yaml")
-    parser.add_argument("seed", type=int)
-    parser.add_argument("--overrides", type=yaml.safe_load, default={}, help="YAML, e.g. '{training: {epochs: 5}}'")
-    given = parser.parse_args()
-    chosen = params.load(given.profile, given.variant, given.seed, given.overrides)
-    run = train(chosen, corpora.read(chosen.corpus, chosen.seed))
-    PartialState().print(run.folder)
+    main()
