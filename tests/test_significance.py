@@ -1,4 +1,4 @@
-"""`ccc_interval` against other implementations of CCC, a literal jackknife, invariances, and its own promise."""
+"""Intervals and tests against other implementations, literal loops, closed forms, invariances, and their promise."""
 
 import audmetric
 import numpy as np
@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from scipy import stats
 from torchmetrics.functional.regression import concordance_corrcoef
 
-from sercore.significance import SignificanceError, ccc_interval
+from sercore.significance import (
+    SignificanceError,
+    bootstrap_interval,
+    ccc_difference,
+    ccc_interval,
+    holm,
+    method_difference,
+    minimum_detectable_difference,
+)
 
 
 def simulate(rng, speakers=12, runs=2, utterances=None, shift=0.0):
@@ -126,7 +134,7 @@ def test_far_from_zero_nothing_is_lost():
         (lambda g, p, s: (g, p, [None, *s[1:]]), "1 utterances have no known speaker"),
         (lambda g, p, s: (g, p, s[1:]), "speakers; give one for each"),
         (lambda g, p, s: (g[1:], p, s[1:]), "they need"),
-        (lambda g, p, s: (g, p[0], s), "they need"),
+        (lambda g, p, s: (g, p[0, 0], s), "they need"),
         (lambda g, p, s: (g[:0], p[:, :0], s[:0]), "they need"),
     ],
 )
@@ -143,6 +151,314 @@ def test_level_is_a_probability(level):
         ccc_interval(*simulate(np.random.default_rng(7)), level=level)
 
 
+def pair(rng, **sizes):
+    """Two systems that differ, one run each: gold, a, b, speakers."""
+    gold, predicted, speakers = simulate(rng, runs=2, **sizes)
+    return gold, predicted[0] + 0.3 * (gold - 4), predicted[1], speakers
+
+
+def literal_ccc(gold, predicted):
+    each = [audmetric.concordance_cc(gold[:, a], predicted[:, a]) for a in range(gold.shape[1])]
+    return np.array([*each, np.mean(each)])
+
+
+def speaker_rows(speakers):
+    return [np.flatnonzero(speakers == name) for name in np.unique(speakers)]
+
+
+def arrays(result):
+    return [value for value in vars(result).values() if isinstance(value, np.ndarray)]
+
+
+def same(one, two, atol=0):
+    for first, second in zip(arrays(one), arrays(two), strict=True):
+        np.testing.assert_allclose(first, second, rtol=0, atol=atol)
+
+
+def test_one_run_needs_no_axis_of_its_own():
+    gold, predicted, speakers = simulate(np.random.default_rng(10), runs=1)
+    same(ccc_interval(gold, predicted[0], speakers), ccc_interval(gold, predicted, speakers))
+
+
+def test_bootstrap_equals_that_of_scipy():
+    """Both draw speakers; 20,000 resamples each leave limits that differ by the chance of the draws alone."""
+    gold, predicted, speakers = simulate(np.random.default_rng(11), runs=1)
+    rows = speaker_rows(speakers)
+
+    def mean_ccc(drawn):
+        chosen = np.concatenate([rows[int(i)] for i in drawn])
+        return literal_ccc(gold[chosen], predicted[0, chosen])[3]
+
+    theirs = stats.bootstrap(
+        (np.arange(len(rows)),), mean_ccc, n_resamples=2000, method="percentile", vectorized=False, rng=1
+    )
+    ours = bootstrap_interval(gold, predicted, speakers, generator=np.random.default_rng(1), resamples=20_000)
+    width = theirs.confidence_interval.high - theirs.confidence_interval.low
+    assert ours.low[3] == pytest.approx(theirs.confidence_interval.low, abs=0.05 * width)
+    assert ours.high[3] == pytest.approx(theirs.confidence_interval.high, abs=0.05 * width)
+    np.testing.assert_allclose(ours.ccc, literal_ccc(gold, predicted[0]), rtol=1e-12)
+
+
+def test_bootstrap_of_two_speakers_is_known():
+    """One of four draws is twice the first speaker, one twice the second: the outer quantiles are these two."""
+    gold, predicted, speakers = simulate(np.random.default_rng(12), speakers=2, runs=1)
+    alone = [literal_ccc(gold[rows], predicted[0, rows]) for rows in speaker_rows(speakers)]
+    both = [*alone, literal_ccc(gold, predicted[0])]
+    result = bootstrap_interval(gold, predicted, speakers, generator=np.random.default_rng(2), resamples=500)
+    np.testing.assert_allclose(result.low, np.min(both, axis=0), rtol=1e-9)
+    np.testing.assert_allclose(result.high, np.max(both, axis=0), rtol=1e-9)
+
+
+@pytest.mark.parametrize("resamples", [256, 255])
+def test_swaps_equal_those_of_scipy(resamples):
+    """8 speakers: 256 ways to swap are taken one by one, as scipy does; with one resample fewer they are drawn."""
+    gold, a, b, speakers = pair(np.random.default_rng(13), speakers=8)
+    rows = speaker_rows(speakers)
+
+    def difference(first, second):
+        """Of the two systems, `first` telling for each speaker whose prediction (0: a, 1: b) counts as the first's."""
+        one, two = a.copy(), b.copy()
+        for chosen, other in zip(rows, first, strict=True):
+            if other:
+                one[chosen], two[chosen] = b[chosen], a[chosen]
+        return literal_ccc(gold, one)[3] - literal_ccc(gold, two)[3]
+
+    theirs = stats.permutation_test(
+        (np.zeros(8), np.ones(8)), difference, permutation_type="samples", n_resamples=np.inf, vectorized=False
+    )
+    assert len(theirs.null_distribution) == 256
+    extreme = (np.abs(theirs.null_distribution) >= abs(theirs.statistic) - 1e-12).mean()
+    ours = ccc_difference(gold, a, b, speakers, generator=np.random.default_rng(3), resamples=resamples)
+    assert ours.difference[3] == pytest.approx(theirs.statistic)
+    if resamples == 256:
+        assert ours.p[3] == extreme
+    else:
+        assert ours.p[3] == pytest.approx(extreme, abs=4 * np.sqrt(extreme * (1 - extreme) / resamples) + 1 / resamples)
+        assert (ours.p * 256 == np.round(ours.p * 256)).all()  # (1 + hits) / (1 + resamples)
+
+
+def test_drawn_swaps_approach_all_swaps():
+    gold, a, b, speakers = pair(np.random.default_rng(14), speakers=12)
+    exact, drawn = (
+        ccc_difference(gold, a, b, speakers, generator=np.random.default_rng(4), resamples=r).p for r in (4096, 4095)
+    )
+    assert (np.abs(exact - drawn) < 0.03).all()
+
+
+def test_difference_equals_a_literal_jackknife():
+    gold, a, b, speakers = pair(np.random.default_rng(15))
+    everyone = literal_ccc(gold, a) - literal_ccc(gold, b)
+    pseudo, count = [], 12
+    for name in np.unique(speakers):
+        keep = speakers != name
+        pseudo.append(
+            count * everyone - (count - 1) * (literal_ccc(gold[keep], a[keep]) - literal_ccc(gold[keep], b[keep]))
+        )
+    result = ccc_difference(gold, a, b, speakers, generator=np.random.default_rng(5), resamples=10, level=0.9)
+    low, high = stats.t(count - 1, everyone, stats.sem(pseudo, axis=0)).interval(0.9)
+    np.testing.assert_allclose(result.difference, everyone, rtol=1e-9)
+    np.testing.assert_allclose(result.error, stats.sem(pseudo, axis=0), rtol=1e-8)
+    np.testing.assert_allclose([result.low, result.high], [low, high], rtol=1e-8)
+    assert (result.freedom == count - 1).all()
+    assert (result.runs, result.utterances, result.speakers) == ((1, 1), len(gold), count)
+
+
+def test_methods_equal_the_formulas_one_by_one():
+    gold, runs, speakers = simulate(np.random.default_rng(16), runs=7)
+    a, b = runs[:4] + 0.05 * (gold - 4), runs[4:]
+    result = method_difference(gold, a, b, speakers, level=0.9)
+    ccc_a, ccc_b = (np.array([literal_ccc(gold, run) for run in system]) for system in (a, b))
+    over_speakers = ccc_difference(
+        gold,
+        np.repeat(a, 3, axis=0),
+        np.repeat(b, 4, axis=0),
+        speakers,
+        generator=np.random.default_rng(6),
+        resamples=1,
+    )
+    parts = [over_speakers.error**2, ccc_a.var(axis=0, ddof=1) / 4, ccc_b.var(axis=0, ddof=1) / 3]
+    error = np.sqrt(sum(parts))
+    freedom = sum(parts) ** 2 / (parts[0] ** 2 / 11 + parts[1] ** 2 / 3 + parts[2] ** 2 / 2)
+    difference = ccc_a.mean(axis=0) - ccc_b.mean(axis=0)
+    np.testing.assert_allclose(result.difference, difference, rtol=1e-9)
+    np.testing.assert_allclose(result.error, error, rtol=1e-9)
+    np.testing.assert_allclose(result.freedom, freedom, rtol=1e-9)
+    np.testing.assert_allclose(result.p, 2 * stats.t(freedom).cdf(-np.abs(difference) / error), rtol=1e-9)
+    np.testing.assert_allclose([result.low, result.high], stats.t(freedom, difference, error).interval(0.9), rtol=1e-9)
+    assert result.runs == (4, 3)
+
+
+def test_without_speaker_variance_the_seeds_are_compared_as_by_welch():
+    """Speakers who are copies of one another: what varies is the seed, and Satterthwaite's formula is Welch's."""
+    gold, runs, _ = simulate(np.random.default_rng(17), runs=6)
+    copies, names = 40, np.repeat(np.arange(40), len(gold))
+    a, b = (np.tile(part, (1, copies, 1)) for part in (runs[:3] + 0.1 * (gold - 4), runs[3:]))
+    result = method_difference(np.tile(gold, (copies, 1)), a, b, names)
+    each = [np.array([literal_ccc(gold, run) for run in part]) for part in (runs[:3] + 0.1 * (gold - 4), runs[3:])]
+    welch = stats.ttest_ind(*each, equal_var=False)
+    np.testing.assert_allclose(result.p, welch.pvalue, rtol=1e-6)
+    np.testing.assert_allclose(result.freedom, welch.df, rtol=1e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(rng=seeds())
+def test_differences_are_repeatable_signed_and_without_order(rng):
+    gold, a, b, speakers = pair(rng, speakers=int(rng.integers(2, 16)))
+    runs_a, runs_b = np.stack([a, a + rng.normal(0, 0.2, a.shape)]), np.stack([b, b + rng.normal(0, 0.2, b.shape)])
+    order = rng.permutation(len(gold))
+
+    def swap(gold, a, b, speakers):
+        return ccc_difference(gold, a, b, speakers, generator=np.random.default_rng(7), resamples=200)
+
+    for method, first, second in ((swap, a, b), (method_difference, runs_a, runs_b)):
+        result = method(gold, first, second, speakers)
+        same(result, method(gold, first, second, speakers))
+        same(result, method(gold[order], first[..., order, :], second[..., order, :], speakers[order]), atol=1e-9)
+        back = method(gold, second, first, speakers)
+        np.testing.assert_allclose(
+            [-back.difference, -back.high, -back.low], [result.difference, result.low, result.high]
+        )
+        np.testing.assert_allclose([back.p, back.error], [result.p, result.error])
+        assert ((result.p > 0) & (result.p <= 1)).all()
+        assert ((result.low <= result.difference) & (result.difference <= result.high)).all()
+
+    one, two, other = (
+        bootstrap_interval(gold[o], a[o], speakers[o], generator=np.random.default_rng(8), resamples=200)
+        for o in (slice(None), slice(None), order)
+    )
+    same(one, two)
+    same(one, other, atol=1e-9)
+
+
+def test_equal_systems_do_not_differ():
+    gold, runs, speakers = simulate(np.random.default_rng(18), runs=3)
+    for size in (slice(None), speakers < "s3"):
+        args = gold[size], runs[0, size], runs[0, size], speakers[size]
+        trained = ccc_difference(*args, generator=np.random.default_rng(9), resamples=300)
+        method = method_difference(gold[size], runs[:, size], runs[:, size], speakers[size])
+        single = method_difference(gold[size], runs[[0, 0]][:, size], runs[[0, 0]][:, size], speakers[size])
+        for result in (trained, method, single):
+            assert (result.difference == 0).all()
+            assert (result.p == 1).all()
+            assert all(np.isfinite(values).all() for values in arrays(result))
+        assert (single.error == 0).all()
+
+
+def test_systems_that_differ_in_one_attribute_differ_in_that_alone():
+    gold, a, _, speakers = pair(np.random.default_rng(19), speakers=40)
+    b = a.copy()
+    b[:, 1] = 4 + np.random.default_rng(20).normal(size=len(b))
+    result = ccc_difference(gold, a, b, speakers, generator=np.random.default_rng(10))
+    assert (result.p[[0, 2]] == 1).all()
+    assert (result.error[[0, 2]] == 0).all()
+    assert result.p[1] == result.p[3] == 1 / 10_001
+    assert result.low[1] > 0
+
+
+def test_what_is_constant_once_drawn_has_no_nan():
+    """All but one speaker have one gold value and one prediction: most resamples and swaps of them hold constants."""
+    gold, a, b = np.full((30, 3), 4.1), np.full((30, 3), 3.3), np.full((30, 3), 3.3)
+    rng = np.random.default_rng(21)
+    gold[:2], a[:2], b[:2] = rng.normal(4, 1, (3, 2, 3))
+    speakers = np.repeat(np.arange(15), 2)
+    generator = np.random.default_rng(11)
+    results = [
+        ccc_interval(gold, a, speakers),
+        bootstrap_interval(gold, a, speakers, generator=generator, resamples=500),
+        ccc_difference(gold, a, b, speakers, generator=generator, resamples=500),
+        method_difference(gold, np.stack([a, b]), np.stack([b, a]), speakers),
+    ]
+    for result in results:
+        assert all(np.isfinite(values).all() for values in arrays(result))
+    equal = np.where(np.arange(30)[:, None] < 2, a, gold)  # drawn without the first speaker: gold and the same constant
+    assert np.isfinite(bootstrap_interval(gold, equal, speakers, generator=generator, resamples=500).low).all()
+
+
+def test_many_resamples_of_a_large_set_stay_small(monkeypatch):
+    """In chunks of any size the statistics are those of all draws together."""
+    gold, a, b, speakers = pair(np.random.default_rng(22), speakers=9)
+    exact = ccc_difference(gold, a, b, speakers, generator=np.random.default_rng(12))
+    monkeypatch.setattr("sercore.significance.CHUNK", 50)
+    chunked = ccc_difference(gold, a, b, speakers, generator=np.random.default_rng(13))
+    same(exact, chunked)
+    few = bootstrap_interval(gold, a, speakers, generator=np.random.default_rng(14), resamples=7)
+    assert np.isfinite(few.low).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda g, a, b, s: (g, a[0], b[0], s), "1 and 1 runs"),
+        (lambda g, a, b, s: (g, a[:1], b[:2], s), "1 and 2 runs"),
+        (lambda g, a, b, s: (g, a, b, ["s0"] * len(s)), "all utterances are of one speaker"),
+        (lambda g, a, b, s: (g, a, b * 0, s), "all predicted values of an attribute are the same"),
+        (lambda g, a, b, s: (g, a, b * np.nan, s), "predicted values are NaN"),
+        (lambda g, a, b, s: (g, a, b, [None, *s[1:]]), "no known speaker"),
+    ],
+)
+def test_degenerate_systems_are_refused_in_one_sentence(change, message):
+    gold, runs, speakers = simulate(np.random.default_rng(23), runs=4)
+    with pytest.raises(SignificanceError, match=message) as error:
+        method_difference(*change(gold, runs[:2], runs[2:], speakers))
+    assert "\n" not in str(error.value)
+    assert str(error.value).endswith(".")
+
+
+def test_swapping_needs_systems_of_one_shape_and_resamples():
+    gold, runs, speakers = simulate(np.random.default_rng(24), runs=3)
+    generator = np.random.default_rng(15)
+    with pytest.raises(SignificanceError, match="swapping needs equal ones"):
+        ccc_difference(gold, runs[:2], runs[2:], speakers, generator=generator)
+    with pytest.raises(SignificanceError, match="0 resamples"):
+        ccc_difference(gold, runs[0], runs[1], speakers, generator=generator, resamples=0)
+    with pytest.raises(SignificanceError, match="0 resamples"):
+        bootstrap_interval(gold, runs, speakers, generator=generator, resamples=0)
+
+
+def test_holm_by_hand():
+    """.01, .04, .03, .005 in order: 4 x .005, 3 x .01, 2 x .03, and .04, which may not fall below .06."""
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(holm([0.7, 0.6]), [1, 1])
+    assert holm([0.3]).tolist() == [0.3]
+    assert holm([]).tolist() == []
+
+
+@given(p=st.lists(st.floats(0, 1), min_size=1, max_size=8), level=st.floats(0.001, 0.999))
+def test_holm_rejects_what_stepping_down_rejects(p, level):
+    """Literally: compare the smallest with level / m, the next with level / (m - 1), until one is not below."""
+    rejected = set()
+    for step, index in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+        if p[index] * (len(p) - step) > level:
+            break
+        rejected.add(index)
+    assert set(np.flatnonzero(holm(p) <= level)) == rejected
+
+
+@pytest.mark.parametrize("p", [[0.5, 1.1], [-0.1], [0.2, np.nan], 0.5, [[0.1]]])
+def test_holm_needs_probabilities(p):
+    with pytest.raises(SignificanceError, match="between 0 and 1"):
+        holm(p)
+
+
+@pytest.mark.parametrize(("freedom", "comparisons"), [(8, 1), (40, 1), (713, 1), (713, 5)])
+def test_detectable_difference_is_detected_as_often_as_asked(freedom, comparisons):
+    """Power of the t-test there, from scipy's noncentral t: 80 %, to the two points that the sum of quantiles costs."""
+    found = minimum_detectable_difference(0.01, freedom, comparisons=comparisons)
+    critical = stats.t.isf(0.025 / comparisons, freedom)
+    assert stats.nct.sf(critical, freedom, found / 0.01) == pytest.approx(0.8, abs=0.02)
+
+
+def test_detectable_difference_of_a_normal_error_is_that_of_the_textbook():
+    assert minimum_detectable_difference(1, 1e9) == pytest.approx(1.959964 + 0.841621, abs=1e-5)
+    np.testing.assert_allclose(
+        minimum_detectable_difference([1, 2], [10, 10]) * 2, minimum_detectable_difference([2, 4], 10)
+    )
+    with pytest.raises(SignificanceError, match="level"):
+        minimum_detectable_difference(1, 10, power=80)
+    with pytest.raises(SignificanceError, match="1 comparison or more"):
+        minimum_detectable_difference(1, 10, comparisons=0)
+
+
 @pytest.mark.slow
 def test_nineteen_of_twenty_intervals_hold_the_truth():
     """Speakers drawn anew 1,000 times, with effects of their own: the 95 % interval covers about 95 %."""
@@ -152,3 +468,19 @@ def test_nineteen_of_twenty_intervals_hold_the_truth():
     results = [ccc_interval(*simulate(rng, speakers=40, runs=1, utterances=15)) for _ in range(1000)]
     covered = np.mean([(r.low <= truth) & (truth <= r.high) for r in results], axis=0)
     assert (np.abs(covered - 0.95) < 0.025).all(), covered
+
+
+@pytest.mark.slow
+def test_one_of_twenty_equal_systems_is_called_different():
+    """Two systems whose errors differ by chance alone, speaker by speaker: both tests reject at 5 % about 5 %."""
+    rng = np.random.default_rng(25)
+    swaps, methods = [], []
+    for _ in range(1000):
+        gold, runs, speakers = simulate(rng, speakers=30, runs=6)
+        effects = rng.normal(0, 0.3, (2, 30, 3))[:, np.unique(speakers, return_inverse=True)[1]]
+        runs += effects.repeat(3, axis=0)
+        swaps.append(ccc_difference(gold, runs[0], runs[3], speakers, generator=rng, resamples=199).p <= 0.05)
+        methods.append(method_difference(gold, runs[:3], runs[3:], speakers).p <= 0.05)
+    for rejected in (np.mean(swaps, axis=0), np.mean(methods, axis=0)):
+        assert (rejected < 0.075).all(), rejected
+        assert (rejected > 0.025).all(), rejected
