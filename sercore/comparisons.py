@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sercore import ATTRIBUTES
+from sercore import ATTRIBUTES, paper
 from sercore.params import Params, ParamsError
 from sercore.questions import Question, members
 from sercore.raters import mean_of_others
@@ -47,7 +47,8 @@ class Comparison:
     ``differences``: a row a declared pair and endpoint; columns ``system``, ``reference``, ``endpoint``,
     ``difference``, ``low``, ``high``, ``p``, and for the endpoint ``mean`` ``holm`` (p adjusted within the question's
     family), ``detectable`` (at 80 % power, after Bonferroni's share of the level) and ``verdict``: ``resolved`` where
-    ``holm`` lies below `LEVEL` and the difference is no smaller than the detectable one, else ``unresolved``.
+    ``holm`` lies below `LEVEL` and the difference is no smaller than the detectable one, else ``unresolved``; and
+    ``paper``, the paper's difference (see `sercore.paper.difference`).
 
     ``seeds``: trained runs of each system. ``pooled``: they are folds, whose predictions make up one set.
     ``params``: of the study's first run.
@@ -164,5 +165,7 @@ def _family(pairs: Sequence[tuple[str, str]], differences: Sequence[Difference])
         last = table["endpoint"] == "mean"
         table["holm"], table["detectable"] = np.where(last, p, np.nan), np.where(last, detectable, np.nan)
         table["verdict"] = np.where(last, "resolved" if resolved else "unresolved", "")
+        printed = paper.difference(system, reference)
+        table["paper"] = np.where(last, printed[0] if printed else np.nan, np.nan)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)

@@ -39,9 +39,8 @@ def questions(profile: str) -> dict[str, Question]:
         question = Question(name, entry["sentence"], tuple(map(tuple, entry["comparisons"])))
         unknown = {one for system in question.compared for one in members(system)} - set(variants())
         if unknown:
-            raise ParamsError(
-                f"params/questions.yaml compares {', '.join(sorted(unknown))} in {name!r}: add it to params/variants.yaml."
-            )
+            lacking = ", ".join(sorted(unknown))
+            raise ParamsError(f"params/questions.yaml compares {lacking} in {name!r}: add it to params/variants.yaml.")
         found[name] = question
     return found
 

@@ -8,27 +8,26 @@ Conventions:
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-import yaml
 from numpy.typing import NDArray
 
 from sercore import ATTRIBUTES
+from sercore.comparisons import ENDPOINTS, estimates
 from sercore.corpora import simulated
 from sercore.corpus import EMOTIONS, SPLITS
 from sercore.losses import ccc
-from sercore.params import Params, ParamsError, project_root, resolve, variants
+from sercore.params import Params, resolve
 from sercore.raters import PUBLISHED_CLASSES, SOURCE, class_statistics, rater_statistics
-from sercore.runs import PREDICTED, Run, read_results
+from sercore.runs import Run, read_results
 from sercore.significance import ccc_interval
+from sercore.study import by_split, by_system, labelled_splits, matched, reported_split
+from sercore.tables import basis, cell, downloads, html, number, score_cells
 
-ENDPOINTS = (*ATTRIBUTES, "mean")
-DEFAULT_SYSTEM = "fusion"
 NO_RATINGS = "This corpus comes without single ratings, so nothing is known of its raters."
 BANNERS = {
     "simulated": (
@@ -48,32 +47,15 @@ BANNERS = {
     ),
     "manifest": ("Your corpus", "All figures of ours here were measured on the corpus of a manifest."),
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Study:
-    """What `sercore.runs.collect` left of a study: its runs, the corpus table, single ratings or None, and samples."""
-
-    runs: list[Run]
-    corpus: pd.DataFrame
-    ratings: pd.DataFrame | None
-    samples: Path
-
-
-def read(profile: str, results: Path | str) -> Study:
-    """Read a results folder; a relative path is relative to the project's root.
-
-    Raises:
-        ParamsError: the folder holds no complete study, or runs of another profile.
-    """
-    folder = resolve(Path(results))
-    runs = read_results(folder)
-    others = {run.params.profile for run in runs} - {profile}
-    if others:
-        raise ParamsError(f"{folder} holds runs of profile {', '.join(sorted(others))}, not of {profile}.")
-    ratings = folder / "ratings.parquet"
-    table = pd.read_parquet(folder / "corpus.parquet")
-    return Study(runs, table, pd.read_parquet(ratings) if ratings.is_file() else None, folder / "samples")
+RUN_METRICS = {
+    "best_epoch": "chosen epoch",
+    "epochs": "epochs",
+    "seconds": "seconds",
+    "peak_memory_mb": "memory (MB)",
+    "parameters": "parameters",
+    "trainable_parameters": "trained parameters",
+}
+"""What a run measured of itself, and how a table calls it."""
 
 
 # What the runs measured
@@ -92,22 +74,13 @@ def scores(runs: Sequence[Run]) -> pd.DataFrame:
     Raises:
         SignificanceError: a split has an utterance of unknown speaker, or other values that give no interval.
     """
-    rows = []
-    for system, trained in _systems(runs).items():
-        for split in _labelled_splits(trained):
+    tables = []
+    for system, trained in by_system(runs).items():
+        for split in labelled_splits(trained):
             gold, predicted = matched(trained, split)
-            interval = ccc_interval(gold[list(ATTRIBUTES)], predicted, gold["speaker"])
-            size = {"seeds": len(trained), "runs": interval.runs}
-            size |= {"utterances": interval.utterances, "speakers": interval.speakers}
-            for endpoint, *values in zip(ENDPOINTS, interval.ccc, interval.low, interval.high, strict=True):
-                estimate = dict(zip(("ccc", "low", "high"), values, strict=True))
-                rows.append({"system": system, "split": split, "endpoint": endpoint} | estimate | size)
-    return pd.DataFrame(rows)
-
-
-def reported_split(runs: Sequence[Run]) -> str:
-    """The split that the study reports: the last of `SPLITS` of which the gold values are known."""
-    return _labelled_splits(runs)[-1]
+            table = estimates(ccc_interval(gold[list(ATTRIBUTES)], predicted, gold["speaker"]))
+            tables.append(table.assign(system=system, split=split, seeds=len(trained)))
+    return pd.concat(tables, ignore_index=True)
 
 
 def emotion_errors(runs: Sequence[Run], split: str) -> pd.DataFrame:
@@ -144,14 +117,20 @@ def costs(runs: Sequence[Run]) -> pd.DataFrame:
             "chosen epoch": _median(trained, "best_epoch"),
             "epochs": trained[0].metrics["epochs"],
         }
-        for name, trained in _systems(runs).items()
+        for name, trained in by_system(runs).items()
     }
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def paper_results() -> pd.DataFrame:
-    """The paper's figures, CCC: a row a system, named as ``paper`` in ``params/variants.yaml``."""
-    return pd.DataFrame.from_dict(_paper()["rows"], orient="index")
+def run_metrics(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a run: ``system``, ``seed``, ``<split> <endpoint>`` (CCC), chosen and last epoch, seconds, memory, size."""
+    rows = [
+        {"system": run.system, "seed": run.params.seed}
+        | {f"{split} {name}": run.metrics["ccc"][split][name] for split in labelled_splits([run]) for name in ENDPOINTS}
+        | {name: run.metrics[name] for name in RUN_METRICS}
+        for run in runs
+    ]
+    return pd.DataFrame(rows)
 
 
 # Sentences and tables
@@ -163,45 +142,27 @@ def banner(params: Params) -> str:
     return f'<div class="admonition warning"><p class="admonition-title">{title}</p><p>{text}</p></div>'
 
 
-def results_table(scores: pd.DataFrame, split: str) -> str:
-    """HTML: one row a system, its CCCs with intervals, beside them the paper's row, and where its sources disagree."""
-    ours = scores[scores["split"] == split]
-    table = _cells(ours, ["system"])
-    known = variants()
-    paper = paper_results().reindex([known.get(name, {}).get("paper") for name in table.index]).set_index(table.index)
-    quoted = paper[list(ENDPOINTS)].dropna().apply(_as_printed, axis=1).reindex(table.index).fillna("–")
-    notes = [f"The paper's {name}: {note}." for name, note in paper["note"].dropna().items()]
-    both = pd.concat({f"this study: {split}": table, f"the paper: {_paper()['data']}": quoted}, axis=1)
-    caption = ["Concordance correlation (CCC).", _basis(ours), _paper()["caveat"], *notes]
-    return _html(both, " ".join(caption), "results")
-
-
 def splits_table(scores: pd.DataFrame) -> str:
     """HTML: one row a system and split, its CCCs with intervals."""
-    table = _cells(scores, ["system", "split", "utterances", "speakers"]).reset_index()
+    table = score_cells(scores, ["system", "split", "utterances", "speakers"]).reset_index()
     selected = "The development split chose the epoch, so its figures are optimistic."
-    return _html(table, f"{_basis(scores)} {selected}", "splits")
+    return html(table, f"{_basis(scores)} {selected}", "splits")
 
 
-def answer(scores: pd.DataFrame, split: str) -> str:
-    """Markdown: CCC of the default system, and how each other system differs from it, here and in the paper."""
-    ours = scores[scores["split"] == split].set_index(["endpoint", "system"])
-    means = ours.loc["mean"]
-    name = DEFAULT_SYSTEM if DEFAULT_SYSTEM in means.index else means.index[0]
-    default = means.loc[name]
-    each = {
-        system: ", ".join(f"{attribute} {_number(ours.loc[(attribute, system), 'ccc'])}" for attribute in ATTRIBUTES)
-        for system in means.index
-    }
-    lines = [f"- `{name}`, the default system: mean CCC {_estimate(default)} on {split} ({each[name]})."]
-    for system, row in means.drop(index=name).iterrows():
-        overlap = row["low"] <= default["high"] and default["low"] <= row["high"]
-        verdict = "overlap, so this table alone does not tell the two apart" if overlap else "do not overlap"
-        lines.append(
-            f"- `{system}`: {_estimate(row)}, which is {_signed(row['ccc'] - default['ccc'])} from `{name}`"
-            f" ({each[system]}); the intervals {verdict}.{_paper_step(system, name)}"
-        )
-    return "\n".join(lines)
+def runs_table(runs: Sequence[Run]) -> str:
+    """HTML: a row a run with its CCCs, chosen epoch, seconds and memory, and links to the table as a file."""
+    numbers, split = run_metrics(runs), reported_split(runs)
+    measured = [name for name in numbers if name.rpartition(" ")[2] in ENDPOINTS]
+    shown = [name for name in measured if name.startswith(split) or name.endswith("mean")]
+    texts = {name: numbers[name].map(number) for name in shown}
+    texts |= {label: numbers[name].map("{:,.0f}".format) for name, label in RUN_METRICS.items()}
+    table = numbers[["system", "seed"]].astype(str).assign(**texts)
+    caption = (
+        "Concordance correlation (CCC) of each run by itself, without interval: where runs are folds, each has speakers"
+        " of its own. The development split chose the epoch."
+    )
+    source = f"Every run of the study. {BANNERS[runs[0].params.corpus.reader][1]}"
+    return html(table, caption, "runs") + downloads({"runs": (numbers, table)}, source)
 
 
 def agreement(runs: Sequence[Run], results: Path | str, tolerance: float = 0.05) -> str:
@@ -271,7 +232,7 @@ def rater_table(corpus: pd.DataFrame, ratings: pd.DataFrame | None) -> str:
     each = each.reindex(columns=list(product(("measured", "published"), ATTRIBUTES)))
     other = table[~single].set_axis([", ".join(filter(None, key)) for key in table[~single].index])
     caption = f"Single ratings of train and development. Published: {SOURCE}, on a scale from 1 to 7."
-    return _html(each, "", "raters") + _html(other, caption, "votes")
+    return html(each, "", "raters") + html(other, caption, "votes")
 
 
 def class_table(corpus: pd.DataFrame, ratings: pd.DataFrame | None) -> str:
@@ -282,13 +243,13 @@ def class_table(corpus: pd.DataFrame, ratings: pd.DataFrame | None) -> str:
     published = PUBLISHED_CLASSES.reindex(measured.index)
     cells = {
         (kind, name): [
-            f"{ours:.2f}<br><small>{'–' if pd.isna(theirs) else f'{theirs:.2f}'}</small>"
+            cell(f"{ours:.2f}", "–" if pd.isna(theirs) else f"{theirs:.2f}")
             for ours, theirs in zip(measured[f"{kind} {name}"], published[f"{kind} {name}"], strict=True)
         ]
         for kind, name in product(("mean", "raters' sd"), ATTRIBUTES)
     }
     table = pd.DataFrame(cells, index=[EMOTIONS[code] for code in measured.index])
-    return _html(table, f"Train and development; below each value the published one ({SOURCE}).", "classes")
+    return html(table, f"Train and development; below each value the published one ({SOURCE}).", "classes")
 
 
 def rater_sentence(corpus: pd.DataFrame, ratings: pd.DataFrame | None, split: str) -> str:
@@ -298,7 +259,7 @@ def rater_sentence(corpus: pd.DataFrame, ratings: pd.DataFrame | None, split: st
     row = rater_statistics(corpus, ratings, splits=(split,))["measured"].loc[
         "CCC of one rater and the mean of the others"
     ]
-    values = ", ".join(f"{_number(row[name], 2)} ({name})" for name in ATTRIBUTES)
+    values = ", ".join(f"{number(row[name], 2)} ({name})" for name in ATTRIBUTES)
     return f"One rater against the mean of the utterance's other raters, on {split}: CCC {values}."
 
 
@@ -306,7 +267,7 @@ def assumptions(params: Params) -> str:
     """HTML: what a simulated corpus takes for granted, with the source of each; a sentence for real speech."""
     if params.corpus.reader != "simulated":
         return "<p>Nothing is simulated here: the speech and its ratings are those of the corpus.</p>"
-    return _html(
+    return html(
         simulated.assumptions(), "What the simulation takes for granted, and where it comes from.", "assumptions"
     )
 
@@ -332,37 +293,6 @@ def players(folder: Path | str) -> str:
 # Steps of the above
 
 
-def _systems(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Runs by their system, in the order in which they come."""
-    systems: dict[str, list[Run]] = {}
-    for run in runs:
-        systems.setdefault(run.system, []).append(run)
-    return systems
-
-
-def _labelled_splits(runs: Sequence[Run]) -> list[str]:
-    labelled = {split for run in runs for split in run.predictions.dropna(subset=list(ATTRIBUTES))["split"]}
-    return [split for split in SPLITS if split in labelled]
-
-
-def matched(runs: Sequence[Run], split: str) -> tuple[pd.DataFrame, NDArray[np.float64]]:
-    """Gold rows (utterances) and predictions (runs, utterances, attributes) of one system.
-
-    The r-th prediction of each utterance belongs to set r: one for each run where all predict the same utterances, a
-    single one where each run predicts a fold of its own. Utterances of unknown speakers are taken together by the show
-    of MSP-Podcast that their name tells, or else all together, as if a speaker.
-    """
-    predictions = pd.concat([run.predictions for run in runs])
-    rows = predictions[predictions["split"] == split].dropna(subset=list(ATTRIBUTES))
-    show = rows["utterance"].str.extract(r"^MSP-PODCAST_(\d+)_", expand=False).fillna("none")
-    rows["speaker"] = rows["speaker"].fillna("unknown, of show " + show)
-    rows = rows.assign(set=rows.groupby("utterance").cumcount())
-    complete = rows["utterance"].value_counts().min()
-    rows = rows[rows["set"] < complete].sort_values(["set", "utterance"])
-    gold = rows[rows["set"] == 0]
-    return gold, rows[PREDICTED].to_numpy(np.float64).reshape(complete, len(gold), len(ATTRIBUTES))
-
-
 def _errors(gold: NDArray[np.float64], predicted: NDArray[np.float64]) -> dict[str, float]:
     """CCC, RMSE and bias of each attribute, averaged over the runs."""
     agreement = np.mean([ccc(torch.tensor(gold), torch.tensor(run)).numpy() for run in predicted], axis=0)
@@ -380,73 +310,9 @@ def _median(runs: Sequence[Run], metric: str) -> int:
     return round(float(np.median([run.metrics[metric] for run in runs])))
 
 
-def _paper() -> dict:
-    return yaml.safe_load((project_root() / "book" / "paper_results.yaml").read_text(encoding="utf-8"))
-
-
-def _paper_step(system: str, default: str) -> str:
-    rows = [variants().get(name, {}).get("paper") for name in (system, default)]
-    paper = paper_results()["mean"]
-    if not set(rows) <= set(paper.index):
-        return ""
-    return f" In the paper, on {_paper()['data']}, the same step is {_signed(paper[rows[0]] - paper[rows[1]], 4)}."
-
-
-def _number(value: float, digits: int = 3) -> str:
-    """A coefficient without its leading zero, as the paper prints them."""
-    return f"{value:.{digits}f}".replace("0.", ".", 1).replace("-", "−")
-
-
-def _interval(row: pd.Series) -> str:
-    return f"[{_number(row['low'], 2)}, {_number(row['high'], 2)}]"
-
-
-def _estimate(row: pd.Series) -> str:
-    return f"{_number(row['ccc'])} {_interval(row)}"
-
-
-def _signed(difference: float, digits: int = 3) -> str:
-    return f"{'+' if difference >= 0 else ''}{_number(difference, digits)}"
-
-
-def _as_printed(row: pd.Series) -> pd.Series:
-    """A row of the paper's figures, in the four digits, or two, in which it is known."""
-    digits = 2 if (row.round(2) == row).all() else 4
-    return row.map(lambda value: _number(value, digits))
-
-
-def _cells(scores: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Scores as HTML cells: a row for each combination of `keys`, a column an endpoint; the order is kept."""
-    texts = [f"{_number(row['ccc'])}<br><small>{_interval(row)}</small>" for _, row in scores.iterrows()]
-    cells = scores.assign(cell=texts)
-    return cells.pivot_table(index=keys, columns="endpoint", values="cell", aggfunc="first", sort=False)
-
-
 def _basis(scores: pd.DataFrame) -> str:
-    """What a table of scores rests on: utterances, speakers, trained runs, and which interval."""
+    """What a table of scores of one or more splits rests on."""
     first = scores.iloc[0]
     one_split = len(scores["split"].unique()) == 1
     size = f"{first['utterances']:,} utterances of {first['speakers']} speakers. " if one_split else ""
-    if scores["seeds"].max() == 1:
-        seeds = "One trained run of each system, so what another training would give is not known"
-    elif (scores["runs"] < scores["seeds"]).any():
-        seeds = f"{scores['seeds'].max()} trained runs of each system, predictions of their folds pooled"
-    else:
-        seeds = f"CCC averaged over {scores['seeds'].max()} trained runs of each system, which differ by their seed"
-    return (
-        f"{size}{seeds}. In brackets: 95 % interval, jackknife over speakers on Fisher's z, with the trained models as "
-        "they are. A constant prediction has CCC 0."
-    )
-
-
-def _html(table: pd.DataFrame, caption: str, name: str) -> str:
-    table = table.rename_axis(index=None, columns=[None] * table.columns.nlevels)
-    style = table.style.set_table_attributes('class="dataframe"').set_uuid(name)
-    shown = style if isinstance(table.index[0], str) else style.hide(axis="index")
-    return f'{shown.to_html()}<p class="caption">{caption}</p>'
-
-
-def by_split(corpus: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The rows of each split that occurs, in the order of `SPLITS`."""
-    parts = dict(list(corpus.groupby("split")))
-    return [(split, parts[split]) for split in SPLITS if split in parts]
+    return size + basis(scores["seeds"].max(), pooled=(scores["runs"] < scores["seeds"]).any())

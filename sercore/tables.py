@@ -37,6 +37,26 @@ def cell(value: str, small: str) -> str:
     return f"{value}<br><small>{small}</small>"
 
 
+def score_cells(scores: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Scores as HTML cells: a row for each combination of `keys`, a column an endpoint; the order is kept."""
+    cells = scores.assign(cell=[cell(number(row["ccc"]), interval(row)) for _, row in scores.iterrows()])
+    return cells.pivot_table(index=keys, columns="endpoint", values="cell", aggfunc="first", sort=False)
+
+
+def basis(seeds: int, *, pooled: bool) -> str:
+    """What a table of scores rests on: trained runs, whether their folds are pooled, and which interval."""
+    if seeds == 1:
+        runs = "One trained run of each system, so what another training would give is not known"
+    elif pooled:
+        runs = f"{seeds} trained runs of each system, predictions of their folds pooled"
+    else:
+        runs = f"CCC averaged over {seeds} trained runs of each system, which differ by their seed"
+    return (
+        f"{runs}. In brackets: 95 % interval, jackknife over speakers on Fisher's z, with the trained models as "
+        "they are. A constant prediction has CCC 0."
+    )
+
+
 def html(table: pd.DataFrame, caption: str, name: str) -> str:
     """HTML of a table of texts; the index is shown where it holds texts. `name` is its id for the style sheet."""
     table = table.rename_axis(index=None, columns=[None] * table.columns.nlevels)

@@ -1,0 +1,223 @@
+"""What a chapter says of its question: tables and sentences from a `sercore.comparisons.Comparison` alone.
+
+Conventions:
+
+- Tables are HTML, sentences are Markdown; a difference is that of the mean CCC of the three attributes.
+- The paper's figures stand in columns of their own, and none of ours is said to confirm or refute one of them.
+"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from sercore import paper
+from sercore.comparisons import CEILING, ENDPOINTS, FLOOR, LEVEL, Comparison
+from sercore.questions import paper_row
+from sercore.report import BANNERS
+from sercore.tables import basis, cell, downloads, html, interval, number, probability, score_cells, signed
+
+FINDINGS = {
+    "simulated": "Our figures come from simulated speech: they neither confirm nor refute what the paper found.",
+    "emotale": "Our figures come from enacted sentences of few speakers: they neither confirm nor refute what the paper"
+    " found on spontaneous speech.",
+    "msp_podcast": "A step stands for the paper's only as far as release, split and encoders are the same.",
+    "manifest": "Our figures come from another corpus: they neither confirm nor refute what the paper found on its own.",
+}
+"""What a figure of ours says about the paper's, by the corpus's reader."""
+
+# Tables
+
+
+def scores_table(comparison: Comparison) -> str:
+    """CCCs of each system, of one rater and of guessing, with intervals; beside them the paper's; links to files."""
+    notes = paper.results().reindex(filter(None, map(paper_row, comparison.question.compared)))["note"].dropna()
+    caption = [
+        f"Concordance correlation (CCC) on the {_size(comparison)} that all these systems predict.",
+        basis(comparison.seeds, pooled=comparison.pooled),
+        "The floor guesses, with mean and spread of the training set.",
+    ]
+    if CEILING in set(comparison.scores["system"]):
+        caption.append(
+            "One rater is held against the mean of the utterance's other raters. A system is held against the mean of"
+            " all of them, which errs less, so a good one may lie above."
+        )
+    caption += [paper.quoted()["caveat"], *(f"{name}: {note}." for name, note in notes.items())]
+    return html(_scores(comparison), " ".join(caption), "scores") + files([comparison], "scores")
+
+
+def differences_table(comparison: Comparison) -> str:
+    """Each declared difference with interval, p, Holm's p, detectable difference and verdict; links to files."""
+    count = len(comparison.question.pairs)
+    test = (
+        "two trained systems, on other speakers: jackknife over speakers, and p from swapping the two within speakers;"
+        " what another training would give is not known"
+        if _single(comparison)
+        else "two ways of training, on other speakers and with other seeds: jackknife over speakers plus variance of the"
+        " seeds, Student's t with Satterthwaite's degrees of freedom"
+    )
+    caption = (
+        "Difference of the mean CCC of the three attributes, the endpoint declared in advance, with 95 % interval and"
+        f" p, between {test}. {_size(comparison)}; trained runs of each system: {comparison.seeds}. Holm's p holds the"
+        f" family of the {count} comparisons of this table together. Detectable: what such a test finds in four of five"
+        f" studies of this size, at a level of {LEVEL:g} shared by the family. Resolved: Holm's p below {LEVEL:g} and a"
+        " difference no smaller than the detectable one. Unresolved does not mean equal."
+    )
+    return html(_differences(comparison), caption, "differences") + files([comparison], "differences")
+
+
+def overview_table(comparisons: Sequence[Comparison]) -> str:
+    """The declared differences of all questions, a row each, with verdict and the paper's difference."""
+    parts = [
+        _differences(one)[["difference", "verdict", "the paper"]].assign(question=one.question.name)
+        for one in comparisons
+    ]
+    table = pd.concat(parts)[["question", "difference", "verdict", "the paper"]]
+    caption = (
+        "Difference of the mean CCC with 95 % interval; Holm's procedure holds each question's comparisons together."
+        f" {paper.quoted()['caveat']}"
+    )
+    return html(table, caption, "overview")
+
+
+def splits_table(comparisons: Sequence[Comparison]) -> str:
+    """Mean CCC and difference of each system on several splits, from a comparison of the same question on each."""
+    blocks = {}
+    for one in comparisons:
+        scores = one.scores[one.scores["endpoint"] == "mean"]
+        steps = one.differences[one.differences["endpoint"] == "mean"]
+        blocks[one.split] = pd.DataFrame(
+            {
+                "mean CCC": score_cells(scores, ["system"])["mean"],
+                "difference": pd.Series(_steps(steps), index=steps["system"].to_numpy()),
+            }
+        )
+    table = pd.concat(blocks, axis=1).loc[list(comparisons[0].question.compared)].fillna("–").rename(index=_breakable)
+    sizes = "; ".join(f"{one.split}: {_size(one)}" for one in comparisons)
+    caption = (
+        f"Mean CCC, and difference to {comparisons[0].question.pairs[0][1]}, with 95 % intervals. {sizes}. The"
+        " development split also chose the epoch. Differences on it are shown to be read beside the others, not tested."
+    )
+    return html(table, caption, "by-split")
+
+
+def quoted_table(data: str) -> str:
+    """The paper's figures that were measured on `data`."""
+    rows = paper.printed().query("data == @data").fillna("–")
+    return html(rows[list(ENDPOINTS)], f"{paper.quoted()['source']}, on {data}. {paper.quoted()['caveat']}", "quoted")
+
+
+def files(comparisons: Sequence[Comparison], *kinds: str) -> str:
+    """Links to the tables of `comparisons` as CSV (the numbers, of all endpoints) and LaTeX (as the page shows them).
+
+    Args:
+        comparisons: of one study.
+        kinds: ``scores``, ``differences``.
+    """
+    shown = {"scores": _scores, "differences": _differences}
+    tables = {
+        f"{one.question.name}-{kind}": (getattr(one, kind), shown[kind](one)) for one in comparisons for kind in kinds
+    }
+    return downloads(tables, f"{BANNERS[comparisons[0].params.corpus.reader][1]} {paper.quoted()['caveat']}")
+
+
+# Sentences
+
+
+def answer(comparison: Comparison) -> str:
+    """How many differences are resolved, and each in words."""
+    steps = _tested(comparison)
+    resolved = int((steps["verdict"] == "resolved").sum())
+    lines = [f"Of {len(steps)} differences declared in advance, {resolved} resolved on {comparison.split}:", ""]
+    for _, row in steps.iterrows():
+        size = f"{signed(row['difference'])} {interval(row, 3)}, Holm's p {probability(row['holm'])}"
+        if row["verdict"] == "resolved":
+            what = f"{'higher' if row['difference'] > 0 else 'lower'} than `{row['reference']}`: {size}; resolved."
+        else:
+            what = (
+                f"not told apart from `{row['reference']}`: {size}; a study of this size finds differences from"
+                f" {number(row['detectable'])} on."
+            )
+        lines.append(f"- `{row['system']}` is {what}")
+    return "\n".join(lines)
+
+
+def against_the_paper(comparison: Comparison) -> str:
+    """Whether each step that the paper prints has the same sign here, and what that is worth."""
+    steps = _tested(comparison)
+    lines = [_beside(row) for _, row in steps.dropna(subset="paper").iterrows()]
+    lacking = [f"`{row['system']}` − `{row['reference']}`" for _, row in steps[steps["paper"].isna()].iterrows()]
+    if lacking:
+        lines.append(f"- The paper prints no figure for {', '.join(lacking)}.")
+    caveat = "The paper tells neither intervals nor tests, so how sure its own differences are is not known from it."
+    return "\n".join([*lines, "", f"{FINDINGS[comparison.params.corpus.reader]} {caveat}"])
+
+
+# Steps of the above
+
+
+def _scores(comparison: Comparison) -> pd.DataFrame:
+    """Texts of `scores_table`."""
+    ours = score_cells(comparison.scores, ["system"])
+    rows = [paper_row(system) for system in comparison.question.compared]
+    theirs = paper.printed().reindex(rows)[[*ENDPOINTS, "data"]].set_axis(list(comparison.question.compared))
+    theirs = theirs.rename(columns={"data": "measured on"}).reindex(ours.index).fillna("–")
+    table = pd.concat({f"this study: {comparison.split}": ours, "the paper": theirs}, axis=1)
+    bounds = [name for name in (CEILING, FLOOR) if name in table.index]
+    return table.loc[[*comparison.question.compared, *bounds]].rename(index=_breakable)
+
+
+def _differences(comparison: Comparison) -> pd.DataFrame:
+    """Texts of `differences_table`."""
+    steps = _tested(comparison)
+    table = pd.DataFrame(
+        {
+            "difference": _steps(steps),
+            "p": steps["p"].map(probability),
+            "Holm's p": steps["holm"].map(probability),
+            "detectable": steps["detectable"].map(number),
+            "verdict": steps["verdict"],
+            "the paper": [_printed(*pair) for pair in comparison.question.pairs],
+        }
+    )
+    names = [f"{_breakable(one)} − {_breakable(other)}" for one, other in comparison.question.pairs]
+    return table.set_axis(names)
+
+
+def _tested(comparison: Comparison) -> pd.DataFrame:
+    """The differences of the endpoint declared in advance."""
+    return comparison.differences[comparison.differences["endpoint"] == "mean"]
+
+
+def _steps(steps: pd.DataFrame) -> list[str]:
+    return [cell(signed(row["difference"]), interval(row, 3)) for _, row in steps.iterrows()]
+
+
+def _printed(system: str, reference: str) -> str:
+    found = paper.difference(system, reference)
+    return signed(*found) if found else "–"
+
+
+def _beside(row: pd.Series) -> str:
+    printed = _printed(row["system"], row["reference"])
+    step = f"- `{row['system']}` − `{row['reference']}`: {printed} in the paper;"
+    if row["verdict"] == "unresolved":
+        return f"{step} unresolved here, so that not even its sign is known."
+    if not set(printed) & set("123456789"):
+        return f"{step} {signed(row['difference'])} here, where the paper's two digits show no sign."
+    same = (row["paper"] > 0) == (row["difference"] > 0)
+    return f"{step} {signed(row['difference'])} here, of {'the same' if same else 'the opposite'} sign."
+
+
+def _size(comparison: Comparison) -> str:
+    first = comparison.scores.iloc[0]
+    return f"{first['utterances']:,} utterances of {first['speakers']} speakers"
+
+
+def _single(comparison: Comparison) -> bool:
+    """Whether what is compared is two trained systems, not two ways of training."""
+    return comparison.seeds == 1 or comparison.pooled
+
+
+def _breakable(name: str) -> str:
+    """A system's name that a narrow column may break after an underscore."""
+    return name.replace("_", "_<wbr>")
