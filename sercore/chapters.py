@@ -21,7 +21,7 @@ FINDINGS = {
     "emotale": "Our figures come from enacted sentences of few speakers: they neither confirm nor refute what the paper"
     " found on spontaneous speech.",
     "msp_podcast": "A step stands for the paper's only as far as release, split and encoders are the same.",
-    "manifest": "Our figures come from another corpus: they neither confirm nor refute what the paper found on its own.",
+    "manifest": "Our figures come from another corpus: they neither confirm nor refute what the paper found.",
 }
 """What a figure of ours says about the paper's, by the corpus's reader."""
 
@@ -52,8 +52,8 @@ def differences_table(comparison: Comparison) -> str:
         "two trained systems, on other speakers: jackknife over speakers, and p from swapping the two within speakers;"
         " what another training would give is not known"
         if _single(comparison)
-        else "two ways of training, on other speakers and with other seeds: jackknife over speakers plus variance of the"
-        " seeds, Student's t with Satterthwaite's degrees of freedom"
+        else "two ways of training, on other speakers and with other seeds: jackknife over speakers plus variance of"
+        " the seeds, Student's t with Satterthwaite's degrees of freedom"
     )
     caption = (
         "Difference of the mean CCC of the three attributes, the endpoint declared in advance, with 95 % interval and"

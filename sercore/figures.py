@@ -10,11 +10,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from sercore import ATTRIBUTES
+from sercore.comparisons import ENDPOINTS, Comparison
 from sercore.corpus import EMOTIONS, SPLITS
-from sercore.report import ENDPOINTS, by_split, matched
 from sercore.runs import Run
+from sercore.study import by_split, matched
 
 COLOURS = dict(zip(ENDPOINTS, ("#D55E00", "#0072B2", "#009E73", "#000000"), strict=True))  # Okabe and Ito (2008)
 MARKERS = dict(zip(ENDPOINTS, "osD*", strict=True))
@@ -37,28 +40,46 @@ STYLE = {
 }
 
 
-def results(scores: pd.DataFrame, split: str) -> Figure:
-    """CCC of each system and endpoint, with its interval."""
-    ours = scores[scores["split"] == split]
-    systems = list(ours["system"].unique())
-    figure, axes = _axes(1, 1, (7.2, 1.2 + 0.8 * len(systems)))
-    for offset, endpoint in zip((-0.27, -0.09, 0.09, 0.27), ENDPOINTS, strict=True):
-        rows = ours[ours["endpoint"] == endpoint]
-        reach = np.abs(rows[["low", "high"]].to_numpy().T - rows["ccc"].to_numpy())
-        axes[0].errorbar(
-            rows["ccc"],
-            [systems.index(name) + offset for name in rows["system"]],
-            xerr=reach,
-            fmt=MARKERS[endpoint],
-            color=COLOURS[endpoint],
-            markersize=8 if endpoint == "mean" else 5,
-            capsize=3,
-            label=endpoint,
-        )
-    axes[0].set_yticks(range(len(systems)), systems)
-    axes[0].set_ylim(len(systems) - 0.5, -0.5)
-    axes[0].set_xlabel(f"CCC on {split} (bars: 95 % interval over speakers)")
-    axes[0].legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False)
+def forest(comparisons: Sequence[Comparison]) -> Figure:
+    """The declared differences of each question: a row a pair, with its interval.
+
+    A mark is filled where the difference is resolved. The grey band holds what is too small to be detected; an open
+    diamond is the paper's difference, where it prints one.
+    """
+    count = sum(len(one.question.pairs) for one in comparisons)
+    figure, axes = _axes(1, 1, (7.6, 1.1 + 0.36 * (count + len(comparisons) - 1)))
+    panel, place, names = axes[0], 0, {}
+    for one in comparisons:
+        steps = one.differences[one.differences["endpoint"] == "mean"]
+        if len(comparisons) > 1:
+            panel.annotate(
+                one.question.name,
+                (0, place - 0.8),
+                xycoords=("axes fraction", "data"),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=9,
+                style="italic",
+            )
+        for _, row in steps.iterrows():
+            names[place] = f"{row['system']}\n− {row['reference']}"
+            panel.barh(place, 2 * row["detectable"], 0.8, -row["detectable"], color="#DDDDDD", zorder=0)
+            reach = np.abs(row[["low", "high"]].to_numpy(float) - row["difference"])[:, None]
+            face = "black" if row["verdict"] == "resolved" else "white"
+            panel.errorbar(
+                row["difference"], place, xerr=reach, fmt="o", color="black", markerfacecolor=face, capsize=3
+            )
+            panel.plot(row["paper"], place, "D", color="#D55E00", fillstyle="none", markersize=7, markeredgewidth=1.5)
+            place += 1
+        place += 1
+    panel.axvline(0, color="black", linewidth=1)
+    panel.set_yticks(list(names), list(names.values()), fontsize=7.5)
+    panel.set_ylim(place - 1.3, -1.3 if len(comparisons) > 1 else -0.7)
+    panel.set_xlabel(f"difference of mean CCC on {comparisons[0].split} (bars: 95 % interval)")
+    panel.legend(
+        handles=_forest_legend(), ncols=2, loc="lower center", bbox_to_anchor=(0.35, 1), frameon=False, fontsize=8.5
+    )
     return figure
 
 
@@ -165,6 +186,16 @@ def attributes_by_emotion(corpus: pd.DataFrame) -> Figure:
     axes[0].set_yticks(range(1, len(present) + 1), [EMOTIONS[code] for code in present])
     axes[0].invert_yaxis()
     return figure
+
+
+def _forest_legend() -> list[Line2D | Patch]:
+    point = {"color": "black", "marker": "o"}
+    return [
+        Line2D([], [], **point, label="resolved"),
+        Line2D([], [], **point, markerfacecolor="white", label="unresolved"),
+        Patch(color="#DDDDDD", label="too small to be detected"),
+        Line2D([], [], color="#D55E00", marker="D", linestyle="", fillstyle="none", label="the paper, on other speech"),
+    ]
 
 
 def _bar_style(split: str) -> dict:
