@@ -1,29 +1,45 @@
-# The study as a graph: corpus and features -> runs (variant x seed) -> results -> chapters -> book.
+# The study as a graph: corpus -> features -> runs (variant x seed) -> results -> chapters -> book.
 # `make study` runs it; every step leaves a file, so what is there and up to date is not made again.
 import os
-import shlex
 import shutil
 from pathlib import Path
 
 import yaml
 
-from sercore.params import load, project_root, variants
+from sercore.params import dump, load, project_root
+from sercore.questions import questions, systems
 
 PROFILE = config.get("profile", "embedded")
 OVERRIDES = {"corpus": {"path": config["data"]}} if "data" in config else {}
+QUESTIONS = questions(PROFILE)
+VARIANTS = systems(QUESTIONS.values())
 FIRST = load(PROFILE, "fusion", 0, OVERRIDES)
 # A corpus without an official split is studied fold by fold, so that each speaker is tested once.
-SEEDS = range(int(config.get("seeds", getattr(FIRST.corpus, "folds", 3))))
+SEEDS = range(int(config.get("seeds", getattr(FIRST.corpus, "folds", 1))))
 BUILD = f"build/{PROFILE}"
-RUNS = expand(f"runs/{PROFILE}/{{variant}}/seed-{{seed}}/metrics.json", variant=variants(), seed=SEEDS)
-CHAPTERS = ["study", "data"]
-# What a notebook prints stays in it; its bars of progress go to the terminal.
-QUIET = "--no-progress-bar --stderr-file /dev/stderr --log-level WARNING"
+CHAPTERS = ["study", *QUESTIONS, "statistics", "runs", "data"]
+# Between them these two use every frozen encoder.
+FEATURES = [name for name in ("fusion_speaker_embedding", "whisper_fusion") if name in VARIANTS]
 
 
-def papermill(notebook, output, **values):
-    given = shlex.quote(yaml.safe_dump({"profile": PROFILE, **values}, default_flow_style=True, width=10**6).strip())
-    return f"papermill {notebook} {output} --parameters_yaml {given} {QUIET} < /dev/null"
+def settings(names):
+    """All parameters of a run: Snakemake repeats it when they change."""
+    return dump(load(PROFILE, names.variant, int(names.get("seed", 0)), OVERRIDES))
+
+
+def encoders(names):
+    """Files of a variant's encoders that are folders of this project."""
+    params = load(PROFILE, names.variant, 0, OVERRIDES)
+    used = [section.encoder for section in (params.speech, params.text, params.speaker) if section]
+    return sorted(str(path) for name in used for path in (project_root() / name).glob("*") if path.is_file())
+
+
+def tables(corpus):
+    """The files that say what is in a corpus; a simulated one follows from its parameters."""
+    if corpus.reader == "simulated":
+        return []
+    found = [corpus.path, *corpus.path.glob("*"), *corpus.path.glob("*/*")]
+    return sorted(str(path) for path in found if path.suffix in (".csv", ".json", ".xlsx"))
 
 
 rule book:
@@ -37,47 +53,68 @@ rule book:
         f"jupyter-book build {BUILD}/book --warningiserror --keep-going && echo The book: $PWD/{{output}}"
 
 
-rule prepare:
+rule corpus:
     message:
-        "Reading the corpus and caching what the frozen encoders make of it"
+        "Reading the corpus"
     input:
-        "params/variants.yaml",
-        f"params/{PROFILE}.yaml",
+        tables(FIRST.corpus),
+    params:
+        corpus=FIRST.corpus.model_dump_json(),
     output:
-        touch(f"{BUILD}/prepared"),
+        touch(f"{BUILD}/corpus"),
+    run:
+        from sercore import corpora
+
+        corpora.read(FIRST.corpus, FIRST.seed)
+
+
+rule features:
+    message:
+        "Caching what the frozen encoders of {wildcards.variant} make of the corpus"
+    input:
+        rules.corpus.output,
+        encoders,
+    params:
+        settings=settings,
+    output:
+        touch(f"{BUILD}/features/{{variant}}"),
     run:
         from sercore.training import prepare
 
-        prepare(FIRST)
+        prepare(load(PROFILE, wildcards.variant, 0, OVERRIDES))
 
 
 rule train:
     message:
         "Training {wildcards.variant}, seed {wildcards.seed}"
     input:
-        rules.prepare.output,
+        encoders,
+        expand(rules.features.output, variant=FEATURES),
         notebook="notebooks/ablation.ipynb",
+    params:
+        settings=settings,
+        notebook=f"{BUILD}/runs/{{variant}}/seed-{{seed}}.ipynb",
+        values=lambda names: {
+            "profile": PROFILE,
+            "variant": names.variant,
+            "seeds": [int(names.seed)],
+            "overrides": OVERRIDES,
+        },
     output:
         f"runs/{PROFILE}/{{variant}}/seed-{{seed}}/metrics.json",
-    params:
-        papermill=lambda names, input: papermill(
-            input.notebook,
-            f"{BUILD}/runs/{names.variant}-{names.seed}.ipynb",
-            variant=names.variant,
-            seeds=[int(names.seed)],
-            overrides=OVERRIDES,
-        ),
-    shell:
-        f"mkdir -p {BUILD}/runs && {{params.papermill}}"
+    log:
+        notebook=f"{BUILD}/runs/{{variant}}/seed-{{seed}}.ipynb",
+    script:
+        "execute.py"
 
 
 rule results:
     message:
         "Collecting the results"
     input:
-        RUNS,
+        expand(rules.train.output, variant=VARIANTS, seed=SEEDS),
     output:
-        f"{BUILD}/results/corpus.parquet",
+        f"{BUILD}/results/runs.csv",
     run:
         from sercore import corpora, runs
 
@@ -96,6 +133,11 @@ rule pages:
     run:
         ignore = shutil.ignore_patterns("_build", "notebooks")
         shutil.copytree("book", f"{BUILD}/book", ignore=ignore, dirs_exist_ok=True)
+        unanswered = {f"notebooks/{name}" for name in questions("") if name not in QUESTIONS}
+        contents = yaml.safe_load(Path("book/_toc.yml").read_text())
+        for part in contents["parts"]:
+            part["chapters"] = [page for page in part["chapters"] if page["file"] not in unanswered]
+        Path(BUILD, "book", "_toc.yml").write_text(yaml.safe_dump(contents, sort_keys=False))
 
 
 rule chapter:
@@ -105,12 +147,13 @@ rule chapter:
         f"{BUILD}/pages",
         rules.results.output,
         notebook="notebooks/{name}.ipynb",
+    params:
+        notebook=f"{BUILD}/book/notebooks/{{name}}.ipynb",
+        values={"profile": PROFILE, "results": f"{BUILD}/results"},
     output:
         f"{BUILD}/book/notebooks/{{name}}.ipynb",
-    params:
-        papermill=lambda names, input, output: papermill(input.notebook, output, results=f"{BUILD}/results"),
-    shell:
-        "{params.papermill}"
+    script:
+        "execute.py"
 
 
 use rule chapter as ablation_chapter with:
@@ -120,12 +163,11 @@ use rule chapter as ablation_chapter with:
         f"{BUILD}/pages",
         rules.results.output,
         notebook="notebooks/ablation.ipynb",
+    params:
+        notebook=f"{BUILD}/book/notebooks/ablation.ipynb",
+        values={"profile": PROFILE, "seeds": list(SEEDS), "overrides": OVERRIDES},
     output:
         f"{BUILD}/book/notebooks/ablation.ipynb",
-    params:
-        papermill=lambda names, input, output: papermill(
-            input.notebook, output, seeds=list(SEEDS), overrides=OVERRIDES
-        ),
 
 
 rule figure:
@@ -138,12 +180,13 @@ rule figure:
     run:
         import matplotlib
 
-        from sercore import figures, report
+        from sercore import chapters, figures, report
 
         matplotlib.rcParams["svg.hashsalt"] = PROFILE
-        runs = report.read(PROFILE, f"{BUILD}/results").runs
-        figure = figures.results(report.scores(runs), report.reported_split(runs))
-        figure.savefig(output[0], metadata={"Date": None}, bbox_inches="tight", facecolor="white")
+        study = report.read(PROFILE, f"{BUILD}/results")
+        figures.forest(chapters.overview(study)).savefig(
+            output[0], metadata={"Date": None}, bbox_inches="tight", facecolor="white"
+        )
 
 
 # Maintainers: what the repository holds of the embedded study, and the notebooks' outputs.
