@@ -47,12 +47,10 @@ def load(run: Path | str | runs.Run) -> "Predictor":
     transformers.logging.disable_progress_bar()
     folder = run.folder if isinstance(run, runs.Run) else Path(run)
     if folder is None or not (folder / "model").is_dir():
-        what = (
-            f"{folder} {'holds' if folder.is_dir() else 'is no folder with'}" if folder else "this run of a table has"
-        )
+        problem = "does not exist" if folder and not folder.exists() else "holds no trained model"
         raise ParamsError(
-            f"{what} no trained model: give a run's folder below runs/, since results/ keeps runs without their "
-            "models; `python -m sercore train PROFILE VARIANT SEED` trains one and prints its folder."
+            f"{folder or 'a table of results'} {problem}: give a run's folder below runs/, since results/ keeps runs "
+            "without their models; `python -m sercore train PROFILE VARIANT SEED` trains one and prints its folder."
         )
     params = runs.read(folder).params
     try:
@@ -109,7 +107,8 @@ class Predictor:
         predicted = np.empty((len(paths), len(ATTRIBUTES)))
         by_length = np.argsort(-durations.to_numpy(), kind="stable")
         with tqdm(total=len(paths), desc="predictions", unit="file", disable=len(paths) <= BATCH_SIZE) as bar:
-            for chosen in np.split(by_length, range(BATCH_SIZE, len(paths), BATCH_SIZE)):
+            for start in range(0, len(paths), BATCH_SIZE):
+                chosen = by_length[start : start + BATCH_SIZE]
                 batch = [self._example(paths[index], embeddings[index]) for index in chosen]
                 predicted[chosen] = low + (high - low) * self._predict(batch)
                 bar.update(len(chosen))
@@ -134,7 +133,9 @@ class Predictor:
     @torch.no_grad()
     def _predict(self, examples: list[dict[str, Tensor]]) -> np.ndarray:
         batch = {name: tensor.to(self.device) for name, tensor in collate(examples).items()}
-        return self.model(**batch).predictions.double().cpu().numpy()
+        # cuDNN would convolve in TF32, which rounds to three digits, and differently from batch to batch.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            return self.model(**batch).predictions.double().cpu().numpy()
 
 
 def _utterances(paths: Sequence[Path]) -> pd.Index:

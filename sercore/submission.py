@@ -3,8 +3,7 @@
 Interspeech 2025 Speech Emotion Recognition in Naturalistic Conditions Challenge, Task 2.
 """
 
-import os
-import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,8 +31,11 @@ def write(runs: Sequence[Run], output: Path | str) -> pd.DataFrame:
         What was written: index ``FileName`` (with ``.wav``), sorted; columns EmoAct, EmoVal, EmoDom from 1 to 7.
 
     Raises:
-        ParamsError: no run, a run without predictions for Test3, runs that do not predict the same utterances once
-            each, another scale than 1 to 7, a prediction outside of it, or a file that cannot be written.
+        ParamsError: no run; a run without predictions for Test3; runs that do not predict the same utterances once
+            each; another scale than 1 to 7; a prediction outside of it; or a file that cannot be written.
+
+    Warns:
+        UserWarning: files of Test3 are absent, as their numbers tell.
     """
     tables = [_predictions(run) for run in runs]
     if not tables:
@@ -45,9 +47,10 @@ def write(runs: Sequence[Run], output: Path | str) -> pd.DataFrame:
                 f"{_name(run)} and {_name(runs[0])} predict different utterances of Test3, {some(other)}: "
                 "an ensemble wants runs on the same corpus."
             )
-    mean = sum(table.loc[tables[0].index] for table in tables) / len(tables)
-    _write(mean.round(6), Path(output))
-    return mean.round(6)
+    mean = (sum(tables) / len(tables)).round(6)
+    _warn_of_gaps(mean.index)
+    _write(mean, Path(output))
+    return mean
 
 
 def _predictions(run: Run) -> pd.DataFrame:
@@ -74,13 +77,27 @@ def _name(run: Run) -> str:
     return str(run.folder or f"{run.system} seed {run.params.seed}")
 
 
+def _warn_of_gaps(names: pd.Index) -> None:
+    """Test3 is numbered from 1, and known by its audio alone: a lost file would go unnoticed."""
+    numbers = set(names.str.extract(r"_test3_(\d+)\.wav$")[0].dropna().astype(int))
+    lost = sorted(set(range(1, max(numbers, default=0))) - numbers)
+    if lost:
+        warnings.warn(
+            f"the corpus of these runs lacks {len(lost)} files of Test3, number {some(lost)}: the challenge wants a "
+            "row for each; restore their audio and train again.",
+            stacklevel=3,
+        )
+
+
 def _write(table: pd.DataFrame, output: Path) -> None:
+    partial = output.with_name(f".{output.name}.partial")
     try:
-        with tempfile.NamedTemporaryFile("w", dir=output.parent, prefix=".", suffix=".csv", delete=False) as partial:
-            table.to_csv(partial, float_format="%.6f", lineterminator="\n")
-        os.chmod(partial.name, 0o644)
-        os.replace(partial.name, output)
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            table.to_csv(file, float_format="%.6f", lineterminator="\n")
+        partial.replace(output)
     except OSError as error:
         raise ParamsError(
-            f"{output} cannot be written ({error.strerror}): give a file in a folder that exists."
+            f"{output} cannot be written ({error.strerror}): name a file in a folder that exists."
         ) from None
+    finally:
+        partial.unlink(missing_ok=True)
