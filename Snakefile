@@ -180,13 +180,12 @@ rule figure:
     run:
         import matplotlib
 
-        from sercore import chapters, figures, report
+        from sercore import comparisons, figures, studies
 
         matplotlib.rcParams["svg.hashsalt"] = PROFILE
-        study = report.read(PROFILE, f"{BUILD}/results")
-        figures.forest(chapters.overview(study)).savefig(
-            output[0], metadata={"Date": None}, bbox_inches="tight", facecolor="white"
-        )
+        study = studies.read(PROFILE, f"{BUILD}/results")
+        figure = figures.forest(comparisons.compare_all(study))
+        figure.savefig(output[0], metadata={"Date": None}, bbox_inches="tight", facecolor="white")
 
 
 # Maintainers: what the repository holds of the embedded study, and the notebooks' outputs.

@@ -33,7 +33,7 @@ def scores_table(comparison: Comparison) -> str:
     notes = paper.results().reindex(filter(None, map(paper_row, comparison.question.compared)))["note"].dropna()
     caption = [
         f"Concordance correlation (CCC) on the {_size(comparison)} that all these systems predict.",
-        basis(comparison.seeds, pooled=comparison.pooled),
+        basis(comparison.seeds, pooled=comparison.runs < comparison.seeds),
         "The floor guesses, with mean and spread of the training set.",
     ]
     if CEILING in set(comparison.scores["system"]):
@@ -51,7 +51,7 @@ def differences_table(comparison: Comparison) -> str:
     test = (
         "two trained systems, on other speakers: jackknife over speakers, and p from swapping the two within speakers;"
         " what another training would give is not known"
-        if _single(comparison)
+        if comparison.runs == 1
         else "two ways of training, on other speakers and with other seeds: jackknife over speakers plus variance of"
         " the seeds, Student's t with Satterthwaite's degrees of freedom"
     )
@@ -121,6 +121,11 @@ def files(comparisons: Sequence[Comparison], *kinds: str) -> str:
 
 
 # Sentences
+
+
+def contents(comparisons: Sequence[Comparison]) -> str:
+    """A link to the chapter of each question."""
+    return "\n".join(f"- [{one.question.sentence}](/notebooks/{one.question.name})" for one in comparisons)
 
 
 def answer(comparison: Comparison) -> str:
@@ -201,7 +206,7 @@ def _beside(row: pd.Series) -> str:
     printed = _printed(row["system"], row["reference"])
     step = f"- `{row['system']}` − `{row['reference']}`: {printed} in the paper;"
     if row["verdict"] == "unresolved":
-        return f"{step} unresolved here, so that not even its sign is known."
+        return f"{step} unresolved here, so not even its sign is known."
     if not set(printed) & set("123456789"):
         return f"{step} {signed(row['difference'])} here, where the paper's two digits show no sign."
     same = (row["paper"] > 0) == (row["difference"] > 0)
@@ -211,11 +216,6 @@ def _beside(row: pd.Series) -> str:
 def _size(comparison: Comparison) -> str:
     first = comparison.scores.iloc[0]
     return f"{first['utterances']:,} utterances of {first['speakers']} speakers"
-
-
-def _single(comparison: Comparison) -> bool:
-    """Whether what is compared is two trained systems, not two ways of training."""
-    return comparison.seeds == 1 or comparison.pooled
 
 
 def _breakable(name: str) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sercore import ATTRIBUTES, paper
 from sercore.params import Params, ParamsError
-from sercore.questions import Question, members
+from sercore.questions import Question, members, questions
 from sercore.raters import mean_of_others
 from sercore.runs import Run
 from sercore.significance import (
@@ -27,7 +27,7 @@ from sercore.significance import (
     method_difference,
     minimum_detectable_difference,
 )
-from sercore.study import Study, by_system, matched, reported_split
+from sercore.studies import Study, by_system, matched, reported_split
 
 ENDPOINTS = (*ATTRIBUTES, "mean")
 LEVEL = 0.05
@@ -50,7 +50,7 @@ class Comparison:
     ``holm`` lies below `LEVEL` and the difference is no smaller than the detectable one, else ``unresolved``; and
     ``paper``, the paper's difference (see `sercore.paper.difference`).
 
-    ``seeds``: trained runs of each system. ``pooled``: they are folds, whose predictions make up one set.
+    ``seeds``: trained runs of each system; ``runs``: sets of predictions, fewer where the runs' folds are pooled.
     ``params``: of the study's first run.
     """
 
@@ -59,7 +59,7 @@ class Comparison:
     scores: pd.DataFrame
     differences: pd.DataFrame
     seeds: int
-    pooled: bool
+    runs: int
     params: Params
 
 
@@ -80,11 +80,18 @@ def compare(study: Study, question: Question, split: str | None = None) -> Compa
     train = study.corpus[study.corpus["split"] == "train"]
     bounds = {CEILING: ceiling(gold, study.ratings), FLOOR: floor(gold, train, np.random.default_rng(0))}
     intervals |= {name: interval for name, interval in bounds.items() if interval is not None}
-    scores = pd.concat([estimates(interval).assign(system=name) for name, interval in intervals.items()])
+    scores = pd.concat(
+        [estimates(interval).assign(system=name) for name, interval in intervals.items()], ignore_index=True
+    )
     pairs = [_difference(gold, predictions[one], predictions[other]) for one, other in question.pairs]
     runs = len(next(iter(predictions.values())))
     differences = _family(question.pairs, pairs)
-    return Comparison(question, split, scores, differences, seeds, runs < seeds, study.runs[0].params)
+    return Comparison(question, split, scores, differences, seeds, runs, study.runs[0].params)
+
+
+def compare_all(study: Study) -> list[Comparison]:
+    """`compare` for each question that the study's profile answers."""
+    return [compare(study, question) for question in questions(study.runs[0].params.profile).values()]
 
 
 def aligned(

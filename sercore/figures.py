@@ -17,7 +17,7 @@ from sercore import ATTRIBUTES
 from sercore.comparisons import ENDPOINTS, Comparison
 from sercore.corpus import EMOTIONS, SPLITS
 from sercore.runs import Run
-from sercore.study import by_split, matched
+from sercore.studies import by_split, matched
 
 COLOURS = dict(zip(ENDPOINTS, ("#D55E00", "#0072B2", "#009E73", "#000000"), strict=True))  # Okabe and Ito (2008)
 MARKERS = dict(zip(ENDPOINTS, "osD*", strict=True))
@@ -74,6 +74,8 @@ def forest(comparisons: Sequence[Comparison]) -> Figure:
             place += 1
         place += 1
     panel.axvline(0, color="black", linewidth=1)
+    panel.use_sticky_edges = False  # a margin beside the widest band
+    panel.autoscale()
     panel.set_yticks(list(names), list(names.values()), fontsize=7.5)
     panel.set_ylim(place - 1.3, -1.3 if len(comparisons) > 1 else -0.7)
     panel.set_xlabel(f"difference of mean CCC on {comparisons[0].split} (bars: 95 % interval)")
@@ -194,7 +196,9 @@ def _forest_legend() -> list[Line2D | Patch]:
         Line2D([], [], **point, label="resolved"),
         Line2D([], [], **point, markerfacecolor="white", label="unresolved"),
         Patch(color="#DDDDDD", label="too small to be detected"),
-        Line2D([], [], color="#D55E00", marker="D", linestyle="", fillstyle="none", label="the paper, on other speech"),
+        Line2D(
+            [], [], color="#D55E00", marker="D", linestyle="", fillstyle="none", label="the paper, without interval"
+        ),
     ]
 
 

@@ -25,7 +25,7 @@ from sercore.params import Params, resolve
 from sercore.raters import PUBLISHED_CLASSES, SOURCE, class_statistics, rater_statistics
 from sercore.runs import Run, read_results
 from sercore.significance import ccc_interval
-from sercore.study import by_split, by_system, labelled_splits, matched, reported_split
+from sercore.studies import by_split, by_system, labelled_splits, matched, reported_split
 from sercore.tables import basis, cell, downloads, html, number, score_cells
 
 NO_RATINGS = "This corpus comes without single ratings, so nothing is known of its raters."

@@ -87,7 +87,8 @@ def latex(table: pd.DataFrame, source: str) -> str:
     plain = table.rename_axis(index=None, columns=[None] * table.columns.nlevels)
     plain = plain.map(_plain).rename(index=_plain, columns=_plain)
     style = plain.style.format(escape="latex").format_index(escape="latex", axis=0).format_index(escape="latex", axis=1)
-    text = style.to_latex(hrules=True, multicol_align="c").replace("−", "$-$").replace("–", "--")
+    text = style.to_latex(hrules=True, multicol_align="c")
+    text = text.replace("−", "$-$").replace("–", "--").replace("<", "$<$")
     return f"% {source}\n% \\usepackage{{booktabs,multirow}}\n{text}"
 
 
