@@ -179,6 +179,8 @@ def read_results(results: Path) -> list[Run]:
         predictions = pd.read_parquet(results / "predictions.parquet").join(gold, on="utterance")
         by_run = dict(list(predictions.groupby(["system", "seed"])))
         histories = dict(list(pd.read_csv(results / "history.csv").groupby(["system", "seed"])))
+        if not set(metrics.index) == set(by_run) == set(histories):
+            raise ValueError("its tables hold different runs")
         runs = [
             Run(
                 system,

@@ -136,7 +136,7 @@ def test_the_root_is_found_from_below_and_resolves_relative_paths_only(root, mon
 
 
 def committed(pattern: str) -> list[str]:
-    return sorted(path.stem for path in (ROOT / "params").glob(pattern) if path.stem != "variants")
+    return sorted(path.stem for path in (ROOT / "params").glob(pattern) if path.stem not in ("variants", "questions"))
 
 
 @pytest.mark.parametrize("profile", committed("*.yaml"))
@@ -145,6 +145,17 @@ def test_every_profile_of_the_study_is_valid_with_every_variant(profile, monkeyp
     assert profile in params.profiles()
     for variant in params.variants():
         assert params.load(profile, variant, 0).variant == variant
+
+
+def test_a_variant_takes_its_encoder_from_the_profile(root):
+    profile = yaml.safe_load((root / "params" / "small.yaml").read_text())
+    named = profile | {"encoders": {"whisper": "somewhere/else"}}
+    (root / "params" / "named.yaml").write_text(yaml.safe_dump(named))
+    whisper = {"speech": {"encoder": "whisper", "finetune": False}}
+    assert params.load("named", "fusion", 0, whisper).speech.encoder == "somewhere/else"
+    assert params.load("named", "fusion", 0).speech.encoder == profile["speech"]["encoder"]
+    with pytest.raises(ParamsError, match=r"profile 'small' has no encoder 'whisper': add it under encoders"):
+        params.load("small", "fusion", 0, whisper)
 
 
 DEFAULTS = 'profile = "embedded"\nseeds = [0]'

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sercore.corpus import EMOTIONS, PRIMARY_EMOTIONS, CorpusError
-from sercore.sampling import EpochSampler, balanced_indices, balanced_subset
+from sercore.params import Sampling
+from sercore.sampling import EpochSampler, balanced_indices, balanced_subset, training_and_validation
 
 emotions = st.lists(st.sampled_from(list(EMOTIONS)), min_size=30, max_size=200).map(pd.Series)
 
@@ -69,3 +70,83 @@ def test_validation_holds_k_of_each_primary_emotion_and_no_other(emotion):
     assert set(subset["emotion"].value_counts()) == {smallest}
     assert set(subset["emotion"]) == set(primary)
     pd.testing.assert_frame_equal(subset, balanced_subset(table, smallest, seed=3))
+
+
+def rows(prefix, count, speakers, seed=0):
+    """`count` utterances, every emotion at least four times, of `speakers` speakers in turn."""
+    generator = np.random.default_rng(seed)
+    emotion = [*list(EMOTIONS) * 4, *generator.choice(list(EMOTIONS), count - 40)]
+    speaker = [f"{prefix}{number % speakers}" for number in range(count)]
+    return pd.DataFrame({"emotion": emotion, "speaker": speaker}, index=[f"{prefix}-{i}" for i in range(count)])
+
+
+TRAINING, DEVELOPMENT = rows("t", 400, 10), rows("d", 200, 60)
+
+
+def composed(per_emotion=4, k=2, seed=0, **sampling):
+    chosen = Sampling(samples_per_emotion=per_emotion, validation_per_emotion=k, **sampling)
+    return training_and_validation(TRAINING, DEVELOPMENT, chosen, seed)
+
+
+def is_ambiguous(table):
+    return table["emotion"].isin(["O", "X"])
+
+
+def test_the_training_sets_of_table_5():
+    own, lent = is_ambiguous(TRAINING).sum(), is_ambiguous(DEVELOPMENT).sum()
+    expected = {
+        ("train", "all"): (400 - own, own),
+        ("none", "all"): (400 - own, 0),
+        ("train", "fewer"): (400 - 2 * own, own),
+        ("train", "none"): (0, own),
+        ("development", "all"): (400 - own, own + lent),
+        ("development", "fewer"): (400 - own - lent, own + lent),
+    }
+    for (ambiguous, agreed), sizes in expected.items():
+        training, validation = composed(ambiguous=ambiguous, agreed=agreed)
+        assert ((~is_ambiguous(training)).sum(), is_ambiguous(training).sum()) == sizes
+        assert not set(training.index) & set(validation.index)
+        pd.testing.assert_frame_equal(validation, composed()[1])  # every system is chosen on the same utterances
+        assert not (training["speaker"].str.startswith("d") & ~is_ambiguous(training)).any()
+    pd.testing.assert_frame_equal(composed()[0], TRAINING)
+
+
+@given(st.integers(0, 99))
+def test_the_disjoint_control_shares_no_speaker_with_the_validation_set(seed):
+    training, validation = composed(ambiguous="disjoint", seed=seed)
+    lent = training[training["speaker"].str.startswith("d")]
+    assert not set(lent["speaker"]) & set(validation["speaker"])
+    able = DEVELOPMENT[is_ambiguous(DEVELOPMENT) & ~DEVELOPMENT["speaker"].isin(validation["speaker"])]
+    assert set(lent.index) == set(able.index)
+
+
+def test_without_a_balanced_validation_set_what_is_lent_does_not_validate():
+    assert set(composed(k=None)[1].index) == set(DEVELOPMENT.index)
+    assert not is_ambiguous(composed(k=None, ambiguous="development")[1]).any()
+    with pytest.raises(CorpusError, match="every development speaker with an O or X utterance is in the validation"):
+        training_and_validation(
+            TRAINING,
+            DEVELOPMENT.assign(speaker="one"),
+            Sampling(samples_per_emotion=4, validation_per_emotion=None, ambiguous="disjoint"),
+            0,
+        )
+
+
+@given(st.integers(0, 99))
+def test_what_an_epoch_draws_is_never_left_out(seed):
+    kept = TRAINING["emotion"].value_counts().min() - 8
+    training, _ = composed(per_emotion=int(kept), agreed="fewer", seed=seed)
+    assert training["emotion"].value_counts().min() >= kept
+    assert set(training.index) != set(composed(per_emotion=int(kept), agreed="fewer", seed=seed + 1)[0].index)
+
+
+def test_too_few_to_leave_out_is_said():
+    with pytest.raises(CorpusError, match=r"leave out \d+ utterances, but only 0 are beyond the 300 of each emotion"):
+        composed(per_emotion=300, agreed="fewer")
+    with pytest.raises(CorpusError, match="no O or X utterance is in the training split"):
+        training_and_validation(
+            TRAINING[~is_ambiguous(TRAINING)],
+            DEVELOPMENT,
+            Sampling(samples_per_emotion=1, validation_per_emotion=1, agreed="none"),
+            0,
+        )

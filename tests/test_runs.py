@@ -1,0 +1,68 @@
+"""The tables of a study's results hold what its run folders hold."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sercore import params, runs
+from sercore.runs import PREDICTED
+from sercore.training import train
+
+
+@pytest.fixture
+def folders(project, tones, small):
+    two = small | {"training": {"epochs": 2, "batch_size": 8}}
+    ambiguous = {"sampling": small["sampling"] | {"ambiguous": "development"}}
+    return [
+        train(params.load("embedded", "speech_only", 1, two), tones).folder,
+        train(params.load("embedded", "speech_only", 0, two | ambiguous), tones).folder,
+    ]
+
+
+def test_tables_read_back_as_the_runs(project, tones, folders):
+    runs.collect(folders, tones, project / "results")
+    read = {run.system: run for run in runs.read_results(project / "results")}
+    assert len(read) == 2
+    assert (project / "results" / "samples" / "O.mp3").stat().st_size > 500
+    for folder in folders:
+        expected = runs.read(folder)
+        run = read[expected.system]
+        assert run.folder is None
+        assert run.params == expected.params
+        assert run.metrics["ccc"] == {split: pytest.approx(values) for split, values in expected.metrics["ccc"].items()}
+        assert {k: v for k, v in run.metrics.items() if k != "ccc"} == {
+            k: v for k, v in expected.metrics.items() if k != "ccc"
+        }
+        pd.testing.assert_frame_equal(run.history, expected.history)
+        ours, theirs = run.predictions.set_index("utterance"), expected.predictions.set_index("utterance")
+        np.testing.assert_allclose(ours[PREDICTED], theirs[PREDICTED], atol=6e-4)
+        pd.testing.assert_frame_equal(ours.drop(columns=PREDICTED), theirs.drop(columns=PREDICTED), check_dtype=False)
+
+
+def test_a_run_does_not_predict_what_it_was_trained_on(tones, folders):
+    agreed = runs.read(folders[1]).predictions
+    assert set(agreed.loc[agreed["split"] == "development", "emotion"]) == set("ASHUFDCN")
+    every = runs.read(folders[0]).predictions
+    assert set(every.loc[every["split"] == "development", "emotion"]) == set("ASHUFDCNOX")
+
+
+@pytest.mark.parametrize("name", ["runs.csv", "history.csv", "predictions.parquet", "params.yaml", "corpus.parquet"])
+def test_a_table_that_is_absent_or_cut_off_is_said(project, tones, folders, name):
+    target = project / "results"
+    runs.collect(folders, tones, target)
+    path = target / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(params.ParamsError, match=r"results is damaged or of another version \(.*\): make it again\.$"):
+        runs.read_results(target)
+    path.unlink()
+    with pytest.raises(params.ParamsError, match=rf"holds no results of a study \(no {name}\)"):
+        runs.read_results(target)
+
+
+def test_systems_that_are_no_more_are_named(project, tones, folders):
+    target = project / "results"
+    runs.collect(folders, tones, target)
+    text = (target / "params.yaml").read_text()
+    (target / "params.yaml").write_text(text.replace("variant: speech_only", "variant: forgotten"))
+    with pytest.raises(params.ParamsError, match=r"runs of forgotten, which params/variants\.yaml lacks"):
+        runs.read_results(target)
