@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sercore.corpus import EMOTIONS, PRIMARY_EMOTIONS, CorpusError
@@ -111,6 +111,7 @@ def test_the_training_sets_of_table_5():
     pd.testing.assert_frame_equal(composed()[0], TRAINING)
 
 
+@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 99))
 def test_the_disjoint_control_shares_no_speaker_with_the_validation_set(seed):
     training, validation = composed(ambiguous="disjoint", seed=seed)
@@ -132,6 +133,7 @@ def test_without_a_balanced_validation_set_what_is_lent_does_not_validate():
         )
 
 
+@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 99))
 def test_what_an_epoch_draws_is_never_left_out(seed):
     kept = TRAINING["emotion"].value_counts().min() - 8
