@@ -122,7 +122,7 @@ def bootstrap_interval(
     """
     _check_level(level)
     sums = speaker_sums(gold, predicted, speakers)
-    drawn = np.concatenate([ccc_of(_weigh(weights, sums)) for weights in redrawn(len(sums), resamples, generator)])
+    drawn = np.concatenate([ccc_of(weigh(weights, sums)) for weights in redrawn(len(sums), resamples, generator)])
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return Interval(ccc_of(sums.sum(axis=0)), low, high, *_size(sums))
 
@@ -165,7 +165,7 @@ def ccc_difference(
     middle, half = (sums_a + sums_b).sum(axis=0) / 2, (sums_a - sums_b) / 2
     hits = 0
     for signs in _swaps(len(sums_a), resamples, generator):
-        swapped = _weigh(signs, half)
+        swapped = weigh(signs, half)
         hits += (np.abs(ccc_of(middle + swapped) - ccc_of(middle - swapped)) >= np.abs(difference) - TIE).sum(axis=0)
     exact = _exact(len(sums_a), resamples)
     p = hits / 2 ** len(sums_a) if exact else (1 + hits) / (1 + resamples)
@@ -263,6 +263,23 @@ def minimum_detectable_difference(
     return (stats.t.ppf(1 - level / (2 * comparisons), freedom) + stats.t.ppf(power, freedom)) * np.asarray(error)
 
 
+def detection_power(difference: ArrayLike, error: ArrayLike, freedom: ArrayLike, *, level: float = 0.05) -> Array:
+    """Probability that a two-sided t-test at `level` finds a true difference, by the noncentral t distribution.
+
+    Args:
+        difference: the true one, any shape.
+        error: its standard error, of a shape that fits.
+        freedom: its degrees of freedom, of a shape that fits.
+        level: of the test, between 0 and 1.
+
+    Raises:
+        SignificanceError: a level outside 0 to 1.
+    """
+    _check_level(level)
+    critical, shift = stats.t.isf(level / 2, freedom), np.abs(difference) / np.asarray(error)
+    return stats.nct.sf(critical, freedom, shift) + stats.nct.cdf(-critical, freedom, shift)
+
+
 # Sums of speakers, and the CCC that follows from them
 
 
@@ -284,8 +301,20 @@ def speaker_sums(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike) -> 
 
 def ccc_of(sums: Array) -> Array:
     """CCC from sums (..., 6, runs, attributes), averaged over runs, with the mean last: (..., attributes + 1)."""
-    over_runs = _ccc(sums).mean(axis=-2)
-    return np.concatenate([over_runs, over_runs.mean(axis=-1, keepdims=True)], axis=-1)
+    return ccc_of_runs(sums).mean(axis=-2)
+
+
+def ccc_of_runs(sums: Array) -> Array:
+    """CCC of each run from sums (..., 6, runs, attributes), with the mean last: (..., runs, attributes + 1).
+
+    It is 0 where gold and predicted are both constant.
+    """
+    n, x, y, xx, yy, xy = np.moveaxis(sums, -3, 0)
+    mean_x, mean_y, square = x / n, y / n, (xx + yy) / n
+    spread = square - 2 * mean_x * mean_y
+    varies = spread > 1e-14 * square
+    ccc = np.divide(2 * (xy / n - mean_x * mean_y), spread, out=np.zeros_like(spread), where=varies)
+    return np.concatenate([ccc, ccc.mean(axis=-1, keepdims=True)], axis=-1)
 
 
 def redrawn(units: int, resamples: int, generator: np.random.Generator) -> Iterator[Array]:
@@ -293,6 +322,11 @@ def redrawn(units: int, resamples: int, generator: np.random.Generator) -> Itera
     for rows in _chunks(units, resamples):
         drawn = generator.integers(units, size=(rows, units), dtype=np.int32) + units * np.arange(rows)[:, None]
         yield np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
+
+
+def weigh(weights: Array, sums: Array) -> Array:
+    """Totals of sums of speakers by weights (resamples, speakers): (resamples, 6, runs, attributes)."""
+    return (weights @ sums.reshape(len(sums), -1)).reshape(-1, *sums.shape[1:])
 
 
 # Steps of the above
@@ -334,15 +368,6 @@ def _size(sums: Array) -> tuple[int, int, int]:
     return sums.shape[2], round(sums[:, 0, 0, 0].sum()), len(sums)
 
 
-def _ccc(sums: Array) -> Array:
-    """CCC of (..., 6, runs, attributes): (..., runs, attributes), 0 where gold and predicted are both constant."""
-    n, x, y, xx, yy, xy = np.moveaxis(sums, -3, 0)
-    mean_x, mean_y, square = x / n, y / n, (xx + yy) / n
-    spread = square - 2 * mean_x * mean_y
-    varies = spread > 1e-14 * square
-    return np.divide(2 * (xy / n - mean_x * mean_y), spread, out=np.zeros_like(spread), where=varies)
-
-
 def _fisher(ccc: Array) -> Array:
     return np.arctanh(np.clip(ccc, -1 + 1e-12, 1 - 1e-12))  # finite where the agreement is perfect
 
@@ -361,18 +386,13 @@ def _jackknife_difference(sums_a: Array, sums_b: Array) -> tuple[Array, Array]:
 
 def _seed_variance(sums: Array) -> Array:
     """Variance of the mean over runs that comes from the seeds, (attributes + 1,)."""
-    single = ccc_of(np.moveaxis(sums.sum(axis=0), 1, 0)[:, :, None])  # (runs, attributes + 1)
+    single = ccc_of_runs(sums.sum(axis=0))
     return single.var(axis=0, ddof=1) / len(single)
 
 
 def _limits(difference: Array, error: Array, freedom: Array, level: float) -> tuple[Array, Array]:
     reach = stats.t.ppf((1 + level) / 2, freedom) * error
     return difference - reach, difference + reach
-
-
-def _weigh(weights: Array, sums: Array) -> Array:
-    """Weighted totals, (resamples, 6, runs, attributes)."""
-    return (weights @ sums.reshape(len(sums), -1)).reshape(-1, *sums.shape[1:])
 
 
 def _exact(units: int, resamples: int) -> bool:

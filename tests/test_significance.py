@@ -14,6 +14,7 @@ from sercore.significance import (
     bootstrap_interval,
     ccc_difference,
     ccc_interval,
+    detection_power,
     holm,
     method_difference,
     minimum_detectable_difference,
@@ -446,6 +447,14 @@ def test_detectable_difference_is_detected_as_often_as_asked(freedom, comparison
     found = minimum_detectable_difference(0.01, freedom, comparisons=comparisons)
     critical = stats.t.isf(0.025 / comparisons, freedom)
     assert stats.nct.sf(critical, freedom, found / 0.01) == pytest.approx(0.8, abs=0.02)
+
+
+def test_power_equals_that_of_t_tests_on_drawn_samples():
+    """20,000 samples of 9 normal values with mean 0.8: the share of one-sample t-tests that reject."""
+    samples = np.random.default_rng(26).normal(0.8, 1, (20_000, 9))
+    share = (stats.ttest_1samp(samples, 0, axis=1).pvalue < 0.05).mean()
+    assert detection_power(0.8, 1 / 3, 8) == pytest.approx(share, abs=0.01)
+    np.testing.assert_allclose(detection_power([0, -0.1, 0.1], 1 / 3, [8, 5, 5])[[0, 1]], [0.05, detection_power(0.1, 1 / 3, 5)])
 
 
 def test_detectable_difference_of_a_normal_error_is_that_of_the_textbook():
