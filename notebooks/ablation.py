@@ -27,7 +27,7 @@ overrides = {}
 # %%
 from IPython.display import HTML, Markdown
 
-from sercore import corpora, figures, model, params, report, training
+from sercore import corpora, figures, model, params, report, studies, training
 
 params.refuse_unknown(In)
 chosen = params.load_seeds(profile, variant, seeds, overrides)
@@ -77,7 +77,7 @@ scores = report.scores(trained)
 HTML(report.splits_table(scores))
 
 # %% tags=["nbval-ignore-output"]
-figures.predicted_against_gold(trained, report.reported_split(trained))
+figures.predicted_against_gold(trained, studies.reported_split(trained))
 
 # %% [markdown]
 # ## Whom it serves
@@ -87,7 +87,7 @@ figures.predicted_against_gold(trained, report.reported_split(trained))
 # differ little, so the CCC there is lower than over all utterances.
 
 # %% tags=["nbval-ignore-output"]
-errors = report.emotion_errors(trained, report.reported_split(trained))
+errors = report.emotion_errors(trained, studies.reported_split(trained))
 figures.emotion_errors(errors)
 
 # %% tags=["nbval-ignore-output"]

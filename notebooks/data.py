@@ -24,10 +24,10 @@ results = "results/embedded"
 # %% tags=["remove-input"]
 from IPython.display import HTML, Markdown
 
-from sercore import figures, params, report
+from sercore import figures, params, report, studies
 
 params.refuse_unknown(In)
-study = report.read(profile, results)
+study = studies.read(profile, results)
 HTML(report.banner(study.runs[0].params))
 
 # %%

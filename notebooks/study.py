@@ -14,10 +14,10 @@
 # %% [markdown]
 # # The study in one page
 #
-# **Question.** How well do arousal, valence and dominance of an utterance follow from its sound? What does it
-# add to know its words as well, and what to have the same network tell the speaker's gender?
-# {cite:t}`lertpetchpun2025` won the attribute task of the Interspeech 2025 challenge with both. This study
-# trains their system again, measures every step with an interval over speakers, and lets anyone run it: in
+# **Question.** {cite:t}`lertpetchpun2025` won the attribute task of the Interspeech 2025 challenge: to tell arousal,
+# valence and dominance of an utterance. Which of the winning system's choices matter, by how much, and how sure can
+# one be? The paper prints differences as small as a few thousandths, without intervals and without a test. This study
+# trains the paper's systems again, with several seeds, and tests each step over speakers. Anyone can run it: in
 # minutes on simulated speech, on real speech that anyone can clone, and at the scale of the paper.
 
 # %% tags=["parameters", "quiet"]
@@ -27,51 +27,42 @@ results = "results/embedded"
 # %% tags=["remove-input"]
 from IPython.display import HTML, Markdown
 
-from sercore import figures, params, report
+from sercore import chapters, comparisons, figures, params, report, studies
 
 params.refuse_unknown(In)
-study = report.read(profile, results)
+study = studies.read(profile, results)
 HTML(report.banner(study.runs[0].params))
 
 # %% [markdown]
 # ## Answer, as measured
 
-# %%
-scores = report.scores(study.runs)
-split = report.reported_split(study.runs)
-Markdown(report.answer(scores, split))
+# %% mystnb={"image": {"alt": "Forest plot: every declared difference of mean CCC with its interval, by question"}}
+answers = comparisons.compare_all(study)
+figures.forest(answers)
 
 # %% [markdown]
-# ## The three systems
-#
-# - `speech_only`: the speech encoder alone;
-# - `fusion`: with a frozen embedding of the transcript, which every other system has as well;
-# - `fusion_gender`: `fusion`, trained to tell the speaker's gender too.
-#
-# The right half of the table quotes the paper. It was measured on other speech with other encoders, so its
-# values are not to be compared with ours, and no step here confirms or refutes one there.
+# A mark is the difference between two systems' mean concordance correlation {cite:p}`lin1989` of the three attributes:
+# right of the line the first-named system is better. A difference is *resolved*, and its mark filled, where the test
+# holds after Holm's correction {cite:p}`holm1979` for all comparisons of the question, and where it lies outside the
+# grey band: true differences within it would go unnoticed in more than one of five studies of this size. Unresolved
+# does not mean equal. The diamonds quote the paper, which measured on other speech with other encoders.
 
 # %%
-HTML(report.results_table(scores, split))
-
-# %% mystnb={"image": {"alt": "CCC of each system and attribute, with intervals"}}
-figures.results(scores, split)
+HTML(chapters.overview_table(answers))
 
 # %% [markdown]
-# The marks are concordance correlations {cite:p}`lin1989`: 1 is perfect agreement with the raters' mean, and a
-# constant prediction gets 0. The bars tell how far a value could move with other speakers. Two systems judge
-# the same utterances, so their errors go together, and bars that overlap do not show that two systems are
-# equal: they show that this table does not tell them apart. What one rater reaches gives the scale:
+# ## Question by question
 
 # %%
-Markdown(report.rater_sentence(study.corpus, study.ratings, split))
+Markdown(chapters.contents(answers))
 
 # %% [markdown]
-# ## What it took
+# What one rater reaches gives the scale for all of them:
 
 # %%
-report.costs(study.runs)
+Markdown(report.rater_sentence(study.corpus, study.ratings, answers[0].split))
 
 # %% [markdown]
-# Where to go on: [the data](/notebooks/data), [the method](/method), [one run from sound to
-# CCC](/notebooks/ablation), and [your own corpus](/your_corpus).
+# Where to go on: [the data](/notebooks/data), [the method](/method), [what the tests are worth, and what the paper
+# could have detected](/notebooks/statistics), [one run from sound to CCC](/notebooks/ablation), [every
+# run](/notebooks/runs), and [your own corpus](/your_corpus).

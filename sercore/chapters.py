@@ -14,7 +14,7 @@ from sercore import paper
 from sercore.comparisons import CEILING, ENDPOINTS, FLOOR, LEVEL, Comparison
 from sercore.questions import paper_row
 from sercore.report import BANNERS
-from sercore.tables import basis, cell, downloads, html, interval, number, probability, score_cells, signed
+from sercore.tables import basis, breakable, cell, downloads, html, interval, number, probability, score_cells, signed
 
 FINDINGS = {
     "simulated": "Our figures come from simulated speech: they neither confirm nor refute what the paper found.",
@@ -91,7 +91,7 @@ def splits_table(comparisons: Sequence[Comparison]) -> str:
                 "difference": pd.Series(_steps(steps), index=steps["system"].to_numpy()),
             }
         )
-    table = pd.concat(blocks, axis=1).loc[list(comparisons[0].question.compared)].fillna("–").rename(index=_breakable)
+    table = pd.concat(blocks, axis=1).loc[list(comparisons[0].question.compared)].fillna("–").rename(index=breakable)
     sizes = "; ".join(f"{one.split}: {_size(one)}" for one in comparisons)
     caption = (
         f"Mean CCC, and difference to {comparisons[0].question.pairs[0][1]}, with 95 % intervals. {sizes}. The"
@@ -164,11 +164,14 @@ def _scores(comparison: Comparison) -> pd.DataFrame:
     """Texts of `scores_table`."""
     ours = score_cells(comparison.scores, ["system"])
     rows = [paper_row(system) for system in comparison.question.compared]
-    theirs = paper.printed().reindex(rows)[[*ENDPOINTS, "data"]].set_axis(list(comparison.question.compared))
-    theirs = theirs.rename(columns={"data": "measured on"}).reindex(ours.index).fillna("–")
-    table = pd.concat({f"this study: {comparison.split}": ours, "the paper": theirs}, axis=1)
+    theirs = paper.printed().reindex(rows).set_axis(list(comparison.question.compared))
+    data = paper.quoted()["data"]
+    elsewhere = theirs["data"].notna() & (theirs["data"] != data)
+    theirs.loc[elsewhere, "mean"] = [cell(*pair) for pair in theirs.loc[elsewhere, ["mean", "data"]].to_numpy()]
+    theirs = theirs[list(ENDPOINTS)].reindex(ours.index).fillna("–")
+    table = pd.concat({f"this study: {comparison.split}": ours, f"the paper: {data}": theirs}, axis=1)
     bounds = [name for name in (CEILING, FLOOR) if name in table.index]
-    return table.loc[[*comparison.question.compared, *bounds]].rename(index=_breakable)
+    return table.loc[[*comparison.question.compared, *bounds]].rename(index=breakable)
 
 
 def _differences(comparison: Comparison) -> pd.DataFrame:
@@ -184,7 +187,7 @@ def _differences(comparison: Comparison) -> pd.DataFrame:
             "the paper": [_printed(*pair) for pair in comparison.question.pairs],
         }
     )
-    names = [f"{_breakable(one)} − {_breakable(other)}" for one, other in comparison.question.pairs]
+    names = [f"{breakable(one)} − {breakable(other)}" for one, other in comparison.question.pairs]
     return table.set_axis(names)
 
 
@@ -216,8 +219,3 @@ def _beside(row: pd.Series) -> str:
 def _size(comparison: Comparison) -> str:
     first = comparison.scores.iloc[0]
     return f"{first['utterances']:,} utterances of {first['speakers']} speakers"
-
-
-def _breakable(name: str) -> str:
-    """A system's name that a narrow column may break after an underscore."""
-    return name.replace("_", "_<wbr>")

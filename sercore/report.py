@@ -26,7 +26,7 @@ from sercore.raters import PUBLISHED_CLASSES, SOURCE, class_statistics, rater_st
 from sercore.runs import Run, read_results
 from sercore.significance import ccc_interval
 from sercore.studies import by_split, by_system, labelled_splits, matched, reported_split
-from sercore.tables import basis, cell, downloads, html, number, score_cells
+from sercore.tables import basis, breakable, cell, downloads, html, number, score_cells
 
 NO_RATINGS = "This corpus comes without single ratings, so nothing is known of its raters."
 BANNERS = {
@@ -49,11 +49,8 @@ BANNERS = {
 }
 RUN_METRICS = {
     "best_epoch": "chosen epoch",
-    "epochs": "epochs",
     "seconds": "seconds",
     "peak_memory_mb": "memory (MB)",
-    "parameters": "parameters",
-    "trainable_parameters": "trained parameters",
 }
 """What a run measured of itself, and how a table calls it."""
 
@@ -110,12 +107,12 @@ def costs(runs: Sequence[Run]) -> pd.DataFrame:
     rows = {
         name: {
             "runs": len(trained),
-            "parameters": trained[0].metrics["parameters"],
-            "trained parameters": trained[0].metrics["trainable_parameters"],
+            "parameters": int(trained[0].metrics["parameters"]),
+            "trained parameters": int(trained[0].metrics["trainable_parameters"]),
             "seconds a run": _median(trained, "seconds"),
             "peak memory (MB)": _median(trained, "peak_memory_mb"),
             "chosen epoch": _median(trained, "best_epoch"),
-            "epochs": trained[0].metrics["epochs"],
+            "epochs": int(trained[0].metrics["epochs"]),
         }
         for name, trained in by_system(runs).items()
     }
@@ -127,7 +124,7 @@ def run_metrics(runs: Sequence[Run]) -> pd.DataFrame:
     rows = [
         {"system": run.system, "seed": run.params.seed}
         | {f"{split} {name}": run.metrics["ccc"][split][name] for split in labelled_splits([run]) for name in ENDPOINTS}
-        | {name: run.metrics[name] for name in RUN_METRICS}
+        | {name: run.metrics[name] for name in (*RUN_METRICS, "epochs", "parameters", "trainable_parameters")}
         for run in runs
     ]
     return pd.DataFrame(rows)
@@ -156,7 +153,7 @@ def runs_table(runs: Sequence[Run]) -> str:
     shown = [name for name in measured if name.startswith(split) or name.endswith("mean")]
     texts = {name: numbers[name].map(number) for name in shown}
     texts |= {label: numbers[name].map("{:,.0f}".format) for name, label in RUN_METRICS.items()}
-    table = numbers[["system", "seed"]].astype(str).assign(**texts)
+    table = numbers[["system", "seed"]].astype(str).assign(**texts, system=numbers["system"].map(breakable))
     caption = (
         "Concordance correlation (CCC) of each run by itself, without interval: where runs are folds, each has speakers"
         " of its own. The development split chose the epoch."

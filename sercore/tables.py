@@ -37,6 +37,11 @@ def cell(value: str, small: str) -> str:
     return f"{value}<br><small>{small}</small>"
 
 
+def breakable(name: str) -> str:
+    """HTML: a system's name that a narrow column may break after an underscore."""
+    return name.replace("_", "_<wbr>")
+
+
 def score_cells(scores: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Scores as HTML cells: a row for each combination of `keys`, a column an endpoint; the order is kept."""
     cells = scores.assign(cell=[cell(number(row["ccc"]), interval(row)) for _, row in scores.iterrows()])
