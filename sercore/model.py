@@ -173,7 +173,10 @@ class AttributeModel(PreTrainedModel):
         hidden = self.convolutions(self._states(self.speech(features, frames)))  # (B, T, width)
         pooled = self.pooling(hidden, frames_mask(frames, hidden.shape[1])[:, :, None])
         joint = torch.cat([part for part in (pooled, text, speaker_embedding) if part is not None], 1)
-        predictions = torch.sigmoid(torch.cat([self.attributes[name](joint) for name in ATTRIBUTES], 1))  # (B, 3)
+        # bfloat16 has no number between .500 and .504: on a scale from 1 to 7, predictions would be steps of .02.
+        with torch.autocast(joint.device.type, enabled=False):
+            logits = torch.cat([self.attributes[name](joint.float()) for name in ATTRIBUTES], 1)
+        predictions = torch.sigmoid(logits)  # (B, 3)
         if attributes is None:
             return AttributeOutput(predictions=predictions)
         loss = ccc_loss(attributes, predictions)
