@@ -46,7 +46,7 @@ HTML(report.banner(study.runs[0].params))
 compared = comparisons.compare(study, questions.questions(profile)["ambiguous"])
 Markdown(chapters.answer(compared))
 
-# %% mystnb={"image": {"alt": "Forest plot: six training sets with and without ambiguous utterances, each against the training split"}}
+# %% mystnb={"image": {"alt": "Forest plot: six other training sets, each against fusion"}}
 figures.forest([compared])
 
 # %%

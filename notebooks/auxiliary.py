@@ -44,7 +44,7 @@ HTML(report.banner(study.runs[0].params))
 compared = comparisons.compare(study, questions.questions(profile)["auxiliary"])
 Markdown(chapters.answer(compared))
 
-# %% mystnb={"image": {"alt": "Forest plot: speaker embedding, speaker task and gender task at three weights, each against fusion"}}
+# %% mystnb={"image": {"alt": "Forest plot: three ways to use the speaker, each against fusion"}}
 figures.forest([compared])
 
 # %%

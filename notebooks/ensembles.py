@@ -44,7 +44,7 @@ HTML(report.banner(study.runs[0].params))
 compared = comparisons.compare(study, questions.questions(profile)["ensembles"])
 Markdown(chapters.answer(compared))
 
-# %% mystnb={"image": {"alt": "Forest plot: ensembles against the baseline, against their members, and against each other"}}
+# %% mystnb={"image": {"alt": "Forest plot: ensembles against baseline, members and each other"}}
 figures.forest([compared])
 
 # %%
