@@ -84,7 +84,7 @@ def splits_table(comparisons: Sequence[Comparison]) -> str:
     blocks = {}
     for one in comparisons:
         scores = one.scores[one.scores["endpoint"] == "mean"]
-        steps = one.differences[one.differences["endpoint"] == "mean"]
+        steps = one.tested
         blocks[one.split] = pd.DataFrame(
             {
                 "mean CCC": score_cells(scores, ["system"])["mean"],
@@ -130,7 +130,7 @@ def contents(comparisons: Sequence[Comparison]) -> str:
 
 def answer(comparison: Comparison) -> str:
     """How many differences are resolved, and each in words."""
-    steps = _tested(comparison)
+    steps = comparison.tested
     resolved = int((steps["verdict"] == "resolved").sum())
     lines = [f"Of {len(steps)} differences declared in advance, {resolved} resolved on {comparison.split}:", ""]
     for _, row in steps.iterrows():
@@ -148,7 +148,7 @@ def answer(comparison: Comparison) -> str:
 
 def against_the_paper(comparison: Comparison) -> str:
     """Whether each step that the paper prints has the same sign here, and what that is worth."""
-    steps = _tested(comparison)
+    steps = comparison.tested
     lines = [_beside(row) for _, row in steps.dropna(subset="paper").iterrows()]
     lacking = [f"`{row['system']}` − `{row['reference']}`" for _, row in steps[steps["paper"].isna()].iterrows()]
     if lacking:
@@ -176,7 +176,7 @@ def _scores(comparison: Comparison) -> pd.DataFrame:
 
 def _differences(comparison: Comparison) -> pd.DataFrame:
     """Texts of `differences_table`."""
-    steps = _tested(comparison)
+    steps = comparison.tested
     table = pd.DataFrame(
         {
             "difference": _steps(steps),
@@ -189,11 +189,6 @@ def _differences(comparison: Comparison) -> pd.DataFrame:
     )
     names = [f"{breakable(one)} − {breakable(other)}" for one, other in comparison.question.pairs]
     return table.set_axis(names)
-
-
-def _tested(comparison: Comparison) -> pd.DataFrame:
-    """The differences of the endpoint declared in advance."""
-    return comparison.differences[comparison.differences["endpoint"] == "mean"]
 
 
 def _steps(steps: pd.DataFrame) -> list[str]:

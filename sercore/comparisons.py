@@ -62,6 +62,11 @@ class Comparison:
     runs: int
     params: Params
 
+    @property
+    def tested(self) -> pd.DataFrame:
+        """The rows of ``differences`` for the endpoint declared in advance, one a pair."""
+        return self.differences[self.differences["endpoint"] == "mean"]
+
 
 def compare(study: Study, question: Question, split: str | None = None) -> Comparison:
     """Answer `question` on the utterances of `split` (by default the reported one) that all its systems predict.

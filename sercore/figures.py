@@ -50,7 +50,6 @@ def forest(comparisons: Sequence[Comparison]) -> Figure:
     figure, axes = _axes(1, 1, (7.6, 1.1 + 0.36 * (count + len(comparisons) - 1)))
     panel, place, names = axes[0], 0, {}
     for one in comparisons:
-        steps = one.differences[one.differences["endpoint"] == "mean"]
         if len(comparisons) > 1:
             panel.annotate(
                 one.question.name,
@@ -62,7 +61,7 @@ def forest(comparisons: Sequence[Comparison]) -> Figure:
                 fontsize=9,
                 style="italic",
             )
-        for _, row in steps.iterrows():
+        for _, row in one.tested.iterrows():
             names[place] = f"{row['system']}\n− {row['reference']}"
             panel.barh(place, 2 * row["detectable"], 0.8, -row["detectable"], color="#DDDDDD", zorder=0)
             reach = np.abs(row[["low", "high"]].to_numpy(float) - row["difference"])[:, None]

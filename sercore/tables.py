@@ -9,7 +9,7 @@ import pandas as pd
 
 def number(value: float, digits: int = 3) -> str:
     """A coefficient without its leading zero, as the paper prints them; a dash where it is unknown."""
-    return "–" if pd.isna(value) else f"{value:.{digits}f}".replace("0.", ".", 1).replace("-", "−")
+    return "–" if pd.isna(value) else re.sub(r"^(-?)0\.", r"\1.", f"{value:.{digits}f}").replace("-", "−")
 
 
 def signed(difference: float, digits: int = 3) -> str:

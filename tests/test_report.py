@@ -236,7 +236,7 @@ def test_the_forest_shows_each_difference_its_interval_and_the_papers(study, cou
     axes = figures.forest([compared] * count).axes[0]
     drawn = np.concatenate([np.atleast_1d(line.get_xdata()) for line in axes.get_lines()])
     limits = np.concatenate([path.vertices[:, 0] for bars in axes.collections for path in bars.get_paths()])
-    for row in compared.differences.query("endpoint == 'mean'").itertuples():
+    for row in compared.tested.itertuples():
         for value in (row.difference, row.paper):
             assert np.isclose(drawn, value).sum() == count
         for value in (row.low, row.high):

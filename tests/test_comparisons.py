@@ -1,0 +1,234 @@
+"""Comparisons of made-up systems, against plain loops over audmetric, and against what the files declare."""
+
+from dataclasses import replace
+
+import audmetric
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from made_up import make_corpus, make_ratings, make_run, make_study
+
+from sercore import ATTRIBUTES, comparisons, paper, params, questions, significance
+from sercore.comparisons import CEILING, FLOOR
+from sercore.questions import Question
+from sercore.raters import rater_statistics
+from sercore.runs import PREDICTED
+from sercore.studies import Study, matched
+
+TEXT = Question("text", "?", (("fusion", "speech_only"), ("fusion_gender", "fusion")))
+ENSEMBLE = ("speech_gender_development_ambiguous", "whisper_fusion")
+
+
+@pytest.fixture(scope="module")
+def study():
+    return make_study()
+
+
+@pytest.fixture(scope="module")
+def compared(study):
+    return comparisons.compare(study, TEXT)
+
+
+def audmetrics_mean(run, utterances):
+    rows = run.predictions.set_index("utterance").loc[utterances]
+    return np.mean([audmetric.concordance_cc(rows[name], rows[f"predicted_{name}"]) for name in ATTRIBUTES])
+
+
+def by_pair(comparison):
+    return comparison.tested.set_index(["system", "reference"])
+
+
+def test_differences_are_those_of_audmetrics_means_over_seeds(study, compared):
+    utterances = list(study.corpus.index[study.corpus["split"] == "test3"])
+    mean = {
+        system: np.mean([audmetrics_mean(run, utterances) for run in study.runs if run.system == system])
+        for system in TEXT.compared
+    }
+    rows = by_pair(compared)
+    for one, other in TEXT.pairs:
+        assert rows.loc[(one, other), "difference"] == pytest.approx(mean[one] - mean[other])
+    scores = compared.scores.query("endpoint == 'mean'").set_index("system")["ccc"]
+    assert dict(scores[list(TEXT.compared)]) == pytest.approx(mean)
+
+
+def test_a_difference_is_resolved_where_holm_and_the_detectable_one_agree(compared):
+    """Speech alone is far worse by construction; the two others hardly differ."""
+    rows = by_pair(compared)
+    assert list(rows["verdict"]) == ["resolved", "unresolved"]
+    p = rows["p"].to_numpy()
+    assert rows["holm"].to_numpy() == pytest.approx([min(1, 2 * p[0]), max(min(1, 2 * p[0]), p[1])])
+    assert compared.differences.query("endpoint != 'mean'")[["holm", "detectable"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("difference", "p", "verdict"),
+    [(0.2, 0.001, "resolved"), (0.2, 0.03, "unresolved"), (0.05, 0.001, "unresolved"), (-0.2, 0.001, "resolved")],
+)
+def test_verdicts_by_hand(monkeypatch, study, difference, p, verdict):
+    """Two comparisons at .05, 80 % power, many degrees of freedom: (2.241 + .842) * .02 = .0617 can be detected."""
+    values = np.full(4, difference)
+    one = significance.Difference(
+        values, values, values, np.full(4, p), np.full(4, 0.02), np.full(4, 1e6), (2, 2), 1, 1
+    )
+    monkeypatch.setattr(comparisons, "method_difference", lambda *args: one)
+    rows = by_pair(comparisons.compare(study, TEXT))
+    assert set(rows["verdict"]) == {verdict}
+    assert rows["detectable"].to_numpy() == pytest.approx(0.0617, abs=1e-4)
+
+
+def test_one_run_of_each_is_compared_as_two_trained_systems(study):
+    single = replace(study, runs=[run for run in study.runs if run.params.seed == 0])
+    compared = comparisons.compare(single, TEXT)
+    assert (compared.seeds, compared.runs) == (1, 1)
+    gold, a = matched([run for run in single.runs if run.system == "fusion"], "test3")
+    _, b = matched([run for run in single.runs if run.system == "speech_only"], "test3")
+    expected = significance.ccc_difference(
+        gold[list(ATTRIBUTES)], a[0], b[0], gold["speaker"], generator=np.random.default_rng(0)
+    )
+    rows = compared.differences.query("system == 'fusion'")
+    np.testing.assert_allclose(rows["p"], expected.p)
+    np.testing.assert_allclose(rows["difference"], expected.difference)
+    again = comparisons.compare(single, TEXT)
+    pd.testing.assert_frame_equal(again.differences, compared.differences)
+
+
+def test_folds_are_pooled_to_one_set_of_two_trained_systems(study):
+    tables = study.corpus[study.corpus["split"] == "test3"]
+    fold = tables["speaker"].str.extract(r"-(\d+)", expand=False).astype(int) % 3
+    rng = np.random.default_rng(0)
+    runs = [make_run(name, seed, tables[fold == seed], rng) for name in TEXT.compared for seed in range(3)]
+    compared = comparisons.compare(replace(study, runs=runs), TEXT)
+    assert (compared.seeds, compared.runs) == (3, 1)
+    assert set(compared.scores["utterances"][:12]) == {len(tables)}
+
+
+def test_an_ensemble_is_the_mean_of_its_members_seed_by_seed():
+    study = make_study(ENSEMBLE, seeds=2)
+    gold, predictions, seeds = comparisons.aligned(study.runs, ["ensemble_two", *ENSEMBLE], "test3")
+    assert seeds == 2
+    for seed in range(2):
+        tables = [run.predictions for run in study.runs if run.params.seed == seed]
+        tables = [table.set_index("utterance").loc[gold["utterance"], PREDICTED].to_numpy() for table in tables]
+        np.testing.assert_allclose(predictions["ensemble_two"][seed], (tables[0] + tables[1]) / 2)
+
+
+def test_only_seeds_that_all_systems_have_are_compared(study):
+    fewer = [run for run in study.runs if (run.system, run.params.seed) != ("fusion", 0)]
+    _, predictions, seeds = comparisons.aligned(fewer, TEXT.compared, "test3")
+    assert seeds == 1
+    assert {len(each) for each in predictions.values()} == {1}
+    other = [run for run in study.runs if run.params.seed == (run.system == "fusion")]
+    with pytest.raises(params.ParamsError, match="no seed in common"):
+        comparisons.aligned(other, TEXT.compared, "test3")
+
+
+def test_systems_are_compared_on_the_utterances_that_none_was_trained_on():
+    study = make_study(("fusion", "fusion_development_ambiguous"))
+    question = Question("ambiguous", "?", (("fusion_development_ambiguous", "fusion"),))
+    compared = comparisons.compare(study, question, "development")
+    development = study.corpus[study.corpus["split"] == "development"]
+    assert set(compared.scores["utterances"][:8]) == {(~development["emotion"].isin(["O", "X"])).sum()}
+    with pytest.raises(params.ParamsError, match="no run of fusion_gender"):
+        comparisons.compare(study, Question("other", "?", (("fusion_gender", "fusion"),)))
+
+
+def test_guessing_is_worth_nothing(study, compared):
+    floor = compared.scores[compared.scores["system"] == FLOOR]
+    assert floor["ccc"].abs().max() < 0.05
+    train = study.corpus[study.corpus["split"] == "train"]
+    gold = study.corpus[study.corpus["split"] == "test3"].reset_index()
+    values = [comparisons.floor(gold, train, np.random.default_rng(seed)).ccc for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(values[0], values[1])
+    assert not np.array_equal(values[0], values[2])
+
+
+def test_the_ceiling_is_the_ccc_of_one_rater_and_the_others(study, compared):
+    expected = rater_statistics(study.corpus, study.ratings, splits=("test3",))["measured"]
+    expected = expected.loc["CCC of one rater and the mean of the others"]
+    ceiling = compared.scores[compared.scores["system"] == CEILING].set_index("endpoint")
+    assert dict(ceiling.loc[list(ATTRIBUTES), "ccc"]) == pytest.approx(dict(expected))
+    assert ceiling["speakers"].eq(12).all()
+
+
+def test_no_ceiling_without_ratings(study):
+    without = comparisons.compare(replace(study, ratings=None), TEXT)
+    assert CEILING not in set(without.scores["system"])
+    gold = study.corpus[study.corpus["split"] == "test3"].reset_index()
+    elsewhere = study.ratings[~study.ratings["utterance"].isin(gold["utterance"])]
+    assert comparisons.ceiling(gold, elsewhere) is None
+    assert comparisons.ceiling(gold, study.ratings.drop_duplicates("utterance")) is None  # one rater has no others
+
+
+# What is declared
+
+
+def test_every_declared_system_is_a_variant_or_an_ensemble_of_variants():
+    asked = questions.questions("embedded")
+    assert list(asked) == ["text", "auxiliary", "undersampling", "ambiguous", "ensembles"]
+    assert set(questions.systems(asked.values())) == set(params.variants())
+    assert questions.members("fusion") == ("fusion",)
+    assert all(len(set(question.pairs)) == len(question.pairs) for question in asked.values())
+
+
+def test_a_profile_may_answer_some_questions():
+    asked = questions.questions("emotale")
+    assert list(asked) == ["text", "auxiliary"]
+    assert "whisper_only" in questions.systems(asked.values())
+    assert "baseline" not in questions.systems(asked.values())
+
+
+def test_an_unknown_system_is_named(project):
+    declared = yaml.safe_load((project / "params" / "questions.yaml").read_text())
+    declared["ensembles"]["ensemble_two"]["members"] = ["fusion", "fussion"]
+    folder = project / "changed"
+    (folder / "params").mkdir(parents=True)
+    (folder / "params" / "questions.yaml").write_text(yaml.safe_dump(declared))
+    (folder / "params" / "variants.yaml").write_text((project / "params" / "variants.yaml").read_text())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        with pytest.raises(params.ParamsError, match="compares fussion in 'ensembles'"):
+            questions.questions("embedded")
+
+
+# The paper
+
+
+def test_papers_means_are_the_mean_of_the_three_except_where_the_paper_errs():
+    rows = paper.results().dropna(subset=list(ATTRIBUTES))
+    error = (rows["mean"] - rows[list(ATTRIBUTES)].mean(axis=1)).abs()
+    digits = paper.printed().loc[rows.index, "arousal"].str.len() - 1
+    assert list(rows.index[error > 1.01 / 10.0**digits]) == ["Table 4, MMWavLM, whole dataset"]
+    entries = [*params.variants(), "ensemble_two", "ensemble_three"]
+    assert {questions.paper_row(name) for name in entries} - {None} <= set(paper.results().index)
+
+
+def test_the_papers_differences_come_from_rows_on_the_same_data(compared):
+    rows = yaml.safe_load((params.project_root() / "book" / "paper_results.yaml").read_text())["rows"]
+    step = rows["Table 2, MMWavLM"]["mean"] - rows["Table 2, WavLM"]["mean"]
+    assert by_pair(compared).loc[("fusion", "speech_only"), "paper"] == pytest.approx(step)
+    assert paper.difference("fusion", "speech_only") == pytest.approx((step, 4))
+    assert paper.difference("ensemble_two", "baseline")[1] == 3  # the baseline is known in three digits
+    assert paper.difference("fusion_development_ambiguous", "fusion")[1] == 2
+    assert paper.difference("baseline", "speech_only") is None  # Test3 and the validation set
+    assert paper.difference("whisper_only", "speech_only") is None
+
+
+def test_quoted_figures_are_data_not_prose():
+    """No page or notebook types a figure of the paper: they all come from the one file."""
+    texts = {text for text in paper.printed()[[*ATTRIBUTES, "mean"]].to_numpy().ravel() if len(str(text)) == 5}
+    pages = [*(params.project_root() / "book").glob("*.md"), *(params.project_root() / "notebooks").glob("*.py")]
+    assert len(pages) > 10
+    for page in pages:
+        assert not [text for text in texts if text in page.read_text()], page
+
+
+def test_the_ceiling_takes_unknown_speakers_by_their_show():
+    corpus = make_corpus()
+    known = np.where(corpus["split"] == "test3", None, corpus["speaker"])
+    names = [f"MSP-PODCAST_{i % 5:04}_{i:04}" for i in range(len(corpus))]
+    corpus = corpus.assign(speaker=known).set_axis(pd.Index(names, name="utterance"))
+    rng = np.random.default_rng(0)
+    runs = [make_run(name, seed, corpus, rng) for name in TEXT.compared for seed in range(2)]
+    compared = comparisons.compare(Study(runs, corpus, make_ratings(corpus, rng), None), TEXT)
+    assert set(compared.scores["speakers"]) == {5}
