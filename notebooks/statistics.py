@@ -137,8 +137,8 @@ Markdown(statistics_report.sensitivity_sentences(study))
 # ## If speakers are unknown
 #
 # Not every utterance of a podcast has a known speaker. This study then takes together what comes from one show, as
-# the file's name tells it: utterances of one show share speakers, or at least a host. A show that holds several
-# speakers makes an interval wider than it need be, never more narrow than one that takes each utterance for itself.
+# the file's name tells it: utterances of one show share speakers, or at least a host. Units that hold several
+# speakers are fewer than they might be, which costs certainty, but they take nothing for independent that is not.
 # To see what it matters, speakers that are known are hidden:
 
 # %%

@@ -264,7 +264,9 @@ def minimum_detectable_difference(
 
 
 def detection_power(difference: ArrayLike, error: ArrayLike, freedom: ArrayLike, *, level: float = 0.05) -> Array:
-    """Probability that a two-sided t-test at `level` finds a true difference, by the noncentral t distribution.
+    """Probability that a two-sided t-test at `level` finds a true difference, by the noncentral F distribution.
+
+    The square of the test's t has it, with 1 and `freedom` degrees of freedom and noncentrality (difference / error)^2.
 
     Args:
         difference: the true one, any shape.
@@ -276,8 +278,8 @@ def detection_power(difference: ArrayLike, error: ArrayLike, freedom: ArrayLike,
         SignificanceError: a level outside 0 to 1.
     """
     _check_level(level)
-    critical, shift = stats.t.isf(level / 2, freedom), np.abs(difference) / np.asarray(error)
-    return stats.nct.sf(critical, freedom, shift) + stats.nct.cdf(-critical, freedom, shift)
+    shift = np.asarray(difference) / np.asarray(error)
+    return 1 - stats.ncf.cdf(stats.f.isf(level, 1, freedom), 1, freedom, shift**2)  # its sf is wrong at 0
 
 
 # Sums of speakers, and the CCC that follows from them

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
+from matplotlib.ticker import NullFormatter, PercentFormatter
 from scipy import stats
 
 from sercore import ATTRIBUTES, paper
@@ -47,7 +47,7 @@ from sercore.significance import (
     method_difference,
     speaker_sums,
 )
-from sercore.studies import Study, reported_split
+from sercore.studies import Study, labelled_splits, reported_split
 from sercore.tables import cell, html, number, probability, signed
 
 FAMILIES = {
@@ -60,8 +60,21 @@ FAMILIES = {
 CHOSEN = {"jackknife-t over speakers", "swaps within speakers", "jackknife over speakers plus seeds"}
 """The methods of `sercore.significance` that the chapters use."""
 
-STYLES = (("#000000", "o", "-"), ("#D55E00", "s", "--"), ("#0072B2", "D", "-."), ("#009E73", "^", ":"))
+UTTERANCE, SPEAKER, USED, OTHER = (
+    ("#000000", "o", "-"),
+    ("#D55E00", "s", "--"),
+    ("#0072B2", "D", "-."),
+    ("#009E73", "^", ":"),
+)
 """Colours of Okabe and Ito (2008), each with a marker and a line of its own."""
+
+STYLES = dict.fromkeys(CHOSEN, USED) | {
+    "bootstrap over utterances": UTTERANCE,
+    "bootstrap over speakers": SPEAKER,
+    "bootstrap over seeds and speakers": SPEAKER,
+    "Williams' test": OTHER,
+    "Welch's test on seeds": OTHER,
+}
 
 STEPS = {
     "text": ("fusion", "speech_only"),
@@ -70,6 +83,7 @@ STEPS = {
 }
 """The paper's differences that the chapter weighs, as systems of ``params/variants.yaml``."""
 
+TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 HIDDEN = 5
 """One speaker in so many is hidden."""
 
@@ -100,7 +114,7 @@ def rates_table() -> str:
         table = chosen.pivot_table(index="method", columns="speakers", values="cell", aggfunc="first", sort=False)
         table = table.rename(index=_marked, columns="{} speakers".format).rename_axis(columns=None).reset_index()
         table.insert(0, "", [f"{what}: {counted}", *[""] * (len(table) - 1)])
-        blocks.append(table.assign(promised=_percent(nominal)))
+        blocks.append(table.assign(promised=_whole(nominal)))
     caption = (
         f"{found['repetitions'].iloc[0]:,} simulated samples for each number of speakers; after ± the standard error of"
         f" a share of so many. On average {UTTERANCES} utterances a speaker; errors of two systems correlate by"
@@ -115,8 +129,9 @@ def rates_figure() -> Figure:
     found = outcomes()
     for panel, (family, (what, counted, nominal)) in zip(axes, FAMILIES.items(), strict=True):
         block = found[found["family"] == family]
-        panel.axhline(nominal, color="#777777", linewidth=1.2, label=f"promised: {_percent(nominal)}")
-        for (method, rows), (colour, marker, line) in zip(block.groupby("method", sort=False), STYLES, strict=False):
+        panel.axhline(nominal, color="#777777", linewidth=1.2, label=f"promised: {_whole(nominal)}")
+        for method, rows in block.groupby("method", sort=False):
+            colour, marker, line = STYLES[method]
             reach = stats.norm.ppf(0.975) * rows["monte_carlo_error"]
             panel.errorbar(
                 rows["speakers"],
@@ -129,7 +144,8 @@ def rates_figure() -> Figure:
                 markersize=5,
                 label=_marked(method),
             )
-        panel.set(xscale="log", xlabel="speakers", ylabel=counted, title=what)
+        panel.set(xscale="log", xlabel="speakers", ylabel=counted)
+        panel.set_title(what, fontsize=10)
         panel.set_ylim((0.5, 1) if nominal > 0.5 else (0, 0.5))
         panel.set_xticks(sorted(block["speakers"].unique()), sorted(block["speakers"].unique()))
         panel.xaxis.set_minor_formatter(NullFormatter())
@@ -151,7 +167,7 @@ def rates_sentences() -> str:
         used = [name for name in ranges if name in CHOSEN]
         others = "; ".join(f"{name} {span}" for name, span in ranges.items() if name not in CHOSEN)
         lines.append(
-            f"- **{what}**, {counted} (promised: {_percent(nominal)}): {used[0]} {ranges[used[0]]} over the numbers of"
+            f"- **{what}**, {counted} (promised: {_whole(nominal)}): {used[0]} {ranges[used[0]]} over the numbers of"
             f" speakers; {others}."
         )
     return "\n".join(lines)
@@ -161,8 +177,8 @@ def assumptions() -> str:
     """What the simulation takes for granted."""
     return (
         f"The true CCCs are those that the paper prints for its system with text. Speakers differ in size as the"
-        f" paper tells (lognormal). Of the variance of gold values {_percent(GOLD_SHARE)} and of the variance of errors"
-        f" {_percent(ERROR_SHARE)} are effects of the speaker, drawn from Student's t with {TAIL} degrees of freedom;"
+        f" paper tells (lognormal). Of the variance of gold values {_whole(GOLD_SHARE)} and of the variance of errors"
+        f" {_whole(ERROR_SHARE)} are effects of the speaker, drawn from Student's t with {TAIL} degrees of freedom;"
         f" of one way of training, the true CCC varies between runs by a standard deviation of {number(RUN_DEVIATION)}."
         " The paper's share of talkative speakers apart, these are assumptions, not measurements."
     )
@@ -208,9 +224,9 @@ def power_table() -> str:
         blocks[size] = pd.DataFrame(columns, index=[number(value, 2) for value in rows.index])
     caption = (
         "Row: correlation of the two systems' errors. Detectable: difference of the mean CCC found in four of five"
-        f" studies at a level of {LEVEL:g} (small: as {_percent(min(POWER_SHARES))} to {_percent(max(POWER_SHARES))} of"
-        f" the errors' variance is the speaker's; large: {_percent(ERROR_SHARE)}). Other columns: the power to find the"
-        f" paper's differences, were they the true ones. From {central['repetitions'].iloc[0]} simulated sets each."
+        f" studies at a level of {_whole(LEVEL)} (large: as {_whole(ERROR_SHARE)} of the errors' variance is the"
+        f" speaker's; small: {_whole(min(POWER_SHARES))} to {_whole(max(POWER_SHARES))}). Other columns: power to find"
+        f" the paper's differences, were they the true ones. From {central['repetitions'].iloc[0]} simulated sets each."
     )
     return html(pd.concat(blocks, axis=1), caption, "power")
 
@@ -220,7 +236,9 @@ def power_figure() -> Figure:
     table, weighed = simulated("power"), steps()
     figure, axes = _panels(1, (7.6, 4))
     panel, places = axes[0], np.arange(table["correlation"].nunique())
-    for (name, rows), (colour, marker, line) in zip(table.groupby("set", sort=False), STYLES, strict=False):
+    for (name, rows), (colour, marker, line) in zip(
+        table.groupby("set", sort=False), (UTTERANCE, SPEAKER), strict=True
+    ):
         central = rows[np.isclose(rows["speaker_share"], ERROR_SHARE)]
         span = rows.groupby("correlation")["detectable"]
         label = f"{name} ({central['speakers'].iloc[0]} speakers)"
@@ -239,8 +257,9 @@ def power_figure() -> Figure:
         )
     panel.set_xticks(places, [number(value, 2) for value in sorted(table["correlation"].unique())])
     panel.set(xlabel="correlation of the two systems' errors", ylabel="detectable difference of mean CCC", yscale="log")
-    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    panel.legend(frameon=False, loc="lower left")
+    panel.set_yticks(TICKS, map(str, TICKS))
+    panel.yaxis.set_minor_formatter(NullFormatter())
+    panel.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False)
     return figure
 
 
@@ -251,14 +270,14 @@ def power_sentences() -> str:
     lines = [f"On {size}, with errors of which the share in brackets is the speaker's:", ""]
     for name, step in steps().iterrows():
         cases = [
-            f"{_detectable(rows, abs(step['difference']))} ({_percent(share)})"
+            f"{_detectable(rows, abs(step['difference']))} ({_whole(share)})"
             for share, rows in table.groupby("speaker_share")
         ]
         central = table[np.isclose(table["speaker_share"], ERROR_SHARE)][name]
         lines.append(
             f"- **{step['text']} ({name})** is detectable {'; '.join(cases)}. Were it the true difference, such a study"
             f" would find it with a probability of {_percent(central.min())} to {_percent(central.max())}, from the"
-            f" lowest to the highest correlation ({_percent(ERROR_SHARE)})."
+            f" lowest to the highest correlation ({_whole(ERROR_SHARE)})."
         )
     return "\n".join(lines)
 
@@ -302,16 +321,21 @@ def slips() -> str:
 
 
 def sensitivity_table(study: Study) -> str:
-    """How an interval and a difference change with what is taken for a speaker, on the split that the study reports.
+    """How an interval and a difference change with what is taken for a speaker, on each split with gold values.
 
     The first comparison of the profile's first question, on the utterances that both systems predict.
     """
-    pair, split = _pair(study), reported_split(study.runs)
-    rows = {what: _estimates(hidden, split, pair, alone) for what, (hidden, alone) in _views(study).items()}
-    table = pd.DataFrame.from_dict(rows, orient="index").fillna("–")
+    pair = _pair(study)
+    rows = [
+        {"split": split, "units": what} | _estimates(hidden, split, pair, alone)
+        for split in labelled_splits(study.runs)
+        for what, (hidden, alone) in _views(study, split).items()
+    ]
+    table = pd.DataFrame(rows).fillna("–")
     caption = (
-        f"CCC: mean of the attributes, {pair[0]}; difference: {pair[0]} − {pair[1]}; 95 % intervals; on {split}. Hidden"
-        " speakers are taken together by the show that the file's name tells, or all as one where it tells none."
+        f"CCC: mean of the attributes, {pair[0]}; difference: {pair[0]} − {pair[1]}; 95 % intervals. Hidden speakers"
+        " are taken together by the show that the file's name tells, or all as one where it tells none; where each show"
+        " has one speaker, that changes nothing. –: no interval follows from a single unit."
     )
     return html(table, caption, "sensitivity")
 
@@ -352,9 +376,10 @@ def _pair(study: Study) -> tuple[str, str]:
     return next(iter(questions(study.runs[0].params.profile).values())).pairs[0]
 
 
-def _views(study: Study) -> Mapping[str, tuple[Study, bool]]:
-    """The study with more and more speakers hidden, and whether each utterance is then a unit of its own."""
-    speakers = study.corpus["speaker"].dropna().unique()
+def _views(study: Study, split: str) -> Mapping[str, tuple[Study, bool]]:
+    """The study with more and more speakers of a split hidden, and whether each utterance is then a unit of its own."""
+    predictions = pd.concat([run.predictions for run in study.runs])
+    speakers = predictions.loc[predictions["split"] == split, "speaker"].dropna().unique()
     some = np.random.default_rng(0).permutation(speakers)[::HIDDEN]
     return {
         "speakers as known": (study, False),
@@ -382,7 +407,7 @@ def _estimates(study: Study, split: str, pair: tuple[str, str], alone: bool) -> 
     gold, predicted, _ = aligned(study.runs, pair, split)
     units = np.arange(len(gold)) if alone else gold["speaker"].to_numpy()
     values = gold[list(ATTRIBUTES)]
-    row = {"units": f"{len(np.unique(units)):,}"}
+    row = {"number": f"{len(np.unique(units)):,}"}
     try:
         interval, step = ccc_interval(values, predicted[pair[0]], units), _step(values, predicted, pair, units)
     except SignificanceError:
@@ -469,8 +494,13 @@ def _marked(method: str) -> str:
 
 
 def _percent(share: float) -> str:
-    """A share in whole per cent, in tenths below ten."""
-    return f"{100 * share:.{1 if share < 0.095 and round(100 * share, 6) % 1 else 0}f} %"
+    """A measured share: in whole per cent, in tenths below ten."""
+    return f"{100 * share:.{1 if share < 0.095 else 0}f} %"
+
+
+def _whole(share: float) -> str:
+    """A share that was chosen."""
+    return f"{100 * share:g} %"
 
 
 def _panels(columns: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:

@@ -454,6 +454,7 @@ def test_power_equals_that_of_t_tests_on_drawn_samples():
     samples = np.random.default_rng(26).normal(0.8, 1, (20_000, 9))
     share = (stats.ttest_1samp(samples, 0, axis=1).pvalue < 0.05).mean()
     assert detection_power(0.8, 1 / 3, 8) == pytest.approx(share, abs=0.01)
+    assert detection_power(0.0194, 0.001, 713) == 1
     np.testing.assert_allclose(
         detection_power([0, -0.1, 0.1], 1 / 3, [8, 5, 5])[[0, 1]], [0.05, detection_power(0.1, 1 / 3, 5)]
     )
