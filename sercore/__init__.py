@@ -6,7 +6,7 @@ Conventions, everywhere in the package:
 - Outside the model they are in the corpus's own scale (1 to 7 for MSP-Podcast); inside, in 0 to 1.
 - Audio is mono float32 at 16 kHz; durations are in seconds.
 
-`sercore.load` is `sercore.predict.load`: a trained run as a predictor for files.
+``sercore.load`` is `sercore.predict.load`: a trained run as a predictor for files.
 """
 
 import warnings
