@@ -43,7 +43,8 @@ HTML(report.banner(study.runs[0].params))
 # ## Answer, as measured
 
 # %%
-compared = comparisons.compare(study, questions.questions(profile)["ambiguous"])
+question = questions.question(profile, "ambiguous")
+compared = comparisons.compare(study, question)
 Markdown(chapters.answer(compared))
 
 # %% mystnb={"image": {"alt": "Forest plot: six other training sets, each against fusion"}}
@@ -68,7 +69,7 @@ HTML(chapters.scores_table(compared))
 # those of the utterances on which none of these systems was trained.
 
 # %%
-development = comparisons.compare(study, compared.question, "development")
+development = comparisons.compare(study, question, "development")
 HTML(chapters.splits_table([development, compared]))
 
 # %% [markdown]

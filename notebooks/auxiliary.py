@@ -41,7 +41,8 @@ HTML(report.banner(study.runs[0].params))
 # ## Answer, as measured
 
 # %%
-compared = comparisons.compare(study, questions.questions(profile)["auxiliary"])
+question = questions.question(profile, "auxiliary")
+compared = comparisons.compare(study, question)
 Markdown(chapters.answer(compared))
 
 # %% mystnb={"image": {"alt": "Forest plot: three ways to use the speaker, each against fusion"}}

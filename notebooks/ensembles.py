@@ -41,7 +41,8 @@ HTML(report.banner(study.runs[0].params))
 # ## Answer, as measured
 
 # %%
-compared = comparisons.compare(study, questions.questions(profile)["ensembles"])
+question = questions.question(profile, "ensembles")
+compared = comparisons.compare(study, question)
 Markdown(chapters.answer(compared))
 
 # %% mystnb={"image": {"alt": "Forest plot: ensembles against baseline, members and each other"}}
@@ -59,9 +60,9 @@ HTML(chapters.scores_table(compared))
 # %% [markdown]
 # ## What it means
 #
-# A mean of predictions errs less where its members err differently, and it shrinks: its spread is smaller than that
-# of each member, which CCC punishes. Which of the two wins is what the table tells. A gain over the baseline holds all
-# that differs between them: encoders, text, auxiliary task, sampling, and the mean itself.
+# A mean of predictions errs less where its members err differently, and it draws towards the middle of the scale,
+# which CCC punishes. Which of the two wins is what the table tells. A gain over the baseline holds all that differs
+# between them: encoders, text, auxiliary task, sampling, and the mean itself.
 
 # %% [markdown]
 # ## Beside the paper

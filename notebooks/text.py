@@ -17,7 +17,8 @@
 # How a sentence sounds and what it says are two sources of one impression. The systems with text join a frozen
 # embedding of the transcript to what the speech encoder gives ([the model](/method)); `speech_only` and `whisper_only`
 # do without. The step is taken twice, since what text adds depends on what the speech encoder knows of the words
-# already: WavLM, fine-tuned, was trained on sound alone, and Whisper, frozen, was trained to write words down.
+# already: WavLM, fine-tuned, was trained on sound alone, and Whisper, frozen, was trained to write words down (their
+# small stand-ins know no words at all).
 # {cite:t}`lertpetchpun2025` print the first of the two steps; both encoders occur in what they submitted.
 
 # %% tags=["parameters", "quiet"]
@@ -37,7 +38,8 @@ HTML(report.banner(study.runs[0].params))
 # ## Answer, as measured
 
 # %%
-compared = comparisons.compare(study, questions.questions(profile)["text"])
+question = questions.question(profile, "text")
+compared = comparisons.compare(study, question)
 Markdown(chapters.answer(compared))
 
 # %% mystnb={"image": {"alt": "Forest plot: what text adds to WavLM and to Whisper, and Whisper in place of WavLM"}}

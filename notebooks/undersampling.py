@@ -37,7 +37,8 @@ HTML(report.banner(study.runs[0].params))
 # ## Answer, as measured
 
 # %%
-compared = comparisons.compare(study, questions.questions(profile)["undersampling"])
+question = questions.question(profile, "undersampling")
+compared = comparisons.compare(study, question)
 Markdown(chapters.answer(compared))
 
 # %% mystnb={"image": {"alt": "Forest plot: training on the whole data against undersampling, with and without text"}}

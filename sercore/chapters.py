@@ -30,7 +30,8 @@ FINDINGS = {
 
 def scores_table(comparison: Comparison) -> str:
     """CCCs of each system, of one rater and of guessing, with intervals; beside them the paper's; links to files."""
-    notes = paper.results().reindex(filter(None, map(paper_row, comparison.question.compared)))["note"].dropna()
+    quoted = dict.fromkeys(filter(None, map(paper_row, comparison.question.compared)))
+    notes = paper.results().loc[list(quoted), "note"].dropna()
     caption = [
         f"Concordance correlation (CCC) on the {_size(comparison)} that all these systems predict.",
         basis(comparison.seeds, pooled=comparison.runs < comparison.seeds),
@@ -165,8 +166,9 @@ def _scores(comparison: Comparison) -> pd.DataFrame:
     ours = score_cells(comparison.scores, ["system"])
     rows = [paper_row(system) for system in comparison.question.compared]
     theirs = paper.printed().reindex(rows).set_axis(list(comparison.question.compared))
-    data = paper.quoted()["data"]
-    elsewhere = theirs["data"].notna() & (theirs["data"] != data)
+    measured = theirs["data"].dropna()
+    data = measured.iloc[0] if len(set(measured)) == 1 else paper.quoted()["data"]
+    elsewhere = measured.index[measured != data]
     theirs.loc[elsewhere, "mean"] = [cell(*pair) for pair in theirs.loc[elsewhere, ["mean", "data"]].to_numpy()]
     theirs = theirs[list(ENDPOINTS)].reindex(ours.index).fillna("–")
     table = pd.concat({f"this study: {comparison.split}": ours, f"the paper: {data}": theirs}, axis=1)

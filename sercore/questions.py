@@ -36,13 +36,20 @@ def questions(profile: str) -> dict[str, Question]:
     found = {}
     for name in answered:
         entry = declared["questions"][name]
-        question = Question(name, entry["sentence"], tuple(map(tuple, entry["comparisons"])))
-        unknown = {one for system in question.compared for one in members(system)} - set(variants())
+        found[name] = Question(name, entry["sentence"], tuple(map(tuple, entry["comparisons"])))
+        unknown = {one for system in found[name].compared for one in members(system)} - set(variants())
         if unknown:
             lacking = ", ".join(sorted(unknown))
             raise ParamsError(f"params/questions.yaml compares {lacking} in {name!r}: add it to params/variants.yaml.")
-        found[name] = question
     return found
+
+
+def question(profile: str, name: str) -> Question:
+    """One of `questions`; `ParamsError` where the profile does not answer it."""
+    answered = questions(profile)
+    if name not in answered:
+        raise ParamsError(f"profile {profile!r} does not answer {name!r}; it answers {', '.join(answered)}.")
+    return answered[name]
 
 
 def members(system: str) -> tuple[str, ...]:

@@ -27,11 +27,6 @@ def interval(row: pd.Series, digits: int = 2) -> str:
     return f"[{number(row['low'], digits)}, {number(row['high'], digits)}]"
 
 
-def estimate(row: pd.Series) -> str:
-    """CCC of a row of scores with its interval, for a sentence."""
-    return f"{number(row['ccc'])} {interval(row)}"
-
-
 def cell(value: str, small: str) -> str:
     """HTML: a value, and in small letters below it what belongs to it."""
     return f"{value}<br><small>{small}</small>"

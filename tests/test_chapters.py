@@ -52,10 +52,13 @@ def test_the_table_of_scores_has_floor_and_ceiling_and_the_paper_beside(compared
     assert "<b>" not in table
 
 
-def test_figures_of_the_paper_on_other_data_are_marked(study):
-    study = make_study(("baseline", "speech_only"))
+def test_figures_of_the_paper_on_other_data_are_marked():
+    study = make_study(("baseline", "speech_only", "speech_gender"))
     table = chapters.scores_table(comparisons.compare(study, Question("q", "?", (("baseline", "speech_only"),))))
     assert ".579<br><small>Test3</small>" in table
+    alone = chapters.scores_table(comparisons.compare(study, Question("q", "?", (("baseline", "speech_gender"),))))
+    assert "the paper: Test3" in alone
+    assert ">.579<" in alone
 
 
 def test_the_table_of_differences_tells_its_family_and_test(study, compared):

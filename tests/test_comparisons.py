@@ -176,6 +176,9 @@ def test_a_profile_may_answer_some_questions():
     assert list(asked) == ["text", "auxiliary"]
     assert "whisper_only" in questions.systems(asked.values())
     assert "baseline" not in questions.systems(asked.values())
+    assert questions.question("emotale", "text") == asked["text"]
+    with pytest.raises(params.ParamsError, match="does not answer 'ensembles'; it answers text, auxiliary"):
+        questions.question("emotale", "ensembles")
 
 
 def test_an_unknown_system_is_named(project):

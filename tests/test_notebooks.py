@@ -7,6 +7,9 @@ from pathlib import Path
 import jupytext
 import nbformat
 import pytest
+import yaml
+
+from sercore import questions
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -31,7 +34,15 @@ def notebook(path):
 
 
 def test_every_script_has_its_notebook():
-    assert {path.stem for path in NOTEBOOKS} == {path.stem for path in FOLDER.glob("*.py")} >= {"study", "data"}
+    assert {path.stem for path in NOTEBOOKS} == {path.stem for path in FOLDER.glob("*.py")}
+
+
+def test_the_book_has_every_notebook_and_each_question_its_chapter():
+    contents = yaml.safe_load((FOLDER.parent / "book" / "_toc.yml").read_text())
+    pages = [contents["root"], *(page["file"] for part in contents["parts"] for page in part["chapters"])]
+    assert sorted(page for page in pages if page.startswith("notebooks/")) == [f"notebooks/{p.stem}" for p in NOTEBOOKS]
+    for name in questions.questions("embedded"):
+        assert f'questions.question(profile, "{name}")' in (FOLDER / f"{name}.py").read_text()
 
 
 def test_notebook_and_script_are_in_step(path, notebook):
