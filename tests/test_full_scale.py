@@ -6,7 +6,6 @@ the real ones, so that what runs here runs there.
 
 import contextlib
 import csv
-import runpy
 import sys
 from pathlib import Path
 
@@ -32,6 +31,7 @@ from transformers import (
 
 import sercore
 from sercore import corpora, params, runs
+from sercore.__main__ import main
 from sercore.corpus import Corpus
 from sercore.model import AttributeModel
 
@@ -145,7 +145,7 @@ def train(project: Path, system: str) -> runs.Run:
 def command(project: Path, *words: object) -> None:
     with contextlib.chdir(project), pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["sercore", *map(str, words)])
-        runpy.run_module("sercore", run_name="__main__")
+        main()
 
 
 def test_the_profile_is_the_papers_scale_in_every_system(podcast, monkeypatch):

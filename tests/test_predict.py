@@ -3,7 +3,7 @@
 import contextlib
 import io
 import re
-import runpy
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,6 +19,7 @@ from scipy.signal import resample_poly
 
 import sercore
 from sercore import params, runs
+from sercore.__main__ import _parser, main
 from sercore.audio import AudioError
 from sercore.params import ParamsError
 from sercore.training import train
@@ -206,7 +207,7 @@ def test_a_damaged_model_is_named(trained, tmp_path, name):
 
 def command(monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
     monkeypatch.setattr(sys, "argv", ["sercore", *map(str, words)])
-    runpy.run_module("sercore", run_name="__main__")
+    main()
 
 
 @no_transcript
@@ -239,6 +240,16 @@ def test_an_incomplete_command_shows_its_usage(monkeypatch, capsys, words):
     assert "usage: python -m sercore" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("page", ["README.md", "book/your_corpus.md"])
+def test_the_commands_that_are_written_down_are_commands(page):
+    text = (ROOT / page).read_text().replace("\\\n", " ")
+    found = re.findall(r"-m sercore ([^`\n]+)", text)
+    assert found
+    for words in found:
+        given = _parser().parse_args(shlex.split(words))
+        assert given.command.__name__ == f"_{words.split()[0]}"
+
+
 def test_the_command_trains_and_names_the_run_that_predicts(project, tones, monkeypatch, capfd):
     table = tones.table.assign(path=tones.table["path"].map(str)).drop(columns="duration")
     table.to_csv(project / "tones.csv")
@@ -247,6 +258,11 @@ def test_the_command_trains_and_names_the_run_that_predicts(project, tones, monk
     folder = capfd.readouterr().out.strip()
     assert runs.read(Path(folder)).params.seed == 3
     assert len(sercore.load(folder)(table["path"].head(2))) == 2
+
+
+def test_help_lists_the_commands_of_the_module():
+    done = subprocess.run([sys.executable, "-m", "sercore", "--help"], capture_output=True, text=True, check=True)
+    assert re.findall(r"^    (\w+)", done.stdout, re.MULTILINE) == ["train", "predict", "submission"]
 
 
 def test_the_package_itself_stays_light():

@@ -1,7 +1,6 @@
 """The challenge's file, read back by the csv module and compared with sums written out."""
 
 import csv
-import runpy
 import sys
 
 import numpy as np
@@ -9,6 +8,7 @@ import pandas as pd
 import pytest
 
 from sercore import params, submission
+from sercore.__main__ import main
 from sercore.params import ParamsError
 from sercore.runs import Run
 from sercore.training import train
@@ -113,7 +113,7 @@ def test_the_command_writes_what_the_runs_predicted(project, tones, small, monke
     trained = [train(params.load("embedded", "speech_only", seed, small), tones) for seed in (0, 1)]
     folders = [str(one.folder.relative_to(project)) for one in trained]
     monkeypatch.setattr(sys, "argv", ["sercore", "submission", *folders, "--output", "answer.csv"])
-    runpy.run_module("sercore", run_name="__main__")
+    main()
     assert "answer.csv: 8 utterances" in capfd.readouterr().out
     rows = {name: float(valence) for name, _, valence, _ in read(project / "answer.csv")[1]}
     for name in tones.split("test3").index:
@@ -121,4 +121,4 @@ def test_the_command_writes_what_the_runs_predicted(project, tones, small, monke
         assert rows[f"{name}.wav"] == pytest.approx(sum(pair) / 2, abs=1e-6)
     monkeypatch.setattr(sys, "argv", ["sercore", "submission", "nowhere", "--output", "answer.csv"])
     with pytest.raises(SystemExit, match=r"^error: nowhere is no complete run, it lacks params\.yaml"):
-        runpy.run_module("sercore", run_name="__main__")
+        main()
