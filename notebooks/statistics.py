@@ -126,12 +126,12 @@ Markdown(statistics_report.power_sentences())
 # stands for one training, so the chance of the seed comes on top; and several rows are compared, with no allowance
 # for their number. On the other hand a difference that is too small to detect may still be there: *unresolved* means
 # that such a study cannot tell, not that nothing is. And all of it rests on the simulation's assumptions, not on the
-# paper's predictions, which are not public.
+# paper's predictions, which this study does not have.
 #
 # How much errors go together in this study's own runs, on this page's own corpus:
 
 # %%
-Markdown(statistics_report.sensitivity_sentences(study))
+Markdown(statistics_report.error_sentences(study))
 
 # %% [markdown]
 # ## If speakers are unknown
@@ -143,6 +143,13 @@ Markdown(statistics_report.sensitivity_sentences(study))
 
 # %%
 HTML(statistics_report.sensitivity_table(study))
+
+# %%
+Markdown(statistics_report.sensitivity_sentence(study))
+
+# %% [markdown]
+# How much it matters depends on the corpus: on how much of the errors is the speaker's, and on how unequally they
+# talk. Which of the two it is cannot be told from utterances alone, so speakers stay the units.
 
 # %% [markdown]
 # ## Slips in the paper's tables

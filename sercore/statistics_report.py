@@ -340,34 +340,39 @@ def sensitivity_table(study: Study) -> str:
     return html(table, caption, "sensitivity")
 
 
-def sensitivity_sentences(study: Study) -> str:
-    """What a wrong choice of units costs, and how the own systems' errors go together."""
+def sensitivity_sentence(study: Study) -> str:
+    """How much wider the interval over speakers is than one that takes each utterance for a unit of its own."""
+    (system, _), split = _pair(study), reported_split(study.runs)
+    gold, predicted, _ = aligned(study.runs, _pair(study), split)
+    known, alone = (
+        ccc_interval(gold[list(ATTRIBUTES)], predicted[system], units)
+        for units in (gold["speaker"], np.arange(len(gold)))
+    )
+    widths = [(interval.high - interval.low)[-1] for interval in (known, alone)]
+    return (
+        f"On {split} the interval of `{system}` is {number(widths[0])} wide over speakers, and {number(widths[1])} with"
+        f" each utterance for itself: {widths[0] / widths[1]:.2f} times as much."
+    )
+
+
+def error_sentences(study: Study) -> str:
+    """How the errors of the study's own systems go together, on the split that it reports."""
     (system, reference), split = _pair(study), reported_split(study.runs)
     gold, predicted, _ = aligned(study.runs, (system, reference), split)
-    values, both = gold[list(ATTRIBUTES)], [predicted[system], predicted[reference]]
-    widths = [
-        (interval.high - interval.low)[-1]
-        for interval in (ccc_interval(values, both[0], units) for units in (gold["speaker"], np.arange(len(gold))))
-    ]
+    values = gold[list(ATTRIBUTES)].to_numpy()
+    errors = [predicted[name] - values for name in (system, reference)]
     lines = [
-        f"- With each utterance as a unit of its own, the interval of `{system}` would be {number(widths[1], 3)} wide;"
-        f" over speakers it is {number(widths[0], 3)}, {number(widths[0] / widths[1], 2)} times as much."
-    ]
-    errors = [each - values.to_numpy() for each in both]
-    lines.append(
         f"- Errors of a trained `{system}` and a trained `{reference}` correlate by {number(_correlation(*errors), 2)}"
-        " on average over attributes and runs."
-    )
-    lines.append(
-        f"- Of the variance of their errors {_percent(_speaker_share(errors, gold['speaker']))} are the speaker's"
-        " (intraclass correlation, averaged alike)."
-    )
-    if len(both[0]) > 1:
-        seeds = ccc_of_runs(speaker_sums(values, both[0], gold["speaker"]).sum(axis=0))[:, -1]
-        between = number(_correlation(errors[0][:-1], errors[0][1:]), 2)
+        f" on {split}, averaged over attributes and runs.",
+        f"- Of their variance {_percent(_speaker_share(errors, gold['speaker']))} are the speaker's (intraclass"
+        " correlation, averaged alike).",
+    ]
+    if len(errors[0]) > 1:
+        ccc = ccc_of_runs(speaker_sums(values, predicted[system], gold["speaker"]).sum(axis=0))[:, -1]
         lines.append(
-            f"- Two runs of `{system}` that differ by their seed alone have errors that correlate by {between}, and"
-            f" mean CCCs with a standard deviation of {number(seeds.std(ddof=1), 4)} over {len(seeds)} runs."
+            f"- Two runs of `{system}` that differ by their seed alone have errors that correlate by"
+            f" {number(_correlation(errors[0][:-1], errors[0][1:]), 2)}, and mean CCCs with a standard deviation of"
+            f" {number(ccc.std(ddof=1), 4)} over {len(ccc)} runs."
         )
     return "\n".join(lines)
 

@@ -146,9 +146,9 @@ def test_shows_in_names_make_the_units(study):
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_a_study_of_one_or_more_runs_has_its_sentences(seeds):
     one = made_up.make_study(seeds=seeds)
-    lines = chapter.sensitivity_sentences(one).splitlines()
-    assert len(lines) == 3 + (seeds > 1)
-    assert "nan" not in chapter.sensitivity_sentences(one) + chapter.sensitivity_table(one)
+    assert len(chapter.error_sentences(one).splitlines()) == 2 + (seeds > 1)
+    shown = chapter.error_sentences(one) + chapter.sensitivity_sentence(one) + chapter.sensitivity_table(one)
+    assert "nan" not in shown
 
 
 def test_error_correlation_and_share_of_speakers():
