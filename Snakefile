@@ -17,7 +17,7 @@ FIRST = load(PROFILE, "fusion", 0, OVERRIDES)
 # A corpus without an official split is studied fold by fold, so that each speaker is tested once.
 SEEDS = range(int(config.get("seeds", getattr(FIRST.corpus, "folds", 1))))
 BUILD = f"build/{PROFILE}"
-CHAPTERS = ["study", *QUESTIONS, "statistics", "runs", "data"]
+CHAPTERS = ["study", *QUESTIONS, "significance", "runs", "data"]
 # Between them these two use every frozen encoder.
 FEATURES = [name for name in ("fusion_speaker_embedding", "whisper_fusion") if name in VARIANTS]
 

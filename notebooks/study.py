@@ -64,5 +64,5 @@ Markdown(report.rater_sentence(study.corpus, study.ratings, answers[0].split))
 
 # %% [markdown]
 # Where to go on: [the data](/notebooks/data), [the method](/method), [what the tests are worth, and what the paper
-# could have detected](/notebooks/statistics), [one run from sound to CCC](/notebooks/ablation), [every
+# could have detected](/notebooks/significance), [one run from sound to CCC](/notebooks/ablation), [every
 # run](/notebooks/runs), and [your own corpus](/your_corpus).

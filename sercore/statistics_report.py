@@ -3,7 +3,7 @@
 Conventions:
 
 - What is simulated is read from ``results/statistics`` (`sercore.calibration`), times from
-  ``benchmarks/statistics.json``, the paper's figures from `sercore.paper`; nothing is typed here.
+  ``benchmarks/significance.json``, the paper's figures from `sercore.paper`; nothing is typed here.
 - Tables are HTML, sentences are Markdown; a difference is that of the mean CCC of the three attributes.
 """
 
@@ -465,8 +465,8 @@ def _speaker_share(errors: Sequence[np.ndarray], speakers: pd.Series) -> float:
 
 
 def benchmark() -> dict:
-    """``benchmarks/statistics.json``: ``machine``, ``sizes``, ``results``."""
-    return json.loads((project_root() / "benchmarks" / "statistics.json").read_text(encoding="utf-8"))
+    """``benchmarks/significance.json``: ``machine``, ``sizes``, ``results``."""
+    return json.loads((project_root() / "benchmarks" / "significance.json").read_text(encoding="utf-8"))
 
 
 def benchmark_table() -> str:

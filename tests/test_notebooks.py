@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from pathlib import Path
 
 import jupytext
@@ -43,6 +44,11 @@ def test_the_book_has_every_notebook_and_each_question_its_chapter():
     assert sorted(page for page in pages if page.startswith("notebooks/")) == [f"notebooks/{p.stem}" for p in NOTEBOOKS]
     for name in questions.questions("embedded"):
         assert f'questions.question(profile, "{name}")' in (FOLDER / f"{name}.py").read_text()
+
+
+def test_scripts_hide_no_module_of_python(path):
+    """A kernel that runs in this folder imports from it first: a ``statistics.py`` here would break torch."""
+    assert path.stem not in sys.stdlib_module_names
 
 
 def test_notebook_and_script_are_in_step(path, notebook):

@@ -4,8 +4,8 @@ Each way finds the percentile interval of the mean CCC of two systems and three 
 fewer resamples, and their times are extrapolated, as they grow with the number of resamples. `confidence_intervals`
 draws the utterances of a drawn speaker as well; all speakers say equally much, which scipy needs to be vectorised.
 
-``pip install confidence_intervals==0.0.3``, then ``python benchmarks/statistics.py`` writes ``statistics.json`` beside
-this file. One thread a process: set OMP_NUM_THREADS=1.
+``pip install confidence_intervals==0.0.3``, then ``python benchmarks/significance.py`` writes ``significance.json``
+beside this file. One thread a process: set OMP_NUM_THREADS=1.
 """
 
 import json

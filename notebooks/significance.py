@@ -148,8 +148,8 @@ HTML(statistics_report.sensitivity_table(study))
 Markdown(statistics_report.sensitivity_sentence(study))
 
 # %% [markdown]
-# How much it matters depends on the corpus: on how much of the errors is the speaker's, and on how unequally they
-# talk. Which of the two it is cannot be told from utterances alone, so speakers stay the units.
+# How much it matters depends on the corpus: on how much of the errors is the speaker's, and on how unequally the
+# speakers talk.
 
 # %% [markdown]
 # ## Slips in the paper's tables
