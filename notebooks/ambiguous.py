@@ -43,8 +43,7 @@ HTML(report.banner(study.runs[0].params))
 # ## Answer, as measured
 
 # %%
-question = questions.question(profile, "ambiguous")
-compared = comparisons.compare(study, question)
+compared = comparisons.compare(study, questions.question(profile, "ambiguous"))
 Markdown(chapters.answer(compared))
 
 # %% mystnb={"image": {"alt": "Forest plot: six other training sets, each against fusion"}}
@@ -69,7 +68,7 @@ HTML(chapters.scores_table(compared))
 # those of the utterances on which none of these systems was trained.
 
 # %%
-development = comparisons.compare(study, question, "development")
+development = comparisons.compare(study, compared.question, "development")
 HTML(chapters.splits_table([development, compared]))
 
 # %% [markdown]

@@ -41,8 +41,7 @@ HTML(report.banner(study.runs[0].params))
 # ## Answer, as measured
 
 # %%
-question = questions.question(profile, "auxiliary")
-compared = comparisons.compare(study, question)
+compared = comparisons.compare(study, questions.question(profile, "auxiliary"))
 Markdown(chapters.answer(compared))
 
 # %% mystnb={"image": {"alt": "Forest plot: three ways to use the speaker, each against fusion"}}

@@ -41,8 +41,7 @@ HTML(report.banner(study.runs[0].params))
 # ## Answer, as measured
 
 # %%
-question = questions.question(profile, "ensembles")
-compared = comparisons.compare(study, question)
+compared = comparisons.compare(study, questions.question(profile, "ensembles"))
 Markdown(chapters.answer(compared))
 
 # %% mystnb={"image": {"alt": "Forest plot: ensembles against baseline, members and each other"}}

@@ -38,8 +38,7 @@ HTML(report.banner(study.runs[0].params))
 # ## Answer, as measured
 
 # %%
-question = questions.question(profile, "text")
-compared = comparisons.compare(study, question)
+compared = comparisons.compare(study, questions.question(profile, "text"))
 Markdown(chapters.answer(compared))
 
 # %% mystnb={"image": {"alt": "Forest plot: what text adds to WavLM and to Whisper, and Whisper in place of WavLM"}}

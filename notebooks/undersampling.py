@@ -37,8 +37,7 @@ HTML(report.banner(study.runs[0].params))
 # ## Answer, as measured
 
 # %%
-question = questions.question(profile, "undersampling")
-compared = comparisons.compare(study, question)
+compared = comparisons.compare(study, questions.question(profile, "undersampling"))
 Markdown(chapters.answer(compared))
 
 # %% mystnb={"image": {"alt": "Forest plot: training on the whole data against undersampling, with and without text"}}
