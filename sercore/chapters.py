@@ -61,7 +61,7 @@ def differences_table(comparison: Comparison) -> str:
         f" p, between {test}. {_size(comparison)}; trained runs of each system: {comparison.seeds}. Holm's p holds the"
         f" family of the {count} comparisons of this table together. Detectable: what such a test finds in four of five"
         f" studies of this size, at a level of {LEVEL:g} shared by the family. Resolved: Holm's p below {LEVEL:g} and a"
-        " difference no smaller than the detectable one. Unresolved does not mean equal."
+        f" difference no smaller than the detectable one. Unresolved does not mean equal. {paper.quoted()['caveat']}"
     )
     return html(_differences(comparison), caption, "differences") + files([comparison], "differences")
 
