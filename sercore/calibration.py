@@ -127,7 +127,7 @@ def speakers_of_utterances(speakers: int, utterances: int, generator: np.random.
 
 
 def effects(labels: np.ndarray, share: float, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
-    """Values (*shape, utterances, 3) of mean 0 and variance 1, of which `share` is an effect of the speaker."""
+    """Values ``(*shape, utterances, 3)`` of mean 0 and variance 1, of which `share` is an effect of the speaker."""
     of_speakers = generator.standard_t(TAIL, (*shape, labels[-1] + 1, 3)) * np.sqrt((TAIL - 2) / TAIL)
     return mix(generator.standard_normal((*shape, len(labels), 3)), of_speakers[..., labels, :], share)
 
