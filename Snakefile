@@ -101,7 +101,10 @@ rule train:
             "overrides": OVERRIDES,
         },
     output:
-        f"runs/{PROFILE}/{{variant}}/seed-{{seed}}/metrics.json",
+        # Not a file of the run, which Snakemake would remove before a job and after a failed one.
+        touch(f"{BUILD}/runs/{{variant}}/seed-{{seed}}.done"),
+    # Where there is a GPU, one training at a time has it to itself.
+    threads: (workflow.cores or 1) if shutil.which("nvidia-smi") else 1
     log:
         notebook=f"{BUILD}/runs/{{variant}}/seed-{{seed}}.ipynb",
     script:
@@ -118,7 +121,7 @@ rule results:
     run:
         from sercore import corpora, runs
 
-        folders = [Path(path).parent for path in input]
+        folders = [Path("runs", PROFILE, variant, f"seed-{seed}") for variant in VARIANTS for seed in SEEDS]
         runs.collect(folders, corpora.read(FIRST.corpus, FIRST.seed), Path(BUILD) / "results")
 
 

@@ -106,6 +106,9 @@ class AttributeModel(PreTrainedModel):
             )
         self.post_init()
 
+    def _init_weights(self, module: nn.Module) -> None:
+        """Leave new layers as torch makes them: transformers' standard deviation of .02 all but stops the signal."""
+
     @classmethod
     def from_params(cls, params: Params, speakers: int, scale: tuple[float, float]) -> "AttributeModel":
         """A model with pretrained encoders and new heads.

@@ -79,3 +79,11 @@ def test_the_baseline_hears_the_last_hidden_state_only(project):
         pooled = model.pooling(states[-1], mask)
         expected = torch.sigmoid(torch.cat([model.attributes[name](pooled) for name in model.attributes], 1))
         torch.testing.assert_close(model(features=features, frames=frames).predictions, expected)
+
+
+def test_new_layers_are_scaled_to_their_inputs(project):
+    """With transformers' own initialisation, of a fixed width, every prediction would begin at the middle."""
+    model = made("fusion_gender", project)
+    for layer in (*model.convolutions, *model.attributes["valence"], *model.gender):
+        if isinstance(layer, nn.Linear):
+            assert layer.weight.std().item() == pytest.approx((3 * layer.in_features) ** -0.5, rel=0.15)
