@@ -105,7 +105,7 @@ def leak_table(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> str:
     table = pd.concat(blocks, axis=1).loc[systems].fillna("–").rename(index=breakable)
     sizes = "; ".join(f"{one.split}: {_size(one)}" for one in comparisons)
     caption = (
-        "Mean CCC on the validation set, at the epoch that it chose, is what the paper reports: averaged over the seeds,"
+        "Mean CCC on the validation set at the epoch that it chose is what the paper reports: averaged over the seeds,"
         " with their range. On the splits: mean CCC, and difference to"
         f" {comparisons[0].question.pairs[0][1]}, with 95 % intervals. {sizes}. The validation set is part of the"
         " development split. Differences on that are shown to be read beside the others, not tested."
