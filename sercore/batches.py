@@ -95,7 +95,7 @@ def _speech(params: Params, paths: Sequence, speech: SpeechEncoder) -> Iterator[
     speech.eval()
     for path in tqdm(paths, "speech features"):
         waveform = audio.load(path, params.speech.max_seconds)
-        yield speech.frozen_part(inputs(waveform)[None], torch.tensor([len(waveform)]))[0][0].numpy()
+        yield speech.frozen_part(inputs(waveform)[None], torch.tensor([len(waveform)]))[0].numpy()
 
 
 class Utterances(Dataset):
@@ -150,14 +150,16 @@ class Utterances(Dataset):
 
 
 def collate(examples: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Stack examples: features and waveforms are padded with zeros to the longest, ``frames`` tells their lengths."""
-    batch = {name: _stack([example[name] for example in examples]) for name in examples[0]}
+    """Stack examples: waveforms are padded with zeros to the longest, features packed, with ``frames`` of each."""
+    batch = {name: _stack(name, [example[name] for example in examples]) for name in examples[0]}
     if "features" in batch:
         batch["frames"] = torch.tensor([len(example["features"]) for example in examples])
     return batch
 
 
-def _stack(tensors: list[Tensor]) -> Tensor:
+def _stack(name: str, tensors: list[Tensor]) -> Tensor:
+    if name == "features":
+        return torch.cat(tensors)
     return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True) if tensors[0].ndim else torch.stack(tensors)
 
 

@@ -25,6 +25,7 @@ from transformers import (
 )
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
+from sercore import packing
 from sercore.audio import SAMPLE_RATE
 from sercore.params import ParamsError, project_root
 
@@ -144,42 +145,55 @@ class SpeechEncoder(nn.Module):
             samples: valid samples of each utterance at 16 kHz, shape (utterances,).
 
         Returns:
-            Features, zero where padded, and the valid frames of each utterance. Features have shape
-            (utterances, frames, channels), or (utterances, frames, layers, width) when all is frozen.
+            Features and the frames of each utterance. Features are packed, the frames of all utterances behind each
+            other without any padding: shape (frames, channels), or (frames, layers, width) when all is frozen.
         """
         if self.is_whisper:
             hop = 2 * 160  # samples of a spectrogram's frame, halved by the second convolution
             frames = torch.div(samples + hop - 1, hop, rounding_mode="floor")
             frames = frames.clamp(max=self.config.max_source_positions)  # its spectrogram ends there
             states = self.transformer(audio, output_hidden_states=True).hidden_states
-            features = torch.stack(states, 2)[:, : int(frames.max())]
-        else:
-            frames = self.transformer._get_feat_extract_output_lengths(samples)
-            if int(frames.min()) < 1:
-                raise ValueError(f"an utterance of {int(samples.min())} samples is too short for one frame.")
-            features = self._front_end(audio, samples)
-            if not self.finetune:
-                features = torch.stack(self._hidden_states(features, frames), 2)
-        mask = frames_mask(frames, features.shape[1])
-        return features * mask.view(*mask.shape, *[1] * (features.ndim - 2)), frames
+            return torch.stack(states, 2)[frames_mask(frames, states[0].shape[1])], frames
+        frames = self.transformer._get_feat_extract_output_lengths(samples)
+        if int(frames.min()) < 1:
+            raise ValueError(f"an utterance of {int(samples.min())} samples is too short for one frame.")
+        features = self._front_end(audio, samples, frames)
+        return features if self.finetune else torch.stack(self._hidden_states(features, frames), 1), frames
 
-    def forward(self, features: Tensor, frames: Tensor) -> tuple[Tensor, ...]:
-        """All hidden states, each (utterances, frames, width), from the frozen part's output."""
-        return self._hidden_states(features, frames) if self.finetune else features.unbind(2)
+    def forward(self, features: Tensor, frames: Tensor, weights: Tensor) -> Tensor:
+        """Weighted sum of all hidden states.
 
-    def _front_end(self, audio: Tensor, samples: Tensor) -> Tensor:
+        Args:
+            features, frames: the frozen part's output.
+            weights: of the hidden states, shape (layers,).
+
+        Returns:
+            Packed frames (frames, width).
+        """
+        if not self.finetune:
+            return torch.einsum("l,nlw->nw", weights, features)
+        if packing.supports(self.transformer):
+            return packing.layer_average(self.transformer, features, frames, weights)
+        return sum(weight * state for weight, state in zip(weights, self._hidden_states(features, frames), strict=True))
+
+    def _front_end(self, audio: Tensor, samples: Tensor, frames: Tensor) -> Tensor:
         if self.config.feat_extract_norm == "layer":
-            return self.front_end(audio).transpose(1, 2)
+            features = self.front_end(audio).transpose(1, 2)
+            return features[frames_mask(frames, features.shape[1])]
         # Group normalisation averages over time, padding included: one utterance at a time, or predictions would
         # depend on the batch.
-        single = [self.front_end(one[None, :length])[0].T for one, length in zip(audio, samples.tolist(), strict=True)]
-        return nn.utils.rnn.pad_sequence(single, batch_first=True)
+        return torch.cat(
+            [self.front_end(one[None, :length])[0].T for one, length in zip(audio, samples.tolist(), strict=True)]
+        )
 
     def _hidden_states(self, features: Tensor, frames: Tensor) -> tuple[Tensor, ...]:
         # transformers takes a mask over samples; the shortest waveform with that many frames has the same one.
         samples = self._samples(frames)
         mask = frames_mask(samples, int(samples.max()))
-        return self.transformer(features, attention_mask=mask.long(), output_hidden_states=True).hidden_states
+        padded = nn.utils.rnn.pad_sequence(features.split(frames.tolist()), batch_first=True)
+        states = self.transformer(padded, attention_mask=mask.long(), output_hidden_states=True).hidden_states
+        valid = frames_mask(frames, padded.shape[1])
+        return tuple(state[valid] for state in states)
 
     def _samples(self, frames: int | Tensor) -> int | Tensor:
         for kernel, stride in zip(self.config.conv_kernel[::-1], self.config.conv_stride[::-1], strict=True):

@@ -7,12 +7,13 @@ from typing import Any
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from sercore import ATTRIBUTES
 from sercore.corpus import GENDERS
-from sercore.encoders import SpeechEncoder, encoder_config, frames_mask
+from sercore.encoders import SpeechEncoder, encoder_config
 from sercore.losses import AdditiveAngularMargin, ccc_loss, classification_loss
 from sercore.params import Params
 
@@ -173,8 +174,8 @@ class AttributeModel(PreTrainedModel):
         """
         if features is None:
             features, frames = self.speech.frozen_part(audio, samples)
-        hidden = self.convolutions(self._states(self.speech(features, frames)))  # (B, T, width)
-        pooled = self.pooling(hidden, frames_mask(frames, hidden.shape[1])[:, :, None])
+        hidden = self.convolutions(self.speech(features, frames, self._weights()))  # (frames, width)
+        pooled = self.pooling(hidden, frames)  # (B, width)
         joint = torch.cat([part for part in (pooled, text, speaker_embedding) if part is not None], 1)
         # bfloat16 has no number between .500 and .504: on a scale from 1 to 7, predictions would be steps of .02.
         with torch.autocast(joint.device.type, enabled=False):
@@ -190,23 +191,23 @@ class AttributeModel(PreTrainedModel):
             loss = loss + self.config.speaker_weight * classification_loss(logits, speaker)
         return AttributeOutput(loss=loss, predictions=predictions)
 
-    def _states(self, states: tuple[Tensor, ...]) -> Tensor:
+    def _weights(self) -> Tensor:
+        """Weights of the hidden states."""
         if self.config.layers == "last":
-            return states[-1]
-        weights = self.layer_weights.softmax(0)
-        return sum(weight * state for weight, state in zip(weights, states, strict=True))  # (B, T, hidden)
+            return functional.one_hot(torch.tensor(self.speech.layers - 1)).float().to(self.device)
+        return self.layer_weights.softmax(0)
 
 
 class MeanPooling(nn.Module):
-    """Mean over the valid frames."""
+    """Mean over an utterance's frames."""
 
-    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """Frames (utterances, frames, width) and their mask (utterances, frames, 1) to (utterances, width)."""
-        return (hidden * mask).sum(1) / mask.sum(1)
+    def forward(self, hidden: Tensor, frames: Tensor) -> Tensor:
+        """Packed frames (frames, width) and their number in each utterance to (utterances, width)."""
+        return _sums(hidden, _owners(frames), len(frames)) / frames[:, None]
 
 
 class AttentiveStatisticsPooling(nn.Module):
-    r"""Mean and standard deviation over the valid frames, weighted by attention (Okabe et al. 2018, eq. 3 to 6).
+    r"""Mean and standard deviation over an utterance's frames, weighted by attention (Okabe et al. 2018, eq. 3 to 6).
 
     .. math:: e_t = v^\top \tanh(W h_t + b), \quad \alpha = \operatorname{softmax}(e), \quad
         \tilde\mu = \sum_t \alpha_t h_t, \quad \tilde\sigma = \sqrt{\sum_t \alpha_t h_t^2 - \tilde\mu^2}
@@ -216,13 +217,27 @@ class AttentiveStatisticsPooling(nn.Module):
         super().__init__()
         self.attention = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1, bias=False))
 
-    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """Frames (utterances, frames, width) and their mask (utterances, frames, 1) to (utterances, 2 * width)."""
-        weights = self.attention(hidden).masked_fill(~mask, -torch.inf).softmax(1)  # (B, T, 1)
-        mean = (weights * hidden).sum(1)
+    def forward(self, hidden: Tensor, frames: Tensor) -> Tensor:
+        """Packed frames (frames, width) and their number in each utterance to (utterances, 2 * width)."""
+        owners, count = _owners(frames), len(frames)
+        scores = self.attention(hidden)
+        highest = scores.new_full((count,), -torch.inf).scatter_reduce(0, owners, scores.detach()[:, 0], "amax")
+        unscaled = torch.exp(scores - highest[owners, None])
+        weights = unscaled / _sums(unscaled, owners, count)[owners]
+        mean = _sums(weights * hidden, owners, count)
         # As the weighted mean of squared distances it is never negative; its root at 0 would have no gradient.
-        variance = (weights * (hidden - mean[:, None]).square()).sum(1)
+        variance = _sums(weights * (hidden - mean[owners]).square(), owners, count)
         return torch.cat([mean, variance.clamp(min=1e-10).sqrt()], 1)
+
+
+def _owners(frames: Tensor) -> Tensor:
+    """Number of the utterance that each packed frame belongs to."""
+    return torch.arange(len(frames), device=frames.device).repeat_interleave(frames)
+
+
+def _sums(packed: Tensor, owners: Tensor, count: int) -> Tensor:
+    """Sums of packed frames (frames, width) by utterance, (utterances, width)."""
+    return packed.new_zeros(count, packed.shape[1]).index_add(0, owners, packed)
 
 
 def summary(model: AttributeModel) -> pd.DataFrame:

@@ -88,10 +88,9 @@ def test_hidden_states_are_those_of_transformers(checkpoint, finetune):
     assert audio.mean().item() == pytest.approx(0, abs=1e-5)  # do_normalize is followed
     features, frames = encoder.frozen_part(audio, torch.tensor([6000]))
     expected = theirs(audio, output_hidden_states=True).hidden_states
-    found = encoder(features, frames)
-    assert len(found) == len(expected) == encoder.layers
-    for ours, their in zip(found, expected, strict=True):
-        torch.testing.assert_close(ours, their, atol=1e-5, rtol=1e-5)
+    assert len(expected) == encoder.layers
+    for their, chosen in zip(expected, torch.eye(encoder.layers), strict=True):
+        torch.testing.assert_close(encoder(features, frames, chosen), their[0], atol=1e-5, rtol=1e-5)
 
 
 KINDS_BY_TYPE = {"wavlm": WavLMModel, "wav2vec2": Wav2Vec2Model, "hubert": HubertModel}
@@ -103,12 +102,13 @@ def test_padding_and_neighbours_change_nothing(checkpoint, finetune):
     audio = [inputs(waveform) for waveform in waveforms(6000, 9000, 700)]
     samples = torch.tensor([len(one) for one in audio])
     features, frames = encoder.frozen_part(torch.nn.utils.rnn.pad_sequence(audio, batch_first=True), samples)
-    batch = encoder(features, frames)
+    weights = torch.linspace(0.1, 1, encoder.layers)
+    batch = encoder(features, frames, weights).split(frames.tolist())
     for row, one in enumerate(audio):
         single_features, single_frames = encoder.frozen_part(one[None], samples[row : row + 1])
         assert single_frames.item() == frames[row].item()
-        for together, alone in zip(batch, encoder(single_features, single_frames), strict=True):
-            torch.testing.assert_close(together[row, : frames[row]], alone[0], atol=1e-5, rtol=1e-5)
+        alone = encoder(single_features, single_frames, weights)
+        torch.testing.assert_close(batch[row], alone, atol=1e-5, rtol=1e-5)
 
 
 def test_fine_tuning_trains_the_transformer_and_never_the_front_end(checkpoint):
@@ -116,7 +116,7 @@ def test_fine_tuning_trains_the_transformer_and_never_the_front_end(checkpoint):
     encoder.config.mask_time_prob = 0.0
     features, frames = encoder.frozen_part(inputs(waveforms(6000)[0])[None], torch.tensor([6000]))
     assert not features.requires_grad
-    sum(state.sum() for state in encoder(features, frames)).backward()
+    encoder(features, frames, torch.ones(encoder.layers)).sum().backward()
     assert all(parameter.grad is None for parameter in encoder.front_end.parameters())
     assert any(parameter.grad is not None for parameter in encoder.transformer.parameters())
 
@@ -136,8 +136,8 @@ def test_whisper_states_are_those_of_transformers_on_the_valid_frames(whisper):
     assert frames.item() == 25  # 0.5 s at 50 Hz
     assert encoder.frozen_part(spectrogram, torch.tensor([99 * 16_000]))[1].item() == 100  # all it has
     expected = theirs(spectrogram, output_hidden_states=True).hidden_states
-    for ours, their in zip(encoder(features, frames), expected, strict=True):
-        torch.testing.assert_close(ours, their[:, :25], atol=1e-5, rtol=1e-5)
+    for their, chosen in zip(expected, torch.eye(encoder.layers), strict=True):
+        torch.testing.assert_close(encoder(features, frames, chosen), their[0, :25], atol=1e-5, rtol=1e-5)
 
 
 def test_whisper_is_used_frozen(whisper):

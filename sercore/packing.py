@@ -1,0 +1,75 @@
+"""The transformer of WavLM, wav2vec 2.0 and HuBERT without a single padded frame.
+
+`layer_average` gives what transformers' own modules give on a padded batch, whose parameters it uses: everything but
+attention runs on packed frames, the positional convolution by FFT where that is cheaper, and the weighted average over
+layers is summed while the layers run.
+"""
+
+import torch
+from scipy.fft import next_fast_len
+from torch import Tensor, nn
+
+from sercore.wavlm_attention import Packing, attend, distance_bias
+
+
+def supports(transformer: nn.Module) -> bool:
+    """Whether `layer_average` knows the model."""
+    return (
+        transformer.config.model_type in ("wavlm", "wav2vec2", "hubert")
+        and not getattr(transformer.config, "add_adapter", False)
+        and not getattr(transformer.config, "conv_pos_batch_norm", False)
+        and getattr(transformer.config, "adapter_attn_dim", None) is None
+    )
+
+
+def layer_average(transformer: nn.Module, features: Tensor, frames: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sum of all hidden states.
+
+    Args:
+        transformer: transformers' model, without its convolutional front-end.
+        features: the front-end's output, packed (frames, channels).
+        frames: of each utterance, shape (utterances,).
+        weights: of the hidden states, shape (layers + 1,).
+
+    Returns:
+        Packed frames (frames, width).
+    """
+    packing, encoder = Packing(frames), transformer.encoder
+    projected = transformer.feature_projection(features)
+    padded = packing.pad(projected if isinstance(projected, Tensor) else projected[0])
+    valid = packing.valid.long()
+    # HuBERT draws its masked spans over the padding too.
+    drawn = {} if transformer.config.model_type == "hubert" else {"attention_mask": valid}
+    padded = transformer._mask_hidden_states(padded, **drawn) * valid[:, :, None]
+    hidden = packing.pack(padded + _positions(encoder.pos_conv_embed, padded))
+    first_norm = transformer.config.do_stable_layer_norm
+    hidden = encoder.dropout(hidden if first_norm else encoder.layer_norm(hidden))
+    relative = transformer.config.model_type == "wavlm"
+    distances = distance_bias(encoder.layers[0].attention, packing.longest) if relative else None
+    average = weights[0] * hidden
+    for layer, weight in zip(encoder.layers, weights[1:], strict=True):
+        hidden = _block(layer, hidden, packing, distances, first_norm)
+        average = average + weight * hidden
+    return average
+
+
+def _block(layer: nn.Module, hidden: Tensor, packing: Packing, distances: Tensor | None, first_norm: bool) -> Tensor:
+    """A transformer's layer, normalised before its parts (as in the large models) or after them."""
+    if first_norm:
+        hidden = hidden + layer.dropout(attend(layer.attention, layer.layer_norm(hidden), packing, distances))
+        return hidden + layer.feed_forward(layer.final_layer_norm(hidden))
+    hidden = layer.layer_norm(hidden + layer.dropout(attend(layer.attention, hidden, packing, distances)))
+    return layer.final_layer_norm(hidden + layer.feed_forward(hidden))
+
+
+def _positions(embedding: nn.Module, padded: Tensor) -> Tensor:
+    """The positional convolution of (utterances, longest, width), by FFT."""
+    conv, kernel, longest = embedding.conv, embedding.conv.kernel_size[0], padded.shape[1]
+    around = nn.functional.pad(padded.transpose(1, 2), (kernel // 2, kernel - 1 - kernel // 2))
+    size = next_fast_len(longest + kernel - 1, real=True)
+    groups, inputs = conv.groups, conv.in_channels // conv.groups
+    signal = torch.fft.rfft(around, size).unflatten(1, (groups, inputs)).permute(3, 1, 0, 2)  # (F, G, B, I)
+    filters = torch.fft.rfft(conv.weight, size).unflatten(0, (groups, -1)).conj().permute(3, 0, 2, 1)  # (F, G, I, O)
+    mixed = (signal @ filters).permute(2, 1, 3, 0).flatten(1, 2)  # (B, width, F)
+    convolved = torch.fft.irfft(mixed, size)[..., :longest] + conv.bias[:, None]
+    return embedding.activation(convolved).transpose(1, 2)
