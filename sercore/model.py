@@ -1,8 +1,9 @@
 """`AttributeModel`: arousal, valence and dominance of an utterance from its speech, and its words where given."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 import torch
@@ -33,6 +34,7 @@ class AttributeConfig(PretrainedConfig):
     """
 
     model_type = "speech_attributes"
+    keys_to_ignore_at_inference: ClassVar = ["gender", "speaker"]
 
     def __init__(
         self,
@@ -65,10 +67,20 @@ class AttributeConfig(PretrainedConfig):
 
 @dataclass
 class AttributeOutput(ModelOutput):
-    """Output of `AttributeModel`: ``predictions`` (utterances, 3), from 0 to 1; ``loss`` where labels were given."""
+    """Output of `AttributeModel`.
+
+    ``loss`` where labels were given; ``predictions`` (utterances, 3), from 0 to 1; ``gender`` and ``speaker``: logits
+    (utterances, classes) of the auxiliary heads in training, where the model has them.
+    """
 
     loss: Tensor | None = None
     predictions: Tensor | None = None
+    gender: Tensor | None = None
+    speaker: Tensor | None = None
+
+    def outputs(self) -> dict[str, Tensor]:
+        """All but the loss, which follows from them."""
+        return {name: value for name, value in self.items() if name != "loss"}
 
 
 class AttributeModel(PreTrainedModel):
@@ -183,13 +195,22 @@ class AttributeModel(PreTrainedModel):
         predictions = torch.sigmoid(logits)  # (B, 3)
         if attributes is None:
             return AttributeOutput(predictions=predictions)
-        loss = ccc_loss(attributes, predictions)
+        output = AttributeOutput(predictions=predictions)
         if self.config.gender_weight:
-            loss = loss + self.config.gender_weight * classification_loss(self.gender(joint), gender)
+            output.gender = self.gender(joint)
         if self.config.speaker_weight:
-            logits = self.speaker_margin(self.speaker(joint), speaker)
-            loss = loss + self.config.speaker_weight * classification_loss(logits, speaker)
-        return AttributeOutput(loss=loss, predictions=predictions)
+            output.speaker = self.speaker_margin(self.speaker(joint), speaker)
+        output.loss = self.loss(output, {"attributes": attributes, "gender": gender, "speaker": speaker})
+        return output
+
+    def loss(self, outputs: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
+        """Sum over attributes of 1 - CCC, plus alpha times the gender's and beta times the speaker's cross-entropy."""
+        total = ccc_loss(labels["attributes"], outputs["predictions"])
+        if self.config.gender_weight:
+            total = total + self.config.gender_weight * classification_loss(outputs["gender"], labels["gender"])
+        if self.config.speaker_weight:
+            total = total + self.config.speaker_weight * classification_loss(outputs["speaker"], labels["speaker"])
+        return total
 
     def _weights(self) -> Tensor:
         """Weights of the hidden states."""

@@ -135,6 +135,7 @@ class Training(Section):
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2, description="utterances a device and step; one alone has no CCC")
     accumulation: int = Field(1, ge=1, description="steps whose gradients are added up before an update")
+    exact_ccc: bool = Field(False, description="loss of the update's whole batch, of all steps and devices as one")
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(0.0, ge=0)
     precision: Literal["float32", "bfloat16"] = "float32"

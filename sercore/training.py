@@ -5,6 +5,8 @@ import resource
 import shutil
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from sercore import ATTRIBUTES, corpora, runs
 from sercore.batches import Utterances, collate, frozen_features
 from sercore.cache import model_digest
 from sercore.corpus import Corpus, CorpusError
+from sercore.effective_batch import first_pass, second_pass
 from sercore.encoders import SpeechEncoder, encoder_config
 from sercore.losses import ccc
 from sercore.model import AttributeModel
@@ -71,6 +74,7 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
         data_collator=collate,
         compute_metrics=validation_ccc,
         sampler=sampler,
+        exact_ccc=params.training.exact_ccc,
     )
     start = time.perf_counter()
     trainer.train(resume_from_checkpoint=_last_checkpoint(partial / "checkpoints"))
@@ -116,16 +120,43 @@ def validation_ccc(evaluation: EvalPrediction) -> dict[str, float]:
 
 
 class AttributeTrainer(Trainer):
-    """transformers' trainer, with this study's choice of training utterances and one line of progress an epoch."""
+    """transformers' trainer, with this study's choice of training utterances and one line of progress an epoch.
 
-    def __init__(self, sampler: EpochSampler, **arguments: Any) -> None:
+    Args:
+        sampler: of each epoch's utterances.
+        exact_ccc: whether the loss is that of an update's whole batch, of all accumulation steps and devices as one.
+    """
+
+    def __init__(self, sampler: EpochSampler, exact_ccc: bool, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.sampler = sampler
+        self.sampler, self.exact_ccc = sampler, exact_ccc
         self.remove_callback(PrinterCallback)
         self.add_callback(_Progress())
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
         return self.sampler
+
+    def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple[list, Any]:
+        """The batches of an update; with the exact CCC, each with what its part of the loss's gradient needs."""
+        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if self.exact_ccc and batches:
+            batches = [self._prepare_inputs(batch) for batch in batches]
+            self.model.train()
+            with self.compute_loss_context_manager():
+                parts = first_pass(
+                    self.model, self.model.loss, batches, self.accelerator.gather, self.accelerator.process_index
+                )
+            batches = [batch | {"part": part} for batch, part in zip(batches, parts, strict=True)]
+        return batches, items
+
+    def compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any], *others: Any, **options: Any) -> Any:
+        """The model's own loss, or the second pass of a batch that `get_batch_samples` has passed once."""
+        if "part" not in inputs:
+            return super().compute_loss(model, inputs, *others, **options)
+        parts = self.current_gradient_accumulation_steps * self.accelerator.num_processes
+        part = inputs.pop("part")
+        # What the trainer and the devices will average is a sum.
+        return second_pass(model, inputs, replace(part, gradients={k: v * parts for k, v in part.gradients.items()}))
 
 
 class _Progress(TrainerCallback):
