@@ -51,7 +51,7 @@ def frozen_features(params: Params, table: pd.DataFrame, speech: SpeechEncoder) 
     paths, seconds = list(table["path"]), params.speech.max_seconds
     features = {"speech": None, "text": None, "speaker": None}
     if params.speech.cache:
-        key = ["speech", model_digest(speech), str(speech.finetune), params.speech.encoder, str(seconds)]
+        key = ["packed speech", model_digest(speech), str(speech.finetune), params.speech.encoder, str(seconds)]
         features["speech"] = stored(root, key + audio_key(paths), lambda: _speech(params, paths, speech))
     if params.text is not None:
         encoder = TextEncoder(params.text.encoder)

@@ -152,8 +152,7 @@ class SpeechEncoder(nn.Module):
             hop = 2 * 160  # samples of a spectrogram's frame, halved by the second convolution
             frames = torch.div(samples + hop - 1, hop, rounding_mode="floor")
             frames = frames.clamp(max=self.config.max_source_positions)  # its spectrogram ends there
-            states = self.transformer(audio, output_hidden_states=True).hidden_states
-            return torch.stack(states, 2)[frames_mask(frames, states[0].shape[1])], frames
+            return packing.whisper_states(self.transformer, audio, frames), frames
         frames = self.transformer._get_feat_extract_output_lengths(samples)
         if int(frames.min()) < 1:
             raise ValueError(f"an utterance of {int(samples.min())} samples is too short for one frame.")

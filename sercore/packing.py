@@ -1,8 +1,9 @@
-"""The transformer of WavLM, wav2vec 2.0 and HuBERT without a single padded frame.
+"""Transformers without a single padded frame: WavLM, wav2vec 2.0 and HuBERT, and Whisper's encoder.
 
 `layer_average` gives what transformers' own modules give on a padded batch, whose parameters it uses: everything but
-attention runs on packed frames, the positional convolution by FFT where that is cheaper, and the weighted average over
-layers is summed while the layers run.
+attention runs on packed frames, the positional convolution by FFT, and the weighted average over layers is summed while
+the layers run. `whisper_states` gives what Whisper's encoder gives where no frame attends to the silence that fills its
+window.
 """
 
 import torch
@@ -51,6 +52,30 @@ def layer_average(transformer: nn.Module, features: Tensor, frames: Tensor, weig
         hidden = _block(layer, hidden, packing, distances, first_norm)
         average = average + weight * hidden
     return average
+
+
+def whisper_states(encoder: nn.Module, spectrogram: Tensor, frames: Tensor) -> Tensor:
+    """All hidden states of Whisper's encoder on each utterance's own length.
+
+    Args:
+        encoder: transformers' ``WhisperEncoder``.
+        spectrogram: log-mel, (utterances, mel bins, twice the longest and silence behind it).
+        frames: of each utterance, shape (utterances,).
+
+    Returns:
+        Packed frames (frames, layers + 1, width).
+    """
+    packing = Packing(frames)
+    # The convolutions look one frame ahead.
+    convolved = nn.functional.gelu(encoder.conv1(spectrogram[:, :, : 2 * packing.longest + 2]))
+    convolved = nn.functional.gelu(encoder.conv2(convolved)).transpose(1, 2)[:, : packing.longest]
+    hidden = packing.pack(convolved + encoder.embed_positions.weight[: packing.longest])
+    states = [hidden]
+    for layer in encoder.layers:
+        hidden = hidden + attend(layer.self_attn, layer.self_attn_layer_norm(hidden), packing, None)
+        hidden = hidden + layer.fc2(layer.activation_fn(layer.fc1(layer.final_layer_norm(hidden))))
+        states.append(hidden)
+    return torch.stack([*states[:-1], encoder.layer_norm(hidden)], 1)
 
 
 def _block(layer: nn.Module, hidden: Tensor, packing: Packing, distances: Tensor | None, first_norm: bool) -> Tensor:

@@ -127,17 +127,30 @@ def test_a_frozen_encoder_stays_in_evaluation_mode(checkpoint):
     assert not any(parameter.requires_grad for parameter in encoder.parameters())
 
 
-def test_whisper_states_are_those_of_transformers_on_the_valid_frames(whisper):
+def test_whisper_states_are_those_of_transformers_that_attend_to_no_silence(whisper):
+    """Each utterance has its own length; where it fills the window, the states are those of transformers as it is."""
     encoder, inputs = load(whisper, False), AudioInputs(str(whisper))
     theirs = WhisperModel.from_pretrained(whisper).encoder.eval()
-    (waveform,) = waveforms(8000)
-    spectrogram = inputs(waveform)[None]
-    features, frames = encoder.frozen_part(spectrogram, torch.tensor([8000]))
-    assert frames.item() == 25  # 0.5 s at 50 Hz
-    assert encoder.frozen_part(spectrogram, torch.tensor([99 * 16_000]))[1].item() == 100  # all it has
-    expected = theirs(spectrogram, output_hidden_states=True).hidden_states
-    for their, chosen in zip(expected, torch.eye(encoder.layers), strict=True):
-        torch.testing.assert_close(encoder(features, frames, chosen), their[0, :25], atol=1e-5, rtol=1e-5)
+    sounds = waveforms(8000, 32_000, 100)
+    spectrograms = torch.stack([inputs(sound) for sound in sounds])
+    features, frames = encoder.frozen_part(spectrograms, torch.tensor([len(sound) for sound in sounds]))
+    assert frames.tolist() == [25, 100, 1]  # at 50 Hz
+    assert encoder.frozen_part(spectrograms[:1], torch.tensor([99 * 16_000]))[1].item() == 100  # all it has
+    for row, utterance in enumerate(features.split(frames.tolist())):
+        silent = torch.arange(100) >= frames[row]
+        mask = torch.zeros(1, 1, 1, 100).masked_fill(silent, -torch.inf)
+
+        def masked(layer, arguments, mask=mask):
+            return arguments[0], mask
+
+        handles = [layer.register_forward_pre_hook(masked) for layer in theirs.layers]
+        expected = theirs(spectrograms[row : row + 1], output_hidden_states=True).hidden_states
+        [handle.remove() for handle in handles]
+        assert utterance.shape[1] == len(expected)
+        for ours, their in zip(utterance.unbind(1), expected, strict=True):
+            torch.testing.assert_close(ours, their[0, : frames[row]], atol=1e-5, rtol=1e-5)
+    whole = theirs(spectrograms[1:2], output_hidden_states=True).hidden_states
+    torch.testing.assert_close(features[25:125], torch.stack(whole, 2)[0], atol=1e-5, rtol=1e-5)
 
 
 def test_whisper_is_used_frozen(whisper):
