@@ -10,6 +10,9 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # for what is here.
 export OMP_NUM_THREADS = 1
 export TOKENIZERS_PARALLELISM = false
+# glibc would give the memory of every large tensor back, only to fault it in again for the next one.
+export MALLOC_MMAP_THRESHOLD_ = 4294967296
+export MALLOC_TRIM_THRESHOLD_ = 8589934592
 
 .PHONY: study test book results clean
 
