@@ -3,7 +3,7 @@ PYTHON ?= python3
 PROFILE ?= embedded
 DATA ?=
 SEEDS ?=
-SNAKEMAKE := snakemake --cores all --keep-going --rerun-incomplete --quiet host
+SNAKEMAKE := snakemake --quiet host --cores all --keep-going --rerun-incomplete
 CONFIG = --config profile=$(PROFILE) $(if $(DATA),data="$(DATA)") $(if $(SEEDS),seeds=$(SEEDS))
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # One process a core and one thread a process is the fastest way to train many small models; no model hub is asked
