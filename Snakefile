@@ -24,7 +24,19 @@ FEATURES = [name for name in ("fusion_speaker_embedding", "whisper_fusion") if n
 
 def settings(names):
     """All parameters of a run: Snakemake repeats it when they change."""
-    return dump(load(PROFILE, names.variant, int(names.get("seed", 0)), OVERRIDES))
+    return dump(load(PROFILE, names.variant, int(names.seed), OVERRIDES))
+
+
+def frozen(names):
+    """The parameters that features depend on."""
+    params = load(PROFILE, names.variant, 0, OVERRIDES)
+    return params.model_dump_json(include={"corpus", "speech", "text", "speaker"})
+
+
+def features(names):
+    """What caches the features of a variant: the job of the same speech encoder."""
+    speech = load(PROFILE, names.variant, 0, OVERRIDES).speech
+    return [f"{BUILD}/features/{name}" for name in FEATURES if load(PROFILE, name, 0, OVERRIDES).speech == speech]
 
 
 def encoders(names):
@@ -75,7 +87,7 @@ rule features:
         rules.corpus.output,
         encoders,
     params:
-        settings=settings,
+        frozen=frozen,
     output:
         touch(f"{BUILD}/features/{{variant}}"),
     run:
@@ -89,7 +101,7 @@ rule train:
         "Training {wildcards.variant}, seed {wildcards.seed}"
     input:
         encoders,
-        expand(rules.features.output, variant=FEATURES),
+        features,
         notebook="notebooks/ablation.ipynb",
     params:
         settings=settings,
