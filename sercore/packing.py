@@ -90,6 +90,8 @@ def _block(layer: nn.Module, hidden: Tensor, packing: Packing, distances: Tensor
 def _positions(embedding: nn.Module, padded: Tensor) -> Tensor:
     """The positional convolution of (utterances, longest, width), by FFT."""
     conv, kernel, longest = embedding.conv, embedding.conv.kernel_size[0], padded.shape[1]
+    if padded.is_cuda:  # cuDNN's own algorithms suit a GPU, and half precision
+        return embedding(padded)
     around = nn.functional.pad(padded.transpose(1, 2), (kernel // 2, kernel - 1 - kernel // 2))
     size = next_fast_len(longest + kernel - 1, real=True)
     groups, inputs = conv.groups, conv.in_channels // conv.groups

@@ -1,19 +1,27 @@
-"""Self-attention of WavLM, wav2vec 2.0 and HuBERT on torch's ``scaled_dot_product_attention``, for packed frames.
+r"""Self-attention of WavLM, wav2vec 2.0, HuBERT and Whisper for packed frames, on torch's own kernels.
 
 Equal to transformers' own modules, whose parameters it uses, in outputs and gradients. WavLM adds to the scores of head
 h, from frame i to frame j, a bias of their distance that the querying frame gates (Chen et al. 2022, eq. 3 to 5):
 
-.. math:: r_{ij} = g_i\\, d_{j - i}, \\quad g_i = \\sigma(u \\cdot q_i) (\\sigma(w \\cdot q_i)\\, s - 1) + 2
+.. math:: r_{ij} = g_i\, d_{j - i}, \quad g_i = \sigma(u \cdot q_i) (\sigma(w \cdot q_i)\, s - 1) + 2
 
 The :math:`2 T - 1` distances are looked up once for each length, instead of :math:`T^2` pairs, and not once a head and
 utterance.
+
+Two kernels give the same: `padded` is ``scaled_dot_product_attention`` on the padded batch, whose gated bias has the
+shape (utterances, heads, longest, longest); `blocked` is FlexAttention on the packed frames, which keeps nothing of
+that shape, where it runs, and without dropout. `kernel` chooses by trial.
 """
 
-from functools import lru_cache
+import warnings
+from collections.abc import Callable
+from functools import cached_property, lru_cache
+from time import perf_counter
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
 
 class Packing:
@@ -30,6 +38,15 @@ class Packing:
         self.utterances, self.longest = len(frames), int(frames.max())
         self.valid = torch.arange(self.longest, device=frames.device) < frames[:, None]  # (B, T)
         self.index = self.valid.flatten().nonzero().squeeze(1)
+        self.owner, self.place = self.index // self.longest, self.index % self.longest
+
+    @cached_property
+    def blocks(self) -> BlockMask:
+        """Which packed frames see each other: those of the same utterance."""
+        owner, count = self.owner, len(self.owner)
+        return create_block_mask(
+            lambda batch, head, one, other: owner[one] == owner[other], None, None, count, count, owner.device
+        )
 
     def pad(self, packed: Tensor) -> Tensor:
         """(frames, width) to (utterances, longest, width), zeros where padded."""
@@ -45,7 +62,7 @@ def attend(attention: nn.Module, hidden: Tensor, packing: Packing, distances: Te
     """Multi-head self-attention within each utterance.
 
     Args:
-        attention: transformers' ``WavLMAttention``, ``Wav2Vec2Attention`` or ``HubertAttention``.
+        attention: transformers' ``WavLMAttention``, ``Wav2Vec2Attention``, ``HubertAttention`` or ``WhisperAttention``.
         hidden: packed frames (frames, width).
         packing: of `hidden`.
         distances: WavLM's bias of each distance, see `distance_bias`; None for the others.
@@ -53,16 +70,97 @@ def attend(attention: nn.Module, hidden: Tensor, packing: Packing, distances: Te
     Returns:
         Packed frames (frames, width).
     """
-    heads, size = attention.num_heads, attention.head_dim
-    joint = torch.cat([attention.q_proj(hidden), attention.k_proj(hidden), attention.v_proj(hidden)], 1)
-    query, key, value = packing.pad(joint).unflatten(2, (3, heads, size)).permute(2, 0, 3, 1, 4)  # (B, heads, T, size)
-    bias = torch.zeros_like(packing.valid, dtype=hidden.dtype).masked_fill(~packing.valid, -torch.inf)[:, None, None]
-    if distances is not None:
-        gate = packing.pad(_gate(attention, hidden)).transpose(1, 2)[..., None]  # (B, heads, T, 1)
-        bias = gate * _toeplitz(distances) + bias  # (B, heads, T, T)
+    projections = (attention.q_proj(hidden), attention.k_proj(hidden), attention.v_proj(hidden))
+    joint = torch.stack([one.unflatten(1, (attention.num_heads, attention.head_dim)) for one in projections], 1)
+    gate = None if distances is None else _gate(attention, hidden)
     dropout = attention.dropout if attention.training else 0.0
+    chosen = padded if dropout else kernel(hidden.device.type, attention.num_heads, attention.head_dim)
+    return attention.out_proj(chosen(joint, packing, gate, distances, dropout).flatten(1))
+
+
+def padded(joint: Tensor, packing: Packing, gate: Tensor | None, distances: Tensor | None, dropout: float) -> Tensor:
+    """Attention on the padded batch.
+
+    Args:
+        joint: query, key and value of each packed frame, (frames, 3, heads, size).
+        packing: of `joint`.
+        gate: of each frame and head, (frames, heads); None where there is no bias.
+        distances: see `distance_bias`.
+        dropout: of the weights.
+
+    Returns:
+        Packed frames (frames, heads, size).
+    """
+    query, key, value = packing.pad(joint.flatten(1)).unflatten(2, joint.shape[1:]).permute(2, 0, 3, 1, 4)
+    bias = torch.zeros_like(packing.valid, dtype=joint.dtype).masked_fill(~packing.valid, -torch.inf)[:, None, None]
+    if distances is not None:
+        gates = packing.pad(gate).transpose(1, 2)[..., None]  # (B, heads, T, 1)
+        bias = (gates * _toeplitz(distances) + bias).to(joint.dtype)  # (B, heads, T, T)
     mixed = functional.scaled_dot_product_attention(query, key, value, bias, dropout)
-    return attention.out_proj(packing.pack(mixed.transpose(1, 2).flatten(2)))
+    return packing.pack(mixed.transpose(1, 2).flatten(2)).unflatten(1, joint.shape[2:])
+
+
+def blocked(joint: Tensor, packing: Packing, gate: Tensor | None, distances: Tensor | None, dropout: float) -> Tensor:
+    """As `padded`, by FlexAttention on the packed frames; it knows no dropout."""
+    assert not dropout
+    place, furthest = packing.place, packing.longest - 1
+
+    def biased(score: Tensor, batch: Tensor, head: Tensor, one: Tensor, other: Tensor) -> Tensor:
+        distance = (place[other] - place[one]).clamp(-furthest, furthest) + furthest
+        return score + gate[one, head] * distances[head, distance]
+
+    query, key, value = joint.permute(1, 2, 0, 3)[:, None]  # each (1, heads, frames, size)
+    flex = flex_attention if joint.device.type == "cpu" else _compiled()
+    mixed = flex(query, key, value, None if distances is None else biased, packing.blocks)
+    return mixed[0].transpose(0, 1)
+
+
+@lru_cache
+def _compiled() -> Callable:
+    return torch.compile(flex_attention, dynamic=True)
+
+
+@lru_cache
+def kernel(device: str, heads: int, size: int) -> Callable:
+    """`padded` or `blocked`: the faster one on this device, if both run there and agree.
+
+    On a CPU it is `padded`, as FlexAttention has no backward pass there.
+    """
+    return padded if device == "cpu" else _faster(device, heads, size)
+
+
+def _faster(device: str, heads: int, size: int) -> Callable:
+    try:
+        seconds = {}
+        outcomes = [_trial(way, device, heads, size, seconds) for way in (padded, blocked)]
+        for one, other in zip(*outcomes, strict=True):
+            torch.testing.assert_close(one, other, atol=2e-2, rtol=2e-2)  # tensor cores round
+    except Exception as error:  # whatever a device, driver or compiler has against it
+        warnings.warn(f"FlexAttention is not used on this {device} device ({type(error).__name__}).", stacklevel=2)
+        return padded
+    return min(seconds, key=seconds.get)
+
+
+def _trial(way: Callable, device: str, heads: int, size: int, seconds: dict[Callable, float]) -> list[Tensor]:
+    """Output and gradients of one way on made-up frames of 12 utterances of 3 to 14 s; its time goes to `seconds`."""
+    generator = torch.Generator().manual_seed(0)
+    packing = Packing(torch.arange(150, 750, 50, device=device))
+    count = len(packing.index)
+    shapes = {"joint": (count, 3, heads, size), "gate": (count, heads), "distances": (heads, 2 * packing.longest - 1)}
+    values = [torch.randn(shape, generator=generator).to(device).requires_grad_() for shape in shapes.values()]
+    for _ in range(3):  # the first compiles
+        _wait(device)
+        start = perf_counter()
+        output = way(values[0], packing, values[1], values[2], 0.0)
+        gradients = torch.autograd.grad(output.square().sum(), values)
+        _wait(device)
+        seconds[way] = perf_counter() - start
+    return [output.detach(), *gradients]
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
 
 
 def distance_bias(attention: nn.Module, longest: int) -> Tensor:

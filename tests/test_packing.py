@@ -1,6 +1,7 @@
 """Packed frames through a transformer, against transformers' own modules on a padded batch."""
 
 from itertools import product
+from time import sleep
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2Model, WavLMConfig, WavLMModel
 
-from sercore import packing
+from sercore import packing, wavlm_attention
+from sercore.wavlm_attention import Packing, blocked, padded
 
 MODELS = {"wavlm": (WavLMModel, WavLMConfig), "wav2vec2": (Wav2Vec2Model, Wav2Vec2Config)}
 MODELS["hubert"] = HubertModel, HubertConfig
@@ -48,13 +50,13 @@ def inputs(frames, width=8, dtype=torch.float64):
 
 def padded_average(model, features, frames, weights):
     """What transformers' own modules give: all hidden states of a padded batch, weighted, without the padding."""
-    padded = torch.nn.utils.rnn.pad_sequence(features.split(frames.tolist()), batch_first=True)
+    batch = torch.nn.utils.rnn.pad_sequence(features.split(frames.tolist()), batch_first=True)
     samples = frames
     for kernel, stride in zip(model.config.conv_kernel[::-1], model.config.conv_stride[::-1], strict=True):
         samples = (samples - 1) * stride + kernel
     mask = (torch.arange(int(samples.max())) < samples[:, None]).long()
-    states = model(padded, attention_mask=mask, output_hidden_states=True).hidden_states
-    valid = torch.arange(padded.shape[1]) < frames[:, None]
+    states = model(batch, attention_mask=mask, output_hidden_states=True).hidden_states
+    valid = torch.arange(batch.shape[1]) < frames[:, None]
     return sum(weight * state for weight, state in zip(weights, states, strict=True))[valid]
 
 
@@ -101,6 +103,36 @@ def test_outputs_and_gradients_are_those_of_transformers(kind, stable, training)
 def test_any_lengths_heads_and_kernels(frames, heads, kernel, stable, kind, dtype):
     kernel += (heads * 8) % 2
     assert_same(make(kind, stable, 2 * heads, kernel, dtype), *inputs(frames, dtype=dtype), training=False)
+
+
+@settings(max_examples=15, deadline=None)
+@given(frames=st.lists(st.integers(1, 40), min_size=1, max_size=5), relative=st.booleans())
+def test_both_kernels_give_the_same(frames, relative):
+    packing_of, generator = Packing(torch.tensor(frames)), torch.Generator().manual_seed(0)
+    count, heads, size = sum(frames), 2, 16
+    joint = torch.randn(count, 3, heads, size, generator=generator)
+    gate = torch.randn(count, heads, generator=generator) if relative else None
+    distances = torch.randn(heads, 2 * max(frames) - 1, generator=generator) if relative else None
+    one, other = (way(joint, packing_of, gate, distances, 0.0) for way in (padded, blocked))
+    torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("fault", ["no backward pass", "other values", None])
+def test_the_other_kernel_is_tried_before_it_is_used(monkeypatch, fault):
+    """FlexAttention has no backward pass on a CPU, which stands here for a device that lacks it."""
+
+    def faster(*arguments):
+        return padded(*arguments) + (0.1 if fault == "other values" else 0)
+
+    if fault != "no backward pass":
+        monkeypatch.setattr(wavlm_attention, "blocked", faster)
+        monkeypatch.setattr(wavlm_attention, "padded", lambda *arguments: (sleep(0.05), padded(*arguments))[1])
+    if fault:
+        with pytest.warns(UserWarning, match="FlexAttention is not used on this cpu device"):
+            assert wavlm_attention._faster("cpu", 2, 4) is wavlm_attention.padded
+    else:
+        assert wavlm_attention._faster("cpu", 2, 4) is faster
+    assert wavlm_attention.kernel("cpu", 2, 4) is wavlm_attention.padded
 
 
 def kept_for_backward(model, trained):
