@@ -1,8 +1,12 @@
 """One reader a corpus; `read` chooses it from the parameters."""
 
+from pathlib import Path
+from typing import Literal
+
 from sercore.corpora import emotale, manifest, msp_podcast, simulated
+from sercore.corpora.cached import cached
 from sercore.corpus import Corpus
-from sercore.params import CorpusParams, EmoTale, Manifest, MspPodcast, Simulated
+from sercore.params import CorpusParams, EmoTale, Manifest, MspPodcast, Simulated, resolve
 
 
 def read(params: CorpusParams, seed: int) -> Corpus:
@@ -14,10 +18,15 @@ def read(params: CorpusParams, seed: int) -> Corpus:
     """
     match params:
         case MspPodcast():
-            return msp_podcast.read(params.path, missing_audio=params.missing_audio)
+            return _release(params.path, params.missing_audio)
         case EmoTale():
             return emotale.read(params, fold=seed % params.folds)
         case Manifest():
             return manifest.read(params)
         case Simulated():
-            return msp_podcast.read(simulated.write(params))
+            return _release(simulated.write(params), "error")
+
+
+def _release(path: Path, missing_audio: Literal["error", "skip"]) -> Corpus:
+    root = resolve(path)
+    return cached(root, f"MSP-Podcast, {missing_audio}", lambda: msp_podcast.read(root, missing_audio=missing_audio))

@@ -1,0 +1,67 @@
+"""A corpus read again is the same corpus, until one of its files changes."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from sercore import audio, corpora, params
+
+TINY = yaml.safe_load("""
+    corpus: {path: release, train_utterances: 30, train_speakers: 3, development_utterances: 20,
+             development_speakers: 2, test_utterances_per_emotion: 2, test_speakers: 4}
+""")
+
+
+@pytest.fixture
+def tiny(project) -> params.Params:
+    chosen = params.load("embedded", "fusion", 0, TINY)
+    corpora.read(chosen.corpus, 0)
+    return chosen
+
+
+def refuse(*_, **__):
+    raise AssertionError("read again")
+
+
+def test_it_is_read_once(tiny, project, monkeypatch):
+    as_it_is = params.MspPodcast(reader="msp_podcast", path=project / "release")
+    first = corpora.read(as_it_is, 0)
+    monkeypatch.setattr(audio, "durations", refuse)
+    for one in (tiny.corpus, as_it_is):
+        again = corpora.read(one, 0)
+        pd.testing.assert_frame_equal(again.table, first.table)
+        pd.testing.assert_frame_equal(again.ratings, first.ratings)
+        assert (again.name, again.scale) == (first.name, first.scale)
+        assert all(isinstance(path, Path) for path in again.table["path"])
+    with pytest.raises(AssertionError, match="read again"):
+        corpora.read(as_it_is.model_copy(update={"missing_audio": "skip"}), 0)
+
+
+@pytest.mark.parametrize("pattern", ["Labels/labels_consensus.csv", "Audios/*.wav", "Transcripts/*.txt"])
+def test_a_changed_file_is_noticed(tiny, project, monkeypatch, pattern):
+    changed = next((project / "release").rglob(pattern.rpartition("/")[2]))
+    os.utime(changed, ns=(1, 1))
+    monkeypatch.setattr(audio, "durations", refuse)
+    with pytest.raises(AssertionError, match="read again"):
+        corpora.read(tiny.corpus, 0)
+
+
+@pytest.mark.parametrize("name", ["table.parquet", "ratings.parquet", "about.json"])
+def test_what_is_damaged_is_read_anew(tiny, project, name):
+    (kept,) = (project / "data" / "cache").glob("corpus-*")
+    expected = corpora.read(tiny.corpus, 0).table
+    path = kept / name
+    path.write_bytes(path.read_bytes()[:20])
+    pd.testing.assert_frame_equal(corpora.read(tiny.corpus, 0).table, expected)
+    assert path.stat().st_size > 20
+
+
+def test_warnings_are_given_again(tiny, project):
+    stray = project / "release" / "Audios" / "MSP-PODCAST_9999_0001.wav"
+    stray.write_bytes(next(stray.parent.glob("*.wav")).read_bytes())
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="1 audio files in .* have no label row: MSP-PODCAST_9999_0001"):
+            corpora.read(params.MspPodcast(reader="msp_podcast", path=project / "release"), 0)
