@@ -209,7 +209,7 @@ rule committed:
         "Refreshing the committed results and notebooks"
     input:
         rules.results.output,
-        figure=rules.figure.output,
+        figure=rules.figure.output[0],
     run:
         import nbformat
         from nbclient import NotebookClient

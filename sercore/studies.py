@@ -68,8 +68,8 @@ def by_split(corpus: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 def matched(runs: Sequence[Run], split: str) -> tuple[pd.DataFrame, NDArray[np.float64]]:
     """Gold rows (utterances) and predictions (runs, utterances, attributes) of one system.
 
-    The r-th prediction of each utterance belongs to set r: one for each run where all predict the same utterances, a
-    single one where each run predicts a fold of its own. Utterances of unknown speakers are taken together by the show
+    The r-th prediction of each utterance belongs to set r: one for each run, of the utterances that all predict (what a
+    run was trained on, it does not predict); a single one where each run predicts a fold of its own. Utterances of unknown speakers are taken together by the show
     of MSP-Podcast that their name tells, or else all together, as if a speaker.
     """
     predictions = pd.concat([run.predictions for run in runs])
@@ -77,7 +77,8 @@ def matched(runs: Sequence[Run], split: str) -> tuple[pd.DataFrame, NDArray[np.f
     show = rows["utterance"].str.extract(r"^MSP-PODCAST_(\d+)_", expand=False).fillna("none")
     rows["speaker"] = rows["speaker"].fillna("unknown, of show " + show)
     rows = rows.assign(set=rows.groupby("utterance").cumcount())
-    complete = rows["utterance"].value_counts().min()
-    rows = rows[rows["set"] < complete].sort_values(["set", "utterance"])
+    counts = rows.groupby("utterance")["set"].transform("size")
+    complete = len(runs) if counts.max() == len(runs) else counts.min()
+    rows = rows[(rows["set"] < complete) & (counts >= complete)].sort_values(["set", "utterance"])
     gold = rows[rows["set"] == 0]
     return gold, rows[PREDICTED].to_numpy(np.float64).reshape(complete, len(gold), len(ATTRIBUTES))

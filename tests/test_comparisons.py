@@ -235,3 +235,20 @@ def test_the_ceiling_takes_unknown_speakers_by_their_show():
     runs = [make_run(name, seed, corpus, rng) for name in TEXT.compared for seed in range(2)]
     compared = comparisons.compare(Study(runs, corpus, make_ratings(corpus, rng), None), TEXT)
     assert set(compared.scores["speakers"]) == {5}
+
+
+def test_what_a_run_was_trained_on_is_left_out_for_all():
+    """Each seed lends other development utterances to training; what all of them predict is compared."""
+    study = make_study(("fusion",), seeds=3)
+    lent = [set(run.predictions["utterance"].iloc[number::7]) for number, run in enumerate(study.runs)]
+    runs = [
+        replace(run, predictions=run.predictions[~run.predictions["utterance"].isin(one)])
+        for run, one in zip(study.runs, lent, strict=True)
+    ]
+    gold, predicted = matched(runs, "development")
+    everyone = study.runs[0].predictions.query("split == 'development'")["utterance"]
+    assert list(gold["utterance"]) == sorted(set(everyone) - set.union(*lent))
+    assert predicted.shape == (3, len(gold), 3)
+    for run, ours in zip(study.runs, predicted, strict=True):
+        expected = run.predictions.set_index("utterance").loc[gold["utterance"], PREDICTED]
+        np.testing.assert_array_equal(ours, expected)
