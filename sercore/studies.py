@@ -69,8 +69,9 @@ def matched(runs: Sequence[Run], split: str) -> tuple[pd.DataFrame, NDArray[np.f
     """Gold rows (utterances) and predictions (runs, utterances, attributes) of one system.
 
     The r-th prediction of each utterance belongs to set r: one for each run, of the utterances that all predict (what a
-    run was trained on, it does not predict); a single one where each run predicts a fold of its own. Utterances of unknown speakers are taken together by the show
-    of MSP-Podcast that their name tells, or else all together, as if a speaker.
+    run was trained on, it does not predict); a single one where each run predicts a fold of its own. Utterances of
+    unknown speakers are taken together by the show of MSP-Podcast that their name tells, or else all together, as if a
+    speaker.
     """
     predictions = pd.concat([run.predictions for run in runs])
     rows = predictions[predictions["split"] == split].dropna(subset=list(ATTRIBUTES))
