@@ -14,7 +14,7 @@ from tqdm import tqdm
 from sercore import ATTRIBUTES, audio
 from sercore.cache import Ragged, audio_key, model_digest, stored
 from sercore.corpus import GENDERS, some
-from sercore.encoders import AudioInputs, SpeakerEncoder, SpeechEncoder, TextEncoder
+from sercore.encoders import DEVICE, AudioInputs, SpeakerEncoder, SpeechEncoder, TextEncoder
 from sercore.losses import UNKNOWN
 from sercore.params import Params, project_root
 
@@ -44,7 +44,8 @@ def frozen_features(params: Params, table: pd.DataFrame, speech: SpeechEncoder) 
         AudioError: an audio file cannot be used, or is too short for the speech encoder.
 
     Warns:
-        UserWarning: utterances have no transcript, although the system takes text.
+        UserWarning: utterances have no transcript, although the system takes text; or the disk has no room for the
+            speech features, which every step then computes.
     """
     refuse_short(table["duration"], params, speech)
     root = project_root() / "data" / "cache"
@@ -52,7 +53,10 @@ def frozen_features(params: Params, table: pd.DataFrame, speech: SpeechEncoder) 
     features = {"speech": None, "text": None, "speaker": None}
     if params.speech.cache:
         key = ["packed speech", model_digest(speech), str(speech.finetune), params.speech.encoder, str(seconds)]
-        features["speech"] = stored(root, key + audio_key(paths), lambda: _speech(params, paths, speech))
+        # Half precision keeps more digits than the bfloat16 in which such a run computes.
+        kind = "float32" if params.training.precision == "float32" else "float16"
+        size = speech.frozen_numbers(table["duration"].clip(upper=seconds).sum()) * np.dtype(kind).itemsize
+        features["speech"] = stored(root, key + audio_key(paths), lambda: _speech(params, paths, speech), kind, size)
     if params.text is not None:
         encoder = TextEncoder(params.text.encoder)
         texts = transcripts(table["transcript"])
@@ -92,10 +96,11 @@ def transcripts(texts: Iterable[str | None]) -> list[str | None]:
 
 def _speech(params: Params, paths: Sequence, speech: SpeechEncoder) -> Iterator[np.ndarray]:
     inputs = AudioInputs(params.speech.encoder)
-    speech.eval()
+    speech.eval().to(DEVICE)
     for path in tqdm(paths, "speech features"):
         waveform = audio.load(path, params.speech.max_seconds)
-        yield speech.frozen_part(inputs(waveform)[None], torch.tensor([len(waveform)]))[0].numpy()
+        samples = torch.tensor([len(waveform)], device=DEVICE)
+        yield speech.frozen_part(inputs(waveform)[None].to(DEVICE), samples)[0].cpu().numpy()
 
 
 class Utterances(Dataset):
@@ -138,7 +143,7 @@ class Utterances(Dataset):
             "speaker": self.speaker[index],
         }
         if self.features.speech:
-            example["features"] = torch.from_numpy(self.features.speech[position].copy())
+            example["features"] = torch.from_numpy(self.features.speech[position].astype(np.float32))
         else:
             waveform = audio.load(self.paths[index], self.max_seconds)
             example |= {"audio": self.inputs(waveform), "samples": torch.tensor(len(waveform))}

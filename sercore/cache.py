@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -24,7 +25,7 @@ class Ragged(Sequence[np.ndarray]):
         self.folder = folder
         about = json.loads((folder / "about.json").read_text())
         self.ends = np.cumsum(about["lengths"])
-        self.values = np.memmap(folder / "values.float32", np.float32, "r").reshape(-1, *about["shape"])
+        self.values = np.memmap(folder / "values", about["type"], "r").reshape(-1, *about["shape"])
         if len(self.values) != self.ends[-1]:
             raise ValueError(f"{folder} has {len(self.values)} of {self.ends[-1]} rows.")
 
@@ -36,24 +37,39 @@ class Ragged(Sequence[np.ndarray]):
         return len(self.ends)
 
 
-def stored(root: Path, key: Sequence[str], compute: Callable[[], Iterable[np.ndarray]]) -> Ragged:
-    """What `compute` yields, from disk if it was computed before under the same key.
+def stored(
+    root: Path, key: Sequence[str], compute: Callable[[], Iterable[np.ndarray]], kind: str = "float32", size: float = 0
+) -> Ragged | None:
+    """What `compute` yields, from disk if it was computed before under the same key; None where that has no room.
 
     Args:
         root: folder of all caches.
         key: everything that determines the values (digests of model, audio or text; settings). Another key is another
             file, so nothing is ever served stale. Damaged files are made anew.
         compute: yields one float array of shape (length_i, ...) per item; only the first axis may vary.
+        kind: of the numbers that are kept, ``float32`` or ``float16``.
+        size: in bytes, about; as much again must remain free for what a study leaves.
+
+    Warns:
+        UserWarning: there is no room.
     """
-    folder = root / blake2b(json.dumps(list(key)).encode(), digest_size=16).hexdigest()
+    folder = root / blake2b(json.dumps([kind, *key]).encode(), digest_size=16).hexdigest()
     if folder.is_dir():
         with contextlib.suppress(OSError, ValueError):
             return Ragged(folder)
         shutil.rmtree(folder)
     root.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(root).free
+    if 2 * size > free:
+        warnings.warn(
+            f"features take about {size / 1e9:.1f} GB, too much for {root} ({free / 1e9:.1f} GB are free): "
+            "every step computes them.",
+            stacklevel=3,
+        )
+        return None
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=root))
     try:
-        _write(partial, compute())
+        _write(partial, compute(), kind)
         os.rename(partial, folder)
     except OSError:
         if not folder.is_dir():  # else another process was faster: its values are the same
@@ -77,11 +93,11 @@ def audio_key(paths: Iterable[Path]) -> list[str]:
     return [f"{path} {(stat := path.stat()).st_size} {stat.st_mtime_ns}" for path in paths]
 
 
-def _write(folder: Path, arrays: Iterable[np.ndarray]) -> None:
+def _write(folder: Path, arrays: Iterable[np.ndarray], kind: str) -> None:
     lengths, shape = [], ()
-    with (folder / "values.float32").open("wb") as file:
+    with (folder / "values").open("wb") as file:
         for array in arrays:
             lengths.append(len(array))
             shape = array.shape[1:]
-            file.write(np.ascontiguousarray(array, np.float32).tobytes())
-    (folder / "about.json").write_text(json.dumps({"lengths": lengths, "shape": shape}))
+            file.write(np.ascontiguousarray(array, kind).tobytes())
+    (folder / "about.json").write_text(json.dumps({"lengths": lengths, "shape": shape, "type": kind}))

@@ -4,6 +4,7 @@ Every name is a folder in the hub's format (relative to the project's root) or a
 """
 
 import importlib.util
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -115,6 +116,12 @@ class SpeechEncoder(nn.Module):
     def layers(self) -> int:
         """Number of hidden states: the transformer's input and the output of each layer."""
         return self.config.num_hidden_layers + 1
+
+    def frozen_numbers(self, seconds: float) -> float:
+        """How many numbers the frozen part gives for `seconds` of sound, about."""
+        stride = 320 if self.is_whisper else math.prod(self.config.conv_stride)
+        width = self.config.conv_dim[-1] if self.finetune else self.layers * self.config.hidden_size
+        return seconds * SAMPLE_RATE / stride * width
 
     def freeze(self) -> None:
         """Ask for no gradient in the frozen part."""

@@ -190,7 +190,38 @@ def test_an_interrupted_cache_is_no_cache(tmp_path):
         np.testing.assert_array_equal(ours, expected)
 
 
-@pytest.mark.parametrize("name", ["values.float32", "about.json"])
+def test_features_of_a_run_in_half_precision_take_half_the_room(project, tones, small):
+    sizes = {}
+    for precision in ("float32", "bfloat16"):
+        chosen = params.load("embedded", "speech_only", 0, small | {"training": {"precision": precision}})
+        model = AttributeModel.from_params(chosen, speakers=4, scale=tones.scale)
+        features = frozen_features(chosen, tones.table, model.speech).speech
+        sizes[precision] = (features.folder / "values").stat().st_size
+        expected = model.speech.frozen_numbers(tones.table["duration"].sum()) * (4 if precision == "float32" else 2)
+        assert 0.75 * expected < sizes[precision] <= expected  # the shorter the sound, the fewer frames a second
+        if precision == "float32":
+            exact = features[5]
+    np.testing.assert_allclose(features[5], exact, rtol=1e-3, atol=1e-4)
+    assert sizes["bfloat16"] == sizes["float32"] / 2
+
+
+def test_features_that_the_disk_cannot_hold_are_computed_in_every_step(project, tones, small, monkeypatch):
+    usage = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    with pytest.warns(UserWarning, match=r"features take about 0.0 GB, too much for .*: every step computes them"):
+        run = train(params.load("embedded", "speech_only", 0, small), tones)
+    monkeypatch.undo()
+    monkeypatch.chdir(project)
+    run.folder.rename(project / "computed")
+    pd.testing.assert_frame_equal(
+        train(params.load("embedded", "speech_only", 0, small), tones).history,
+        runs.read(project / "computed").history,
+        atol=1e-4,
+        rtol=1e-3,
+    )
+
+
+@pytest.mark.parametrize("name", ["values", "about.json"])
 @pytest.mark.parametrize("kept", [0, 24, 25])
 def test_a_damaged_cache_is_made_anew(tmp_path, name, kept):
     arrays = [np.ones((2, 3)), np.full((4, 3), 2.0)]
