@@ -23,6 +23,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
+SIMILAR = 0.8
+"""Attention costs the square of the length: at most a third of it is spent on padding."""
+
 
 class Packing:
     """Where the valid frames of a padded batch are.
@@ -47,6 +50,23 @@ class Packing:
         return create_block_mask(
             lambda batch, head, one, other: owner[one] == owner[other], None, None, count, count, owner.device
         )
+
+    @cached_property
+    def groups(self) -> list[tuple[Tensor, "Packing"]]:
+        """Utterances of similar length: which packed frames are theirs, and where these are in a batch of their own.
+
+        On a CPU the shortest of a group has more than `SIMILAR` of the longest's frames; elsewhere one group holds all.
+        """
+        frames = self.valid.sum(1)
+        if frames.is_cuda:
+            return [(torch.arange(len(self.index), device=frames.device), self)]
+        member, count, longest = torch.empty_like(frames), 0, 0
+        for utterance in frames.argsort(descending=True).tolist():
+            if frames[utterance] <= SIMILAR * longest or not longest:
+                longest, count = int(frames[utterance]), count + 1
+            member[utterance] = count - 1
+        chosen = [member == group for group in range(count)]
+        return [(one[self.owner].nonzero().squeeze(1), Packing(frames[one])) for one in chosen]
 
     def pad(self, packed: Tensor) -> Tensor:
         """(frames, width) to (utterances, longest, width), zeros where padded."""
@@ -79,7 +99,7 @@ def attend(attention: nn.Module, hidden: Tensor, packing: Packing, distances: Te
 
 
 def padded(joint: Tensor, packing: Packing, gate: Tensor | None, distances: Tensor | None, dropout: float) -> Tensor:
-    """Attention on the padded batch.
+    """Attention on padded batches of utterances of similar length.
 
     Args:
         joint: query, key and value of each packed frame, (frames, 3, heads, size).
@@ -91,6 +111,15 @@ def padded(joint: Tensor, packing: Packing, gate: Tensor | None, distances: Tens
     Returns:
         Packed frames (frames, heads, size).
     """
+    mixed, furthest = [], packing.longest - 1
+    for rows, group in packing.groups:
+        near = None if distances is None else distances[:, furthest - group.longest + 1 : furthest + group.longest]
+        mixed.append(_padded(joint[rows], group, None if gate is None else gate[rows], near, dropout))
+    order = torch.cat([rows for rows, _ in packing.groups])
+    return torch.cat(mixed)[order.argsort()]
+
+
+def _padded(joint: Tensor, packing: Packing, gate: Tensor | None, distances: Tensor | None, dropout: float) -> Tensor:
     query, key, value = packing.pad(joint.flatten(1)).unflatten(2, joint.shape[1:]).permute(2, 0, 3, 1, 4)
     bias = torch.zeros_like(packing.valid, dtype=joint.dtype).masked_fill(~packing.valid, -torch.inf)[:, None, None]
     if distances is not None:
