@@ -1,17 +1,18 @@
 """What the paper prints, from ``book/paper_results.yaml`` alone."""
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 
-from sercore.params import project_root
+from sercore.params import project_root, read_yaml
 from sercore.questions import paper_row
 
 
 def quoted() -> dict[str, Any]:
     """The whole file: ``source``, ``caveat``, ``data`` (what most rows were measured on), ``rows``."""
-    return yaml.safe_load(_text())
+    return read_yaml(_file())
 
 
 def results() -> pd.DataFrame:
@@ -25,7 +26,7 @@ def results() -> pd.DataFrame:
 
 def printed() -> pd.DataFrame:
     """`results` as text, each figure with the digits in which it is known."""
-    content = yaml.load(_text(), Loader=yaml.BaseLoader)  # keeps the figures' trailing zeros
+    content = read_yaml(_file(), yaml.BaseLoader)  # keeps the figures' trailing zeros
     table = pd.DataFrame.from_dict(content["rows"], orient="index")
     return table.assign(data=table["data"].fillna(content["data"]))
 
@@ -44,5 +45,5 @@ def difference(system: str, reference: str) -> tuple[float, int] | None:
     return float(rows["mean"].iloc[0] - rows["mean"].iloc[1]), min(len(text.split(".")[1]) for text in texts)
 
 
-def _text() -> str:
-    return (project_root() / "book" / "paper_results.yaml").read_text(encoding="utf-8")
+def _file() -> Path:
+    return project_root() / "book" / "paper_results.yaml"

@@ -6,6 +6,8 @@ Each section is frozen and refuses keys that it does not know. `load` reads ``pa
 
 import ast
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -180,7 +182,7 @@ def profiles() -> list[str]:
 
 def variants() -> dict[str, dict[str, Any]]:
     """The entries of ``params/variants.yaml``: name -> difference from the profile, and the paper's row (``paper``)."""
-    return _read(project_root() / "params" / "variants.yaml")
+    return read_yaml(project_root() / "params" / "variants.yaml")
 
 
 def load(profile: str, variant: str, seed: int, overrides: Mapping[str, Any] | None = None) -> Params:
@@ -203,7 +205,7 @@ def load(profile: str, variant: str, seed: int, overrides: Mapping[str, Any] | N
     if variant not in list(known):
         raise ParamsError(f"unknown variant {variant!r}; params/variants.yaml has {', '.join(known)}.")
     difference = {key: value for key, value in known[variant].items() if key != "paper"}
-    merged = _merge(_read(project_root() / "params" / f"{profile}.yaml"), difference)
+    merged = _merge(read_yaml(project_root() / "params" / f"{profile}.yaml"), difference)
     merged = _merge(merged, overrides or {})
     reserved = {"profile", "variant", "seed"} & set(overrides or {})
     if reserved:
@@ -268,14 +270,24 @@ def _assigned(code: str) -> set[str]:
     return {name.id for name in names if isinstance(name, ast.Name)}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, loader: type = yaml.SafeLoader) -> dict[str, Any]:
+    """A file of ``params/`` or the like as a mapping, a copy each time; the same text is parsed once.
+
+    Raises:
+        ParamsError: the file is not valid YAML, or no mapping.
+    """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = _parsed(path.read_text(encoding="utf-8"), loader)
     except yaml.YAMLError as error:
         raise ParamsError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(content, dict):
         raise ParamsError(f"{path} holds no mapping of keys to values.")
-    return content
+    return deepcopy(content)
+
+
+@lru_cache
+def _parsed(text: str, loader: type) -> Any:
+    return yaml.load(text, loader)
 
 
 def _merge(base: Mapping[str, Any], difference: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,9 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import yaml
-
-from sercore.params import ParamsError, project_root, variants
+from sercore.params import ParamsError, project_root, read_yaml, variants
 
 
 @dataclass(frozen=True)
@@ -71,4 +69,4 @@ def systems(asked: Iterable[Question]) -> list[str]:
 
 
 def _declared() -> dict:
-    return yaml.safe_load((project_root() / "params" / "questions.yaml").read_text(encoding="utf-8"))
+    return read_yaml(project_root() / "params" / "questions.yaml")
