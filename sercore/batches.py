@@ -1,4 +1,4 @@
-"""From the rows of a corpus to padded batches: frozen features (cached), labels, and the collation of both."""
+"""From the rows of a corpus to batches: frozen features (cached), labels, and the collation of both."""
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from sercore import ATTRIBUTES, audio
-from sercore.cache import Ragged, audio_key, model_digest, stored
+from sercore.cache import Ragged, file_key, model_digest, stored
 from sercore.corpus import GENDERS, some
 from sercore.encoders import DEVICE, AudioInputs, SpeakerEncoder, SpeechEncoder, TextEncoder
 from sercore.losses import UNKNOWN
@@ -56,7 +56,7 @@ def frozen_features(params: Params, table: pd.DataFrame, speech: SpeechEncoder) 
         # Half precision keeps more digits than the bfloat16 in which such a run computes.
         kind = "float32" if params.training.precision == "float32" else "float16"
         size = speech.frozen_numbers(table["duration"].clip(upper=seconds).sum()) * np.dtype(kind).itemsize
-        features["speech"] = stored(root, key + audio_key(paths), lambda: _speech(params, paths, speech), kind, size)
+        features["speech"] = stored(root, key + file_key(paths), lambda: _speech(params, paths, speech), kind, size)
     if params.text is not None:
         encoder = TextEncoder(params.text.encoder)
         texts = transcripts(table["transcript"])
@@ -64,7 +64,7 @@ def frozen_features(params: Params, table: pd.DataFrame, speech: SpeechEncoder) 
         features["text"] = stored(root, key, lambda: encoder(texts))
     if params.speaker is not None:
         x_vectors = SpeakerEncoder(params.speaker.encoder)
-        key = ["speaker", model_digest(x_vectors.model), str(seconds), *audio_key(paths)]
+        key = ["speaker", model_digest(x_vectors.model), str(seconds), *file_key(paths)]
         features["speaker"] = stored(
             root, key, lambda: (x_vectors(audio.load(path, seconds)) for path in tqdm(paths, "speaker embeddings"))
         )

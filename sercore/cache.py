@@ -67,16 +67,22 @@ def stored(
             stacklevel=3,
         )
         return None
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=root))
+    complete(folder, lambda partial: _write(partial, compute(), kind))
+    return Ragged(folder)
+
+
+def complete(folder: Path, write: Callable[[Path], None]) -> None:
+    """Make `folder` by `write`, which fills the folder that it is given; it appears only when it is complete."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
     try:
-        _write(partial, compute(), kind)
+        write(partial)
         os.rename(partial, folder)
     except OSError:
-        if not folder.is_dir():  # else another process was faster: its values are the same
+        if not folder.is_dir():  # else another process was faster: its content is the same
             raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return Ragged(folder)
 
 
 def model_digest(model: nn.Module) -> str:
@@ -88,7 +94,7 @@ def model_digest(model: nn.Module) -> str:
     return content.hexdigest()
 
 
-def audio_key(paths: Iterable[Path]) -> list[str]:
+def file_key(paths: Iterable[Path]) -> list[str]:
     """Name, size and modification time of each file: a changed file gives another key."""
     return [f"{path} {(stat := path.stat()).st_size} {stat.st_mtime_ns}" for path in paths]
 

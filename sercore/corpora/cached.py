@@ -2,17 +2,16 @@
 utterances take a minute to read again."""
 
 import json
-import os
 import shutil
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
 
 import pandas as pd
 from pyarrow import ArrowInvalid
 
+from sercore.cache import complete, file_key
 from sercore.corpora.files import walk
 from sercore.corpus import Corpus
 from sercore.params import project_root
@@ -29,13 +28,16 @@ def cached(root: Path, options: str, read: Callable[[], Corpus]) -> Corpus:
         options: whatever else `read` depends on.
         read: reads it.
     """
-    key = blake2b("\n".join([options, *_signature(root)]).encode(), digest_size=16).hexdigest()
+    key = blake2b(
+        "\n".join([options, *file_key(folder / name for folder, names in walk(root) for name in names)]).encode(),
+        digest_size=16,
+    ).hexdigest()
     folder = project_root() / "data" / "cache" / f"corpus-{key}"
     if not folder.is_dir():
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             corpus = read()
-        _write(folder, corpus, [str(warning.message) for warning in caught])
+        complete(folder, lambda partial: _write(partial, corpus, [str(warning.message) for warning in caught]))
         for warning in caught:
             warnings.warn(warning.message, warning.category, stacklevel=3)
         return corpus
@@ -52,22 +54,9 @@ def cached(root: Path, options: str, read: Callable[[], Corpus]) -> Corpus:
     return Corpus(about["name"], table.assign(path=paths), tuple(about["scale"]), ratings)
 
 
-def _signature(root: Path) -> Iterator[str]:
-    for folder, names in walk(root):
-        for name in names:
-            facts = os.stat(folder / name)
-            yield f"{folder / name} {facts.st_size} {facts.st_mtime_ns}"
-
-
-def _write(folder: Path, corpus: Corpus, messages: list[str]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
+def _write(partial: Path, corpus: Corpus, messages: list[str]) -> None:
     corpus.table.assign(path=corpus.table["path"].map(str)).to_parquet(partial / "table.parquet")
     if corpus.ratings is not None:
         corpus.ratings.to_parquet(partial / "ratings.parquet")
     about = {"name": corpus.name, "scale": corpus.scale, "ratings": corpus.ratings is not None, "warnings": messages}
     (partial / "about.json").write_text(json.dumps(about), encoding="utf-8")
-    try:
-        partial.rename(folder)
-    except OSError:  # another process was faster: its tables are the same
-        shutil.rmtree(partial)
