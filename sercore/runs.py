@@ -29,6 +29,9 @@ from sercore.corpus import Corpus
 from sercore.params import Params, ParamsError, dump, load, project_root, validate, variants
 
 PREDICTED = [f"predicted_{name}" for name in ATTRIBUTES]
+PREDICTED_FEMALE = "predicted_female"
+"""Probability that the speaker is a woman, of systems with a gender head."""
+
 FILES = ("params.yaml", "metrics.json", "history.csv", "predictions.parquet", "environment.json")
 
 
@@ -40,8 +43,8 @@ class Run:
     attribute or ``mean`` -> CCC), ``best_epoch``, ``epochs``, ``seconds``, ``peak_memory_mb``, ``parameters``,
     ``trainable_parameters``. ``history``: epoch, training loss, validation CCCs. ``predictions``: utterance, split,
     speaker, emotion, the three attributes and the three ``predicted_...``, in the corpus's own scale, of all utterances
-    outside the training split that the run was not trained on. ``folder``: None where the run was read from a study's
-    tables.
+    outside the training split that the run was not trained on; and `PREDICTED_FEMALE`, which runs without a gender head
+    lack or, in a study's tables, leave NaN. ``folder``: None where the run was read from a study's tables.
     """
 
     system: str
@@ -143,10 +146,10 @@ def collect(folders: Sequence[Path], corpus: Corpus, results: Path) -> None:
     keys = pd.DataFrame({"system": [run.system for run in runs], "seed": [run.params.seed for run in runs]})
     keys.join(pd.json_normalize([run.metrics for run in runs], sep=" ")).to_csv(partial / "runs.csv", index=False)
     _stacked(runs, [run.history for run in runs]).to_csv(partial / "history.csv", index=False)
-    predictions = _stacked(runs, [run.predictions for run in runs])[
-        ["system", "seed", "utterance", "split", *PREDICTED]
-    ]
-    predictions[PREDICTED] = predictions[PREDICTED].astype(np.float32).round(3)
+    predictions = _stacked(runs, [run.predictions for run in runs])
+    predicted = [name for name in (*PREDICTED, PREDICTED_FEMALE) if name in predictions]
+    predictions = predictions[["system", "seed", "utterance", "split", *predicted]]
+    predictions[predicted] = predictions[predicted].astype(np.float32).round(3)
     predictions.to_parquet(partial / "predictions.parquet", index=False, compression="zstd", compression_level=19)
     params = {run.system: run.params.model_dump(mode="json") for run in reversed(runs)}
     (partial / "params.yaml").write_text(yaml.safe_dump(dict(reversed(params.items())), sort_keys=False))
