@@ -30,6 +30,9 @@ from sercore.corpus import Corpus
 from sercore.params import Params, ParamsError, dump, load, project_root, validate, variants
 
 PREDICTED = [f"predicted_{name}" for name in ATTRIBUTES]
+PREDICTED_FEMALE = "predicted_female"
+"""Probability that the speaker is a woman, of systems with a gender head."""
+
 FILES = ("params.yaml", "metrics.json", "history.csv", "predictions.parquet", "environment.json")
 
 
@@ -41,8 +44,8 @@ class Run:
     attribute or ``mean`` -> CCC), ``best_epoch``, ``epochs``, ``seconds``, ``peak_memory_mb``, ``parameters``,
     ``trainable_parameters``. ``history``: epoch, training loss, validation CCCs. ``predictions``: utterance, split,
     speaker, emotion, the three attributes and the three ``predicted_...``, in the corpus's own scale, of all utterances
-    outside the training split that the run was not trained on. ``folder``: None where the run was read from a study's
-    tables.
+    outside the training split that the run was not trained on; and `PREDICTED_FEMALE`, which runs without a gender head
+    lack or, in a study's tables, leave NaN. ``folder``: None where the run was read from a study's tables.
     """
 
     system: str
@@ -147,17 +150,14 @@ def collect(folders: Sequence[Path], corpus: Corpus, results: Path, tests: Seque
     keys = pd.DataFrame({"system": [run.system for run in runs], "seed": [run.params.seed for run in runs]})
     keys.join(pd.json_normalize([run.metrics for run in runs], sep=" ")).to_csv(partial / "runs.csv", index=False)
     _stacked(runs, [run.history for run in runs]).to_csv(partial / "history.csv", index=False)
-    predictions = _stacked(runs, [run.predictions for run in runs])[
-        ["system", "seed", "utterance", "split", *PREDICTED]
-    ]
-    _write_rounded(predictions, partial / "predictions.parquet")
+    predictions = [run.predictions for run in runs]
+    _write_predictions(_stacked(runs, predictions), ["split"], partial / "predictions.parquet")
     if tests:
         tested = [
             pd.concat([pd.read_parquet(run.folder / "tests" / f"{test}.parquet").assign(test=test) for test in tests])
             for run in runs
         ]
-        columns = ["system", "seed", "test", "utterance", *PREDICTED]
-        _write_rounded(_stacked(runs, tested)[columns], partial / "tests.parquet")
+        _write_predictions(_stacked(runs, tested), ["test"], partial / "tests.parquet")
     params = {run.system: run.params.model_dump(mode="json") for run in reversed(runs)}
     (partial / "params.yaml").write_text(yaml.safe_dump(dict(reversed(params.items())), sort_keys=False))
     shutil.copy(runs[0].folder / "environment.json", partial)
@@ -172,9 +172,11 @@ def collect(folders: Sequence[Path], corpus: Corpus, results: Path, tests: Seque
     partial.rename(results)
 
 
-def _write_rounded(predictions: pd.DataFrame, path: Path) -> None:
-    predictions[PREDICTED] = predictions[PREDICTED].astype(np.float32).round(3)
-    predictions.to_parquet(path, index=False, compression="zstd", compression_level=19)
+def _write_predictions(table: pd.DataFrame, keys: list[str], path: Path) -> None:
+    predicted = [name for name in (*PREDICTED, PREDICTED_FEMALE) if name in table]
+    table = table[["system", "seed", "utterance", *keys, *predicted]]
+    rounded = table.assign(**table[predicted].astype(np.float32).round(3))
+    rounded.to_parquet(path, index=False, compression="zstd", compression_level=19)
 
 
 def read_results(results: Path) -> list[Run]:

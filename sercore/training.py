@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 from accelerate import PartialState
+from scipy.special import softmax
 from tqdm import tqdm
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
@@ -21,7 +22,7 @@ from transformers.trainer_callback import PrinterCallback
 from sercore import ATTRIBUTES, corpora, runs
 from sercore.batches import Utterances, collate, frozen_features
 from sercore.cache import model_digest
-from sercore.corpus import Corpus, CorpusError
+from sercore.corpus import GENDERS, Corpus, CorpusError
 from sercore.effective_batch import first_pass, second_pass
 from sercore.encoders import SpeechEncoder, encoder_config, quieten
 from sercore.losses import ccc
@@ -229,9 +230,13 @@ def _is_json(path: Path) -> bool:
 
 
 def _predictions(trainer: Trainer, dataset: Utterances, rows: pd.DataFrame, scale: tuple[float, float]) -> pd.DataFrame:
-    predicted = trainer.predict(dataset).predictions * (scale[1] - scale[0]) + scale[0]
-    table = rows[["split", "speaker", "emotion", *ATTRIBUTES]].reset_index()
-    return table.assign(**{f"predicted_{name}": predicted[:, i] for i, name in enumerate(ATTRIBUTES)})
+    trainer.compute_metrics = None  # it takes attributes alone
+    outputs = trainer.predict(dataset, ignore_keys=["speaker"]).predictions
+    attributes, *gender = outputs if isinstance(outputs, tuple) else (outputs,)
+    predicted = dict(zip(runs.PREDICTED, (attributes * (scale[1] - scale[0]) + scale[0]).T, strict=True))
+    if gender:
+        predicted[runs.PREDICTED_FEMALE] = softmax(gender[0].astype(np.float32), axis=1)[:, GENDERS.index("Female")]
+    return rows[["split", "speaker", "emotion", *ATTRIBUTES]].reset_index().assign(**predicted)
 
 
 def _history(log: list[dict[str, float]]) -> pd.DataFrame:

@@ -38,6 +38,20 @@ def test_tables_read_back_as_the_runs(project, tones, folders):
         pd.testing.assert_frame_equal(ours.drop(columns=PREDICTED), theirs.drop(columns=PREDICTED), check_dtype=False)
 
 
+def test_the_probability_of_a_woman_is_kept_where_a_system_tells_it(project, tones, small, folders):
+    two = small | {"training": {"epochs": 2, "batch_size": 8}}
+    gender = train(params.load("embedded", "fusion_gender", 0, two), tones)
+    assert gender.predictions["predicted_female"].between(0, 1).all()
+    runs.collect([*folders, gender.folder], tones, project / "results")
+    for run in runs.read_results(project / "results"):
+        kept = run.predictions.set_index("utterance")["predicted_female"]
+        if run.params.loss.gender:
+            expected = gender.predictions.set_index("utterance")["predicted_female"]
+            np.testing.assert_allclose(kept[expected.index], expected, atol=6e-4)
+        else:
+            assert kept.isna().all()
+
+
 def test_a_run_does_not_predict_what_it_was_trained_on(tones, folders):
     agreed = runs.read(folders[1]).predictions
     assert set(agreed.loc[agreed["split"] == "development", "emotion"]) == set("ASHUFDCN")
