@@ -1,8 +1,9 @@
 """A run's folder, which appears under its final name only when it is complete, and the tables of all runs of a study.
 
 ``runs/<profile>/<system>/seed-<n>/`` holds ``params.yaml`` (complete, after merging), ``metrics.json``,
-``history.csv`` (an epoch a row), ``predictions.parquet``, ``model/`` (``save_pretrained``) and ``environment.json``.
-A system is a variant, or a variant with overrides.
+``history.csv`` (an epoch a row), ``predictions.parquet``, ``model/`` (``save_pretrained``) and ``environment.json``;
+with ``training.every_epoch`` also ``epochs.parquet``, what each epoch predicted of labelled utterances. A system is a
+variant, or a variant with overrides.
 
 ``results/<profile>/<part>/<condition>/`` holds the same of all runs in one table each, without the models: see
 `collect`.
@@ -24,6 +25,7 @@ import pandas as pd
 import soundfile
 import torch
 import yaml
+from pyarrow import parquet
 
 from sercore import ATTRIBUTES, audio
 from sercore.corpus import Corpus
@@ -93,11 +95,26 @@ def partial_folder(params: Params, inputs: Mapping[str, str]) -> Path:
     return partial
 
 
+def keep_epoch(partial: Path, epoch: int, predictions: pd.DataFrame) -> None:
+    """Keep what an epoch (from 1) predicts of the labelled utterances among `predictions`, to three decimals."""
+    folder = partial / "epochs"
+    folder.mkdir(exist_ok=True)
+    kept = predictions.dropna(subset=list(ATTRIBUTES))[["utterance", "split", *PREDICTED]]
+    kept = kept.assign(epoch=epoch, **kept[PREDICTED].astype(np.float32).round(3))
+    kept.to_parquet(folder / "unfinished", index=False)
+    (folder / "unfinished").rename(folder / f"epoch-{epoch:02}.parquet")
+
+
 def finish(partial: Path, metrics: Mapping[str, Any], history: pd.DataFrame, predictions: pd.DataFrame) -> Path:
     """Write the results into a partial run's folder and give it its final name, in place of an older run."""
     (partial / "metrics.json").write_text(json.dumps(metrics, indent=1))
     history.to_csv(partial / "history.csv", index=False)
     predictions.to_parquet(partial / "predictions.parquet", index=False, compression="zstd")
+    if (epochs := partial / "epochs").is_dir():
+        numbers = range(1, metrics["epochs"] + 1)
+        joined = pd.concat([pd.read_parquet(epochs / f"epoch-{number:02}.parquet") for number in numbers])
+        joined.to_parquet(partial / "epochs.parquet", index=False, compression="zstd")
+        shutil.rmtree(epochs)
     final = partial.with_name(partial.name.removeprefix(".").removesuffix(".partial"))
     if final.is_dir():
         shutil.rmtree(final)
@@ -124,6 +141,8 @@ def read(folder: Path) -> Run:
         )
         if len(run.history) != run.metrics["epochs"]:
             raise ValueError(f"history.csv has {len(run.history)} of {run.metrics['epochs']} epochs")
+        if run.params.training.every_epoch:
+            parquet.read_metadata(folder / "epochs.parquet")
     except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split()).removesuffix(".")
         raise ParamsError(

@@ -320,13 +320,17 @@ def speaker_sums(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike) -> 
         SignificanceError: as for `ccc_interval`.
     """
     gold, predicted, labels = _validate(gold, predicted, speakers)
+    membership = sparse.csr_array((np.ones(len(labels)), (labels, np.arange(len(labels)))))
+    return weigh(membership, utterance_sums(gold, predicted))
+
+
+def utterance_sums(gold: Array, predicted: Array) -> Array:
+    """What each utterance adds to the six sums of `speaker_sums`: (utterances, 6, runs, attributes)."""
     middle = gold.mean(axis=0)
     y = predicted - middle
     x = np.broadcast_to(gold - middle, y.shape)
     terms = np.stack([np.ones_like(y), x, y, x * x, y * y, x * y])  # (6, runs, utterances, attributes)
-    by_utterance = np.moveaxis(terms, 2, 0)
-    membership = sparse.csr_array((np.ones(len(labels)), (labels, np.arange(len(labels)))))
-    return (membership @ by_utterance.reshape(len(labels), -1)).reshape(-1, *by_utterance.shape[1:])
+    return np.moveaxis(terms, 2, 0)
 
 
 def ccc_of(sums: Array) -> Array:
@@ -359,8 +363,8 @@ def redrawn(units: int, resamples: int, generator: np.random.Generator) -> Itera
         yield np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
 
 
-def weigh(weights: Array, sums: Array) -> Array:
-    """Totals of sums of speakers by weights (resamples, speakers): (resamples, 6, runs, attributes)."""
+def weigh(weights: Array | sparse.sparray, sums: Array) -> Array:
+    """Totals of sums of speakers or utterances by weights (resamples, units): (resamples, 6, runs, attributes)."""
     return (weights @ sums.reshape(len(sums), -1)).reshape(-1, *sums.shape[1:])
 
 

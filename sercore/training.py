@@ -5,7 +5,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,10 +76,15 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
         sampler=sampler,
         exact_ccc=params.training.exact_ccc,
     )
+    others = corpus.table[corpus.table["split"] != "train"].drop(training.index, errors="ignore")
+    if params.training.every_epoch:
+        labelled = others.dropna(subset=list(ATTRIBUTES))
+        trainer.add_callback(
+            _EveryEpoch(lambda: _predictions(trainer, dataset(labelled), labelled, corpus.scale), partial)
+        )
     start = time.perf_counter()
     trainer.train(resume_from_checkpoint=_last_checkpoint(partial / "checkpoints"))
     seconds = time.perf_counter() - start
-    others = corpus.table[corpus.table["split"] != "train"].drop(training.index, errors="ignore")
     predictions = _predictions(trainer, dataset(others), others, corpus.scale)
     history = _history(trainer.state.log_history)
     metrics = {
@@ -174,6 +179,19 @@ class _Progress(TrainerCallback):
 
     def on_train_end(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
         self.bar.close()
+
+
+class _EveryEpoch(TrainerCallback):
+    """Keeps what each epoch predicts, before the checkpoint is written that an interrupted run goes on from."""
+
+    def __init__(self, predict: Callable[[], pd.DataFrame], partial: Path) -> None:
+        self.predict, self.partial = predict, partial
+
+    def on_evaluate(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
+        with torch.random.fork_rng(devices=[]):  # a loader draws a seed, on which the next epoch must not depend
+            predictions = self.predict()
+        if state.is_world_process_zero:
+            runs.keep_epoch(self.partial, round(state.epoch), predictions)
 
 
 def _arguments(params: Params, folder: Path) -> TrainingArguments:
