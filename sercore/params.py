@@ -257,6 +257,15 @@ def validate(values: Mapping[str, Any]) -> Params:
         raise ParamsError("; ".join(_explain(item) for item in error.errors()) + ".") from None
 
 
+def with_corpus(params: Params, corpus: Mapping[str, Any]) -> Params:
+    """`params` with `corpus` merged over the corpus section; another ``reader`` replaces the section as a whole.
+
+    Raises:
+        ParamsError: a key that the reader does not know, or an invalid value.
+    """
+    return validate(_merge(params.model_dump(mode="json"), {"corpus": corpus}))
+
+
 def dump(params: Params) -> str:
     """`params` as the YAML text of a run's ``params.yaml``."""
     return yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False)

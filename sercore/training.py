@@ -19,11 +19,11 @@ from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArgum
 from transformers.trainer_callback import PrinterCallback
 
 from sercore import ATTRIBUTES, corpora, runs
-from sercore.batches import Utterances, collate, frozen_features
+from sercore.batches import Utterances, collate, corpus_features, frozen_features
 from sercore.cache import model_digest
 from sercore.corpus import Corpus, CorpusError
 from sercore.effective_batch import first_pass, second_pass
-from sercore.encoders import SpeechEncoder, encoder_config, quieten
+from sercore.encoders import quieten
 from sercore.losses import ccc
 from sercore.model import AttributeModel
 from sercore.params import Params
@@ -101,10 +101,7 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
 def prepare(params: Params) -> None:
     """Read the corpus and cache what its frozen encoders give, so that runs in parallel need not do it each."""
     quieten()
-    corpus = corpora.read(params.corpus, params.seed)
-    speech = SpeechEncoder(encoder_config(params.speech.encoder), params.speech.finetune)
-    speech.load_pretrained(params.speech.encoder)
-    frozen_features(params, corpus.table, speech)
+    corpus_features(params, corpora.read(params.corpus, params.seed).table)
 
 
 def split_ccc(predictions: pd.DataFrame) -> dict[str, dict[str, float]]:
