@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -49,6 +49,15 @@ class EmoTale(Section):
     missing_audio: Literal["error", "skip"] = "error"
 
 
+class Iemocap(Section):
+    """The full release of IEMOCAP on disk; it has no official split, so session ``seed % 5 + 1`` is the test set."""
+
+    reader: Literal["iemocap"]
+    path: Path
+    missing_audio: Literal["error", "skip"] = "error"
+    folds: ClassVar[int] = 5
+
+
 class Manifest(Section):
     """One CSV with the columns of the corpus table."""
 
@@ -84,8 +93,14 @@ class Simulated(Section):
 ENCODERS = ("wavlm", "whisper", "text", "speaker")
 """What a profile names under ``encoders``: folders in the hub's format, or names on the hub."""
 
-READERS = {"msp_podcast": MspPodcast, "emotale": EmoTale, "manifest": Manifest, "simulated": Simulated}
-CorpusParams = Annotated[MspPodcast | EmoTale | Manifest | Simulated, Field(discriminator="reader")]
+READERS = {
+    "msp_podcast": MspPodcast,
+    "emotale": EmoTale,
+    "iemocap": Iemocap,
+    "manifest": Manifest,
+    "simulated": Simulated,
+}
+CorpusParams = Annotated[MspPodcast | EmoTale | Iemocap | Manifest | Simulated, Field(discriminator="reader")]
 
 
 class Speech(Section):
@@ -256,7 +271,7 @@ def with_corpus(params: Params, corpus: Mapping[str, Any]) -> Params:
     Raises:
         ParamsError: a key that the reader does not know, or an invalid value.
     """
-    return validate(_merge(params.model_dump(mode="json"), {"corpus": corpus}))
+    return validate(merge(params.model_dump(mode="json"), {"corpus": corpus}))
 
 
 def dump(params: Params) -> str:

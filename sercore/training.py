@@ -118,7 +118,8 @@ def split_ccc(predictions: pd.DataFrame) -> dict[str, dict[str, float]]:
 
 def validation_ccc(evaluation: EvalPrediction) -> dict[str, float]:
     """CCC of each attribute and their mean, for the trainer."""
-    return _named_ccc(evaluation.label_ids, evaluation.predictions)
+    predicted = evaluation.predictions
+    return _named_ccc(evaluation.label_ids, predicted[0] if isinstance(predicted, tuple) else predicted)
 
 
 class AttributeTrainer(Trainer):
@@ -245,7 +246,6 @@ def _is_json(path: Path) -> bool:
 
 
 def _predictions(trainer: Trainer, dataset: Utterances, rows: pd.DataFrame, scale: tuple[float, float]) -> pd.DataFrame:
-    trainer.compute_metrics = None  # it takes attributes alone
     outputs = trainer.predict(dataset, ignore_keys=["speaker"]).predictions
     attributes, *gender = outputs if isinstance(outputs, tuple) else (outputs,)
     predicted = dict(zip(runs.PREDICTED, (attributes * (scale[1] - scale[0]) + scale[0]).T, strict=True))
