@@ -78,7 +78,7 @@ def write(params: Simulated) -> Path:
     """
     _check(params)
     folder = resolve(params.path).resolve()
-    recipe = {"recipe": RECIPE, **params.model_dump(mode="json", exclude={"reader", "path"})}
+    recipe = {"recipe": RECIPE, **_parameters(params)}
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         if _recipe_of(folder) != recipe:
@@ -154,12 +154,20 @@ def _check(params: Simulated) -> None:
         )
 
 
+def _parameters(params: Simulated) -> dict:
+    return params.model_dump(mode="json", exclude={"reader", "path"})
+
+
 def _recipe_of(folder: Path) -> dict | None:
-    """What made the release in `folder`; None where there is none yet."""
+    """What made the release in `folder`; None where there is none yet.
+
+    A parameter that did not exist when the release was written has its default, which leaves releases as they were.
+    """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None
     try:
-        return json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        written = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        return _parameters(Simulated(reader="simulated", path=folder)) | written
     except (OSError, ValueError):
         raise CorpusError(
             f"{folder} exists and is no simulated release (it has no {MARKER}): set corpus.path to another folder."
@@ -170,6 +178,7 @@ def _splits(params: Simulated) -> Iterator[Split]:
     streams = np.random.SeedSequence(params.seed).spawn(4)
     generators = [np.random.default_rng(stream) for stream in streams]
     biases = population.draw_raters(generators[0], params.raters)
+    noise = population.Noise(params.rater_noise, params.ambiguous_noise)
     balanced = np.append(np.full(len(CODES), params.test_utterances_per_emotion), 0)
     quotas = {
         "Train": population.natural_quotas(params.train_utterances),
@@ -179,7 +188,7 @@ def _splits(params: Simulated) -> Iterator[Split]:
     speakers = (params.train_speakers, params.development_speakers, params.test_speakers)
     first = 1
     for (name, wanted), number, generator in zip(quotas.items(), speakers, generators[1:], strict=True):
-        utterances = population.draw_quotas(generator, wanted, biases, params.raters_per_utterance)
+        utterances = population.draw_quotas(generator, wanted, biases, params.raters_per_utterance, noise)
         yield _split(name, utterances, number, first, generator)
         first += number
 
