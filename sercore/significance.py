@@ -89,7 +89,7 @@ def ccc_interval(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike, *, 
     total = sums.sum(axis=0)
     ccc = ccc_of(total)
     z = _fisher(ccc)
-    reach = stats.t.ppf((1 + level) / 2, len(sums) - 1) * _jackknife_error(_fisher(ccc_of(total - sums)))
+    reach = stats.t.ppf((1 + level) / 2, len(sums) - 1) * jackknife_error(_fisher(ccc_of(total - sums)))
     low, high = np.tanh(z - reach), np.tanh(z + reach)
     return Interval(ccc, np.minimum(low, ccc), np.maximum(high, ccc), *_size(sums))
 
@@ -374,7 +374,7 @@ def _fisher(ccc: Array) -> Array:
     return np.arctanh(np.clip(ccc, -1 + 1e-12, 1 - 1e-12))  # finite where the agreement is perfect
 
 
-def _jackknife_error(without: Array) -> Array:
+def jackknife_error(without: Array) -> Array:
     """Standard error of a statistic from its values without each of the speakers, which are the first axis."""
     return np.sqrt((len(without) - 1) * without.var(axis=0))
 
@@ -382,7 +382,7 @@ def _jackknife_error(without: Array) -> Array:
 def _jackknife_difference(sums_a: Array, sums_b: Array) -> tuple[Array, Array]:
     """The difference and its standard error over speakers, each (attributes + 1,)."""
     total_a, total_b = sums_a.sum(axis=0), sums_b.sum(axis=0)
-    error = _jackknife_error(ccc_of(total_a - sums_a) - ccc_of(total_b - sums_b))
+    error = jackknife_error(ccc_of(total_a - sums_a) - ccc_of(total_b - sums_b))
     return ccc_of(total_a) - ccc_of(total_b), error
 
 
