@@ -87,6 +87,8 @@ class Simulated(Section):
     test_speakers: int = Field(100, ge=1)
     raters: int = Field(60, ge=5)
     raters_per_utterance: int = Field(5, ge=5)
+    rater_noise: float = Field(1.0, ge=0, description="times the published deviations of raters' biases and residuals")
+    ambiguous_noise: float = Field(1.0, ge=0, description="times the residuals, for utterances that come out as O or X")
     gender_link: float = 0.0
 
 
@@ -129,12 +131,17 @@ class Heads(Section):
 
 
 class Loss(Section):
-    """Weights of the auxiliary losses: alpha (gender) and beta (speaker, additive angular margin)."""
+    """Weights of the auxiliary losses, alpha (gender) and beta (speaker, additive angular margin), and of utterances.
+
+    ``weight``: what an utterance weighs in the CCC loss: all the same (``none``), or the more, the better its raters
+    agree on the attribute (``agreement``, see `sercore.raters.agreement_weights`).
+    """
 
     gender: float = Field(0.0, ge=0)
     speaker: float = Field(0.0, ge=0)
     margin: float = Field(0.2, ge=0)
     scale: float = Field(30.0, gt=0)
+    weight: Literal["none", "agreement"] = "none"
 
 
 class Sampling(Section):
@@ -145,9 +152,15 @@ class Sampling(Section):
     adds, in place of all of the latter, those of speakers of whom the validation set has no utterance. ``agreed``:
     whether the utterances of a primary emotion are trained on; ``fewer`` leaves out as many random ones as the value of
     ``ambiguous`` added to the one before, though ``samples_per_emotion`` of each emotion stay.
+
+    ``ambiguous_codes`` and ``ambiguous_share`` limit the training split's O and X to one of the two, and to a random
+    share of each; a larger share holds what a smaller one does. Of O and X an epoch draws what there is where that is
+    less than ``samples_per_emotion``.
     """
 
     ambiguous: Literal["none", "train", "development", "disjoint"] = "train"
+    ambiguous_codes: Literal["OX", "O", "X"] = "OX"
+    ambiguous_share: float = Field(1.0, gt=0, le=1)
     agreed: Literal["all", "fewer", "none"] = "all"
     samples_per_emotion: int | None = Field(ge=1, description="undersampling; null trains on the whole training split")
     validation_per_emotion: int | None = Field(ge=1, description="k of each primary emotion; null validates on all")

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from sercore.encoders import quieten
 from sercore.losses import ccc
 from sercore.model import AttributeModel
 from sercore.params import Params
+from sercore.raters import agreement_weights
 from sercore.sampling import EpochSampler, training_and_validation
 
 
@@ -39,7 +41,7 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
 
     Raises:
         CorpusError: speakers in two splits, no labelled training or validation utterance, too few of an emotion,
-            fewer utterances in an epoch than in a batch, or no gender or speaker for a loss that needs it.
+            fewer utterances in an epoch than in a batch, or no gender, speaker or ratings for a loss that needs it.
         ParamsError: an encoder cannot be loaded.
     """
     quieten()
@@ -56,6 +58,9 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
     with PartialState(cpu=not torch.cuda.is_available()).main_process_first():  # the others find what it made
         features = frozen_features(params, corpus.table, model.speech)
     inputs = {"corpus": corpus.digest(), "speech": model_digest(model.speech), **features.digests()}
+    weights = agreement_weights(corpus.ratings, training.index) if params.loss.weight == "agreement" else None
+    if weights is not None:
+        inputs["weights"] = blake2b(weights.to_csv().encode(), digest_size=16).hexdigest()
     if (run := runs.find(params, inputs)) is not None:
         return run
     per_emotion, batch_size = params.sampling.samples_per_emotion, params.training.batch_size
@@ -63,13 +68,13 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
     with PartialState().main_process_first():
         partial = runs.partial_folder(params, inputs)
 
-    def dataset(rows: pd.DataFrame) -> Utterances:
-        return Utterances(rows, corpus.table, features, params, corpus.scale, speakers)
+    def dataset(rows: pd.DataFrame, weights: pd.DataFrame | None = None) -> Utterances:
+        return Utterances(rows, corpus.table, features, params, corpus.scale, speakers, weights)
 
     trainer = AttributeTrainer(
         model=model,
         args=_arguments(params, partial / "checkpoints"),
-        train_dataset=dataset(training),
+        train_dataset=dataset(training, weights),
         eval_dataset=dataset(validation),
         data_collator=collate,
         compute_metrics=validation_ccc,
