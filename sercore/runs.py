@@ -1,10 +1,12 @@
 """A run's folder, which appears under its final name only when it is complete, and the tables of all runs of a study.
 
 ``runs/<profile>/<system>/seed-<n>/`` holds ``params.yaml`` (complete, after merging), ``metrics.json``,
-``history.csv`` (an epoch a row), ``predictions.parquet``, ``model/`` (``save_pretrained``) and ``environment.json``.
-A system is a variant, or a variant with overrides.
+``history.csv`` (an epoch a row), ``predictions.parquet``, ``model/`` (``save_pretrained``) and ``environment.json``;
+with ``training.every_epoch`` also ``epochs.parquet``, what each epoch predicted of labelled utterances. A system is a
+variant, or a variant with overrides.
 
-``results/<profile>/`` holds the same of all runs in one table each, without the models: see `collect`.
+``results/<profile>/<part>/<condition>/`` holds the same of all runs in one table each, without the models: see
+`collect`.
 """
 
 import json
@@ -12,7 +14,7 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +25,7 @@ import pandas as pd
 import soundfile
 import torch
 import yaml
+from pyarrow import parquet
 
 from sercore import ATTRIBUTES, audio
 from sercore.corpus import Corpus
@@ -92,11 +95,26 @@ def partial_folder(params: Params, inputs: Mapping[str, str]) -> Path:
     return partial
 
 
+def keep_epoch(partial: Path, epoch: int, predictions: pd.DataFrame) -> None:
+    """Keep what an epoch (from 1) predicts of the labelled utterances among `predictions`, to three decimals."""
+    folder = partial / "epochs"
+    folder.mkdir(exist_ok=True)
+    kept = predictions.dropna(subset=list(ATTRIBUTES))[["utterance", "split", *PREDICTED]]
+    kept = kept.assign(epoch=epoch, **kept[PREDICTED].astype(np.float32).round(3))
+    kept.to_parquet(folder / "unfinished", index=False)
+    (folder / "unfinished").rename(folder / f"epoch-{epoch:02}.parquet")
+
+
 def finish(partial: Path, metrics: Mapping[str, Any], history: pd.DataFrame, predictions: pd.DataFrame) -> Path:
     """Write the results into a partial run's folder and give it its final name, in place of an older run."""
     (partial / "metrics.json").write_text(json.dumps(metrics, indent=1))
     history.to_csv(partial / "history.csv", index=False)
     predictions.to_parquet(partial / "predictions.parquet", index=False, compression="zstd")
+    if (epochs := partial / "epochs").is_dir():
+        numbers = range(1, metrics["epochs"] + 1)
+        joined = pd.concat([pd.read_parquet(epochs / f"epoch-{number:02}.parquet") for number in numbers])
+        joined.to_parquet(partial / "epochs.parquet", index=False, compression="zstd")
+        shutil.rmtree(epochs)
     final = partial.with_name(partial.name.removeprefix(".").removesuffix(".partial"))
     if final.is_dir():
         shutil.rmtree(final)
@@ -123,6 +141,8 @@ def read(folder: Path) -> Run:
         )
         if len(run.history) != run.metrics["epochs"]:
             raise ValueError(f"history.csv has {len(run.history)} of {run.metrics['epochs']} epochs")
+        if run.params.training.every_epoch:
+            parquet.read_metadata(folder / "epochs.parquet")
     except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split()).removesuffix(".")
         raise ParamsError(
@@ -131,26 +151,32 @@ def read(folder: Path) -> Run:
     return run
 
 
-def collect(folders: Sequence[Path], corpus: Corpus, results: Path) -> None:
+def collect(folders: Sequence[Path], corpus: Corpus, results: Path, tests: Sequence[str] = ()) -> None:
     """Write what the chapters read, as tables of all runs; `results` is replaced as a whole, once all is written.
+
+    A system is named by its variant: `results` is for runs of the same condition.
 
     ``runs.csv``: a row a run, its metrics. ``history.csv``: a row a run and epoch. ``predictions.parquet``: a row a run
     and utterance, to three decimals. ``params.yaml``: of each system, with the seed of its first run.
     ``environment.json``: of the first run. ``corpus.parquet``, ``ratings.parquet``: the corpus's own tables, without
-    paths. ``samples/``: the sound of one utterance of each emotion.
+    paths. ``samples/``: the sound of one utterance of each emotion. ``tests.parquet``: a row a run, test of `tests` and
+    utterance.
     """
-    runs = sorted(map(read, folders), key=_place)
+    runs = sorted((replace(run, system=run.params.variant) for run in map(read, folders)), key=_place)
     partial = results.with_name(f".{results.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     (partial / "samples").mkdir(parents=True)
     keys = pd.DataFrame({"system": [run.system for run in runs], "seed": [run.params.seed for run in runs]})
     keys.join(pd.json_normalize([run.metrics for run in runs], sep=" ")).to_csv(partial / "runs.csv", index=False)
     _stacked(runs, [run.history for run in runs]).to_csv(partial / "history.csv", index=False)
-    predictions = _stacked(runs, [run.predictions for run in runs])
-    predicted = [name for name in (*PREDICTED, PREDICTED_FEMALE) if name in predictions]
-    predictions = predictions[["system", "seed", "utterance", "split", *predicted]]
-    predictions[predicted] = predictions[predicted].astype(np.float32).round(3)
-    predictions.to_parquet(partial / "predictions.parquet", index=False, compression="zstd", compression_level=19)
+    predictions = [run.predictions for run in runs]
+    _write_predictions(_stacked(runs, predictions), ["split"], partial / "predictions.parquet")
+    if tests:
+        tested = [
+            pd.concat([pd.read_parquet(run.folder / "tests" / f"{test}.parquet").assign(test=test) for test in tests])
+            for run in runs
+        ]
+        _write_predictions(_stacked(runs, tested), ["test"], partial / "tests.parquet")
     params = {run.system: run.params.model_dump(mode="json") for run in reversed(runs)}
     (partial / "params.yaml").write_text(yaml.safe_dump(dict(reversed(params.items())), sort_keys=False))
     shutil.copy(runs[0].folder / "environment.json", partial)
@@ -163,6 +189,13 @@ def collect(folders: Sequence[Path], corpus: Corpus, results: Path) -> None:
         soundfile.write(partial / "samples" / f"{emotion}.mp3", waveform, audio.SAMPLE_RATE)
     shutil.rmtree(results, ignore_errors=True)
     partial.rename(results)
+
+
+def _write_predictions(table: pd.DataFrame, keys: list[str], path: Path) -> None:
+    predicted = [name for name in (*PREDICTED, PREDICTED_FEMALE) if name in table]
+    table = table[["system", "seed", "utterance", *keys, *predicted]]
+    rounded = table.assign(**table[predicted].astype(np.float32).round(3))
+    rounded.to_parquet(path, index=False, compression="zstd", compression_level=19)
 
 
 def read_results(results: Path) -> list[Run]:

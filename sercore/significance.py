@@ -14,7 +14,7 @@ each speaker, in float64 and about the mean of the gold values. Leaving a speake
 number of resamples is one matrix product, weights (resamples, speakers) @ sums.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,7 @@ TIE = 1e-12
 """Differences of CCC that are as close as this are equal: they differ by rounding."""
 
 Array = NDArray[np.float64]
+Statistic = Callable[[Array], Array]
 
 
 class SignificanceError(ValueError):
@@ -90,14 +91,19 @@ def ccc_interval(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike, *, 
         SignificanceError: shapes that do not fit, a value that is not finite, an unknown speaker, fewer than two
             speakers, or an attribute whose gold or predicted values are all the same.
     """
-    _check_level(level)
-    sums = speaker_sums(gold, predicted, speakers)
-    total = sums.sum(axis=0)
-    ccc = ccc_of(total)
-    z = _fisher(ccc)
-    reach = stats.t.ppf((1 + level) / 2, len(sums) - 1) * jackknife_error(_fisher(ccc_of(total - sums)))
-    low, high = np.tanh(z - reach), np.tanh(z + reach)
-    return Interval(ccc, np.minimum(low, ccc), np.maximum(high, ccc), *_size(sums))
+    return _interval(ccc_of, gold, predicted, speakers, level)
+
+
+def correlation_interval(
+    gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike, *, level: float = 0.95
+) -> Interval:
+    """As `ccc_interval`, with Pearson's correlation r in place of CCC (in the field ``ccc``).
+
+    r is the CCC that predictions have once they are given the gold values' mean and standard deviation. No other map
+    a + b * prediction with b > 0 gives a higher one, where r is positive: equal means leave 2 b s_xy / (s_x^2 + b^2
+    s_y^2), which is largest at b = s_x / s_y. What r lacks to 1 is thus no matter of the predictions' scale.
+    """
+    return _interval(correlation_of, gold, predicted, speakers, level)
 
 
 def bootstrap_interval(
@@ -131,6 +137,38 @@ def bootstrap_interval(
     drawn = np.concatenate([ccc_of(weigh(weights, sums)) for weights in redrawn(len(sums), resamples, generator)])
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return Interval(ccc_of(sums.sum(axis=0)), low, high, *_size(sums))
+
+
+def difference_interval(
+    gold: ArrayLike,
+    a: ArrayLike,
+    b: ArrayLike,
+    speakers: ArrayLike,
+    *,
+    a_of: Statistic | None = None,
+    b_of: Statistic | None = None,
+    level: float = 0.95,
+) -> tuple[Array, Array, Array]:
+    """A statistic of trained system a minus one of trained system b, on the same utterances, and its limits.
+
+    The difference -+ t(G - 1) times its jackknife error over the G speakers (Efron, 1982), as in `ccc_difference`.
+
+    Args:
+        gold: shape (utterances, attributes).
+        a: predictions, shape (utterances, attributes), or (runs, utterances, attributes) to average over runs.
+        b: as `a`; it may have another number of runs.
+        speakers: shape (utterances,), any labels.
+        a_of: `ccc_of` (the default) or `correlation_of`.
+        b_of: as `a_of`.
+        level: of confidence, between 0 and 1.
+
+    Raises:
+        SignificanceError: as for `ccc_interval`.
+    """
+    _check_level(level)
+    sums_a, sums_b = speaker_sums(gold, a, speakers), speaker_sums(gold, b, speakers)
+    difference, error = _jackknife_difference(sums_a, sums_b, a_of or ccc_of, b_of or ccc_of)
+    return difference, *_limits(difference, error, np.full_like(error, len(sums_a) - 1), level)
 
 
 def ccc_difference(
@@ -320,13 +358,17 @@ def speaker_sums(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike) -> 
         SignificanceError: as for `ccc_interval`.
     """
     gold, predicted, labels = _validate(gold, predicted, speakers)
+    membership = sparse.csr_array((np.ones(len(labels)), (labels, np.arange(len(labels)))))
+    return weigh(membership, utterance_sums(gold, predicted))
+
+
+def utterance_sums(gold: Array, predicted: Array) -> Array:
+    """What each utterance adds to the six sums of `speaker_sums`: (utterances, 6, runs, attributes)."""
     middle = gold.mean(axis=0)
     y = predicted - middle
     x = np.broadcast_to(gold - middle, y.shape)
     terms = np.stack([np.ones_like(y), x, y, x * x, y * y, x * y])  # (6, runs, utterances, attributes)
-    by_utterance = np.moveaxis(terms, 2, 0)
-    membership = sparse.csr_array((np.ones(len(labels)), (labels, np.arange(len(labels)))))
-    return (membership @ by_utterance.reshape(len(labels), -1)).reshape(-1, *by_utterance.shape[1:])
+    return np.moveaxis(terms, 2, 0)
 
 
 def ccc_of(sums: Array) -> Array:
@@ -352,6 +394,16 @@ def jackknife_error(without: Array) -> Array:
     return np.sqrt((len(without) - 1) * without.var(axis=0))
 
 
+def correlation_of(sums: Array) -> Array:
+    """Pearson's correlation, in the shapes of `ccc_of`; 0 where gold or predicted values are constant."""
+    n, x, y, xx, yy, xy = np.moveaxis(sums, -3, 0)
+    variances = (xx / n - (x / n) ** 2) * (yy / n - (y / n) ** 2)
+    varies = variances > 1e-14 * (xx / n) * (yy / n)
+    scale = np.sqrt(variances, out=np.ones_like(variances), where=varies)
+    correlation = np.where(varies, (xy / n - x * y / n**2) / scale, 0)
+    return np.concatenate([correlation, correlation.mean(axis=-1, keepdims=True)], axis=-1).mean(axis=-2)
+
+
 def redrawn(units: int, resamples: int, generator: np.random.Generator) -> Iterator[Array]:
     """How often each unit is drawn when as many are drawn with replacement: chunks (some resamples, units)."""
     for rows in _chunks(units, resamples):
@@ -359,8 +411,8 @@ def redrawn(units: int, resamples: int, generator: np.random.Generator) -> Itera
         yield np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
 
 
-def weigh(weights: Array, sums: Array) -> Array:
-    """Totals of sums of speakers by weights (resamples, speakers): (resamples, 6, runs, attributes)."""
+def weigh(weights: Array | sparse.sparray, sums: Array) -> Array:
+    """Totals of sums of speakers or utterances by weights (resamples, units): (resamples, 6, runs, attributes)."""
     return (weights @ sums.reshape(len(sums), -1)).reshape(-1, *sums.shape[1:])
 
 
@@ -403,15 +455,30 @@ def _size(sums: Array) -> tuple[int, int, int]:
     return sums.shape[2], round(sums[:, 0, 0, 0].sum()), len(sums)
 
 
+def _interval(
+    statistic: Statistic, gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike, level: float
+) -> Interval:
+    _check_level(level)
+    sums = speaker_sums(gold, predicted, speakers)
+    total = sums.sum(axis=0)
+    value = statistic(total)
+    z = _fisher(value)
+    reach = stats.t.ppf((1 + level) / 2, len(sums) - 1) * jackknife_error(_fisher(statistic(total - sums)))
+    low, high = np.tanh(z - reach), np.tanh(z + reach)
+    return Interval(value, np.minimum(low, value), np.maximum(high, value), *_size(sums))
+
+
 def _fisher(ccc: Array) -> Array:
     return np.arctanh(np.clip(ccc, -1 + 1e-12, 1 - 1e-12))  # finite where the agreement is perfect
 
 
-def _jackknife_difference(sums_a: Array, sums_b: Array) -> tuple[Array, Array]:
+def _jackknife_difference(
+    sums_a: Array, sums_b: Array, a_of: Statistic = ccc_of, b_of: Statistic = ccc_of
+) -> tuple[Array, Array]:
     """The difference and its standard error over speakers, each (attributes + 1,)."""
     total_a, total_b = sums_a.sum(axis=0), sums_b.sum(axis=0)
-    error = jackknife_error(ccc_of(total_a - sums_a) - ccc_of(total_b - sums_b))
-    return ccc_of(total_a) - ccc_of(total_b), error
+    error = jackknife_error(a_of(total_a - sums_a) - b_of(total_b - sums_b))
+    return a_of(total_a) - b_of(total_b), error
 
 
 def _seed_variance(sums: Array) -> Array:

@@ -5,7 +5,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,11 @@ from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArgum
 from transformers.trainer_callback import PrinterCallback
 
 from sercore import ATTRIBUTES, corpora, runs
-from sercore.batches import Utterances, collate, frozen_features
+from sercore.batches import Utterances, collate, corpus_features, frozen_features
 from sercore.cache import model_digest
 from sercore.corpus import GENDERS, Corpus, CorpusError
 from sercore.effective_batch import first_pass, second_pass
-from sercore.encoders import SpeechEncoder, encoder_config, quieten
+from sercore.encoders import quieten
 from sercore.losses import ccc
 from sercore.model import AttributeModel
 from sercore.params import Params
@@ -76,10 +76,15 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
         sampler=sampler,
         exact_ccc=params.training.exact_ccc,
     )
+    others = corpus.table[corpus.table["split"] != "train"].drop(training.index, errors="ignore")
+    if params.training.every_epoch:
+        labelled = others.dropna(subset=list(ATTRIBUTES))
+        trainer.add_callback(
+            _EveryEpoch(lambda: _predictions(trainer, dataset(labelled), labelled, corpus.scale), partial)
+        )
     start = time.perf_counter()
     trainer.train(resume_from_checkpoint=_last_checkpoint(partial / "checkpoints"))
     seconds = time.perf_counter() - start
-    others = corpus.table[corpus.table["split"] != "train"].drop(training.index, errors="ignore")
     predictions = _predictions(trainer, dataset(others), others, corpus.scale)
     history = _history(trainer.state.log_history)
     metrics = {
@@ -102,10 +107,7 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
 def prepare(params: Params) -> None:
     """Read the corpus and cache what its frozen encoders give, so that runs in parallel need not do it each."""
     quieten()
-    corpus = corpora.read(params.corpus, params.seed)
-    speech = SpeechEncoder(encoder_config(params.speech.encoder), params.speech.finetune)
-    speech.load_pretrained(params.speech.encoder)
-    frozen_features(params, corpus.table, speech)
+    corpus_features(params, corpora.read(params.corpus, params.seed).table)
 
 
 def split_ccc(predictions: pd.DataFrame) -> dict[str, dict[str, float]]:
@@ -116,7 +118,8 @@ def split_ccc(predictions: pd.DataFrame) -> dict[str, dict[str, float]]:
 
 def validation_ccc(evaluation: EvalPrediction) -> dict[str, float]:
     """CCC of each attribute and their mean, for the trainer."""
-    return _named_ccc(evaluation.label_ids, evaluation.predictions)
+    predicted = evaluation.predictions
+    return _named_ccc(evaluation.label_ids, predicted[0] if isinstance(predicted, tuple) else predicted)
 
 
 class AttributeTrainer(Trainer):
@@ -179,6 +182,19 @@ class _Progress(TrainerCallback):
         self.bar.close()
 
 
+class _EveryEpoch(TrainerCallback):
+    """Keeps what each epoch predicts, before the checkpoint is written that an interrupted run goes on from."""
+
+    def __init__(self, predict: Callable[[], pd.DataFrame], partial: Path) -> None:
+        self.predict, self.partial = predict, partial
+
+    def on_evaluate(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
+        with torch.random.fork_rng(devices=[]):  # a loader draws a seed, on which the next epoch must not depend
+            predictions = self.predict()
+        if state.is_world_process_zero:
+            runs.keep_epoch(self.partial, round(state.epoch), predictions)
+
+
 def _arguments(params: Params, folder: Path) -> TrainingArguments:
     training = params.training
     return TrainingArguments(
@@ -230,7 +246,6 @@ def _is_json(path: Path) -> bool:
 
 
 def _predictions(trainer: Trainer, dataset: Utterances, rows: pd.DataFrame, scale: tuple[float, float]) -> pd.DataFrame:
-    trainer.compute_metrics = None  # it takes attributes alone
     outputs = trainer.predict(dataset, ignore_keys=["speaker"]).predictions
     attributes, *gender = outputs if isinstance(outputs, tuple) else (outputs,)
     predicted = dict(zip(runs.PREDICTED, (attributes * (scale[1] - scale[0]) + scale[0]).T, strict=True))

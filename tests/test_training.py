@@ -72,6 +72,63 @@ def test_an_interrupted_run_ends_with_the_same_figures(project, tones, small, mo
     pd.testing.assert_frame_equal(resumed.predictions, whole.predictions)
 
 
+def kept(run):
+    return pd.read_parquet(run.folder / "epochs.parquet")
+
+
+def test_what_every_epoch_predicts_is_kept_and_changes_nothing(project, tones, small):
+    plain = train(params.load("embedded", "fusion_gender", 3, small), tones)
+    small["training"]["every_epoch"] = True
+    run = train(params.load("embedded", "fusion_gender", 3, small), tones)
+    assert run.folder.parent != plain.folder.parent
+    assert not (run.folder / "epochs").exists()
+    pd.testing.assert_frame_equal(run.history, plain.history)
+    pd.testing.assert_frame_equal(run.predictions, plain.predictions)
+    epochs = kept(run)
+    assert epochs.groupby("epoch").size().to_dict() == dict.fromkeys(range(1, 5), len(run.predictions))
+    assert (epochs[runs.PREDICTED].dtypes == np.float32).all()
+    best = epochs[epochs["epoch"] == run.metrics["best_epoch"]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(best[["utterance", "split"]], run.predictions[["utterance", "split"]])
+    np.testing.assert_allclose(best[runs.PREDICTED], run.predictions[runs.PREDICTED], atol=6e-4)
+    others = epochs[epochs["epoch"] != run.metrics["best_epoch"]]
+    assert not np.allclose(others.groupby("epoch")[runs.PREDICTED].mean(), best[runs.PREDICTED].mean(), atol=6e-4)
+
+
+@pytest.mark.parametrize("moment", ["_save_checkpoint", "training_step"])
+def test_an_interrupted_run_keeps_what_its_earlier_epochs_predicted(project, tones, small, monkeypatch, moment):
+    """Once between an epoch's predictions and its checkpoint, once in the midst of an epoch."""
+    small["training"]["every_epoch"] = True
+    chosen = params.load("embedded", "fusion_gender", 3, small)
+    whole = train(chosen, tones)
+    whole.folder.rename(project / "whole")
+    original = getattr(training.AttributeTrainer, moment)
+
+    def interrupt(trainer, *arguments, **options):
+        if trainer.state.epoch >= 2.2 or (moment == "_save_checkpoint" and trainer.state.epoch >= 2):
+            raise Interrupted
+        return original(trainer, *arguments, **options)
+
+    monkeypatch.setattr(training.AttributeTrainer, moment, interrupt)
+    with pytest.raises(Interrupted):
+        train(chosen, tones)
+    monkeypatch.undo()
+    monkeypatch.chdir(project)
+    partial = whole.folder.with_name(".seed-3.partial")
+    assert sorted(path.name for path in (partial / "epochs").iterdir()) == ["epoch-01.parquet", "epoch-02.parquet"]
+    (partial / "epochs" / "unfinished").write_bytes(b"cut off")
+    pd.testing.assert_frame_equal(kept(train(chosen, tones)), kept(runs.read(project / "whole")))
+
+
+def test_a_run_without_the_predictions_of_its_epochs_is_made_anew(project, tones, small):
+    small["training"] |= {"every_epoch": True, "epochs": 2}
+    chosen = params.load("embedded", "speech_only", 0, small)
+    first = kept(train(chosen, tones))
+    truncate(runs.run_folder(chosen) / "epochs.parquet")
+    with pytest.raises(params.ParamsError, match=r"seed-0 is damaged or of another version \("):
+        runs.read(runs.run_folder(chosen))
+    pd.testing.assert_frame_equal(kept(train(chosen, tones)), first)
+
+
 def test_a_complete_run_is_read_and_a_changed_one_is_trained_again(project, tones, small, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("trained again")
