@@ -10,7 +10,6 @@ Conventions:
 - Tables hold aggregates alone: no utterance, no speaker.
 """
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,10 +46,10 @@ Array = NDArray[np.float64]
 def write(study: Study, folder: Path) -> None:
     """Write ``groups.csv``, ``gaps.csv`` and ``speakers.csv`` of the systems of the question `groups`.
 
-    They hold what `scores`, `gaps` and `speaker_spread` return, for the utterances of the reported split, after the columns
-    ``profile``, ``reader`` (of the corpus), ``split``, ``seeds`` (trained runs) and ``system``. `folder` is replaced as
-    a whole. ``gaps.csv`` has in addition, where ``measure`` is ccc and ``endpoint`` mean, ``holm`` (p adjusted for all
-    of these gaps of all systems), ``detectable`` and ``verdict``, as in `sercore.comparisons.Comparison`.
+    They hold what `scores`, `gaps` and `speaker_spread` return, for the utterances of the reported split, after the
+    columns ``profile``, ``reader`` (of the corpus), ``split``, ``seeds`` (trained runs) and ``system``. ``gaps.csv``
+    has in addition, where ``measure`` is ccc and ``endpoint`` mean, ``holm`` (p adjusted for all of these gaps of all
+    systems), ``detectable`` and ``verdict``, as in `sercore.comparisons.Comparison`.
 
     Raises:
         ParamsError: a system has not been run.
@@ -68,13 +67,11 @@ def write(study: Study, folder: Path) -> None:
             made[name].append(pd.DataFrame(keys | {"system": system}, table.index).join(table))
     tables = {name: pd.concat(parts, ignore_index=True) for name, parts in made.items()}
     tables["gaps"] = _family(tables["gaps"])
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
-        table.to_csv(partial / f"{name}.csv", index=False, float_format="%.5f", lineterminator="\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+        partial = folder / f".{name}.csv.partial"
+        table.to_csv(partial, index=False, float_format="%.5f", lineterminator="\n")
+        partial.rename(folder / f"{name}.csv")
 
 
 def read(*folders: Path) -> dict[str, pd.DataFrame]:
@@ -213,24 +210,26 @@ def speaker_spread(gold: Array, predicted: Array, speakers: NDArray) -> pd.DataF
     """How CCC differs between speakers, over those with `FEWEST` utterances or more; arguments as for `scores`.
 
     Returns:
-        A row an endpoint, none with fewer than two such speakers: ``speakers``, ``lowest``, ``quarter``, ``median`` with ``low`` and ``high`` (95 %, from order
-        statistics: Conover, 1999), ``three_quarters``, ``highest``; ``below_zero``, the share of speakers with a
-        negative CCC, with ``below_low`` and ``below_high`` (Clopper & Pearson, 1934); ``deviation`` of CCC over
-        speakers, and ``true_deviation``, what remains of it without the error that so few utterances bring: the root
-        of the variance less the speakers' mean squared jackknife error over utterances, or 0.
+        A row an endpoint, none with fewer than two such speakers: ``speakers``, ``lowest``, ``quarter``, ``median``
+        with ``low`` and ``high`` (95 %, from order statistics: Conover, 1999), ``three_quarters``, ``highest``;
+        ``below_zero``, the share of speakers with a negative CCC, with ``below_low`` and ``below_high`` (Clopper &
+        Pearson, 1934); ``deviation`` of CCC over speakers, and ``true_deviation``, what remains of it without the error
+        that so few utterances bring: the root of the variance less the speakers' mean squared jackknife error over
+        utterances, or 0.
     """
-    each = speaker_sums(gold, predicted, np.arange(len(gold)))
-    labels = pd.factorize(speakers)[0]
-    counts = np.bincount(labels)
-    enough = counts >= FEWEST
-    totals = np.zeros((len(counts), *each.shape[1:]))
+    _, labels, counts = np.unique(speakers, return_inverse=True, return_counts=True)
+    enough = counts[labels] >= FEWEST
+    labels = np.unique(labels[enough], return_inverse=True)[1]
+    if not labels.any():
+        return pd.DataFrame()
+    each = speaker_sums(gold[enough], predicted[:, enough], np.arange(len(labels)))
+    totals = np.zeros((labels.max() + 1, *each.shape[1:]))
     np.add.at(totals, labels, each)
-    found = ccc_of(totals)[enough]
-    without = ccc_of(totals[labels] - each)
-    errors = np.array([jackknife_error(without[labels == label]) for label in np.flatnonzero(enough)])
+    found, without = ccc_of(totals), ccc_of(totals[labels] - each)
+    errors = np.array([jackknife_error(without[labels == label]) for label in range(len(totals))])
     below = (found < 0).sum(axis=0)
     rows = []
-    for place, endpoint in enumerate(ENDPOINTS if enough.sum() > 1 else ()):
+    for place, endpoint in enumerate(ENDPOINTS):
         values = found[:, place]
         lowest, quarter, median, three_quarters, highest = np.quantile(values, [0, 0.25, 0.5, 0.75, 1])
         limits = stats.quantile_test(values, p=0.5).confidence_interval(0.95)

@@ -43,7 +43,7 @@ def test_a_gap_of_groups_with_common_speakers_leaves_each_speaker_out_of_both(st
     def difference(kept):
         return plain(gold[one & kept], predicted[:, one & kept]) - plain(gold[~one & kept], predicted[:, ~one & kept])
 
-    left_out = np.array([difference(SPEAKERS != name) for name in np.unique(SPEAKERS)])
+    left_out = np.array([difference(name != SPEAKERS) for name in np.unique(SPEAKERS)])
     error = np.sqrt(8 / 9 * ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0))
     np.testing.assert_allclose(found.difference, difference(np.full(len(gold), True)), rtol=1e-9)
     np.testing.assert_allclose(found.error, error, rtol=1e-9)
@@ -98,8 +98,8 @@ def test_bias_and_error_equal_their_definitions():
 def test_the_spread_over_speakers_is_that_of_their_own_ccc():
     gold, predicted = drawn(np.random.default_rng(4))
     table = groups.speaker_spread(gold, predicted, SPEAKERS).set_index("endpoint")
-    heard = [name for name in np.unique(SPEAKERS) if (SPEAKERS == name).sum() >= 10]
-    values = np.array([literal(gold[SPEAKERS == name], predicted[:, SPEAKERS == name]) for name in heard])
+    heard = [name for name in np.unique(SPEAKERS) if (name == SPEAKERS).sum() >= 10]
+    values = np.array([literal(gold[name == SPEAKERS], predicted[:, name == SPEAKERS]) for name in heard])
     assert set(table["speakers"]) == {7} == {len(heard)}
     np.testing.assert_allclose(table["median"], np.median(values, axis=0), rtol=1e-9)
     np.testing.assert_allclose(table["quarter"], np.quantile(values, 0.25, axis=0), rtol=1e-9)
