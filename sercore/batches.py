@@ -14,7 +14,7 @@ from tqdm import tqdm
 from sercore import ATTRIBUTES, audio
 from sercore.cache import Ragged, file_key, model_digest, stored
 from sercore.corpus import GENDERS, some
-from sercore.encoders import DEVICE, AudioInputs, SpeakerEncoder, SpeechEncoder, TextEncoder
+from sercore.encoders import DEVICE, AudioInputs, SpeakerEncoder, SpeechEncoder, TextEncoder, encoder_config
 from sercore.losses import UNKNOWN
 from sercore.params import Params, project_root
 
@@ -69,6 +69,13 @@ def frozen_features(params: Params, table: pd.DataFrame, speech: SpeechEncoder) 
             root, key, lambda: (x_vectors(audio.load(path, seconds)) for path in tqdm(paths, "speaker embeddings"))
         )
     return Features(**features)
+
+
+def corpus_features(params: Params, table: pd.DataFrame) -> Features:
+    """`frozen_features` of the speech encoder as it was before any training, which all runs of a corpus share."""
+    speech = SpeechEncoder(encoder_config(params.speech.encoder), params.speech.finetune)
+    speech.load_pretrained(params.speech.encoder)
+    return frozen_features(params, table, speech)
 
 
 def refuse_short(durations: pd.Series, params: Params, speech: SpeechEncoder) -> None:

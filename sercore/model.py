@@ -70,7 +70,7 @@ class AttributeOutput(ModelOutput):
     """Output of `AttributeModel`.
 
     ``loss`` where labels were given; ``predictions`` (utterances, 3), from 0 to 1; ``gender`` and ``speaker``: logits
-    (utterances, classes) of the auxiliary heads in training, where the model has them.
+    (utterances, classes) of the auxiliary heads, where the model has them, the latter with labels only.
     """
 
     loss: Tensor | None = None
@@ -192,12 +192,11 @@ class AttributeModel(PreTrainedModel):
         # bfloat16 has no number between .500 and .504: on a scale from 1 to 7, predictions would be steps of .02.
         with torch.autocast(joint.device.type, enabled=False):
             logits = torch.cat([self.attributes[name](joint.float()) for name in ATTRIBUTES], 1)
-        predictions = torch.sigmoid(logits)  # (B, 3)
-        if attributes is None:
-            return AttributeOutput(predictions=predictions)
-        output = AttributeOutput(predictions=predictions)
+        output = AttributeOutput(predictions=torch.sigmoid(logits))  # (B, 3)
         if self.config.gender_weight:
             output.gender = self.gender(joint)
+        if attributes is None:
+            return output
         if self.config.speaker_weight:
             output.speaker = self.speaker_margin(self.speaker(joint), speaker)
         output.loss = self.loss(output, {"attributes": attributes, "gender": gender, "speaker": speaker})

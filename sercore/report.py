@@ -40,6 +40,11 @@ BANNERS = {
         "All figures of ours here were measured on EmoTale: real voices, but emotions enacted on five sentences by"
         " few speakers. This does not tell how a system does on spontaneous speech.",
     ),
+    "iemocap": (
+        "Acted speech",
+        "All figures of ours here were measured on IEMOCAP: real voices, but dialogues acted by ten speakers. This does"
+        " not tell how a system does on spontaneous speech.",
+    ),
     "msp_podcast": (
         "Naturalistic speech",
         "All figures of ours here were measured on a release of MSP-Podcast. This is comparable with the paper only"
@@ -167,7 +172,7 @@ def agreement(runs: Sequence[Run], results: Path | str, tolerance: float = 0.05)
 
     Args:
         runs: finished ones.
-        results: as for `read`.
+        results: a folder that `sercore.runs.collect` wrote; a relative path is relative to the project's root.
         tolerance: largest difference of a CCC that counts as the same: training amplifies what processors round
             differently, and other seeds differ by about as much.
     """

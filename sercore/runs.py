@@ -5,7 +5,8 @@
 with ``training.every_epoch`` also ``epochs.parquet``, what each epoch predicted of labelled utterances. A system is a
 variant, or a variant with overrides.
 
-``results/<profile>/`` holds the same of all runs in one table each, without the models: see `collect`.
+``results/<profile>/<part>/<condition>/`` holds the same of all runs in one table each, without the models: see
+`collect`.
 """
 
 import json
@@ -13,7 +14,7 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +32,9 @@ from sercore.corpus import Corpus
 from sercore.params import Params, ParamsError, dump, load, project_root, validate, variants
 
 PREDICTED = [f"predicted_{name}" for name in ATTRIBUTES]
+PREDICTED_FEMALE = "predicted_female"
+"""Probability that the speaker is a woman, of systems with a gender head."""
+
 FILES = ("params.yaml", "metrics.json", "history.csv", "predictions.parquet", "environment.json")
 
 
@@ -42,8 +46,8 @@ class Run:
     attribute or ``mean`` -> CCC), ``best_epoch``, ``epochs``, ``seconds``, ``peak_memory_mb``, ``parameters``,
     ``trainable_parameters``. ``history``: epoch, training loss, validation CCCs. ``predictions``: utterance, split,
     speaker, emotion, the three attributes and the three ``predicted_...``, in the corpus's own scale, of all utterances
-    outside the training split that the run was not trained on. ``folder``: None where the run was read from a study's
-    tables.
+    outside the training split that the run was not trained on; and `PREDICTED_FEMALE`, which runs without a gender head
+    lack or, in a study's tables, leave NaN. ``folder``: None where the run was read from a study's tables.
     """
 
     system: str
@@ -147,26 +151,32 @@ def read(folder: Path) -> Run:
     return run
 
 
-def collect(folders: Sequence[Path], corpus: Corpus, results: Path) -> None:
+def collect(folders: Sequence[Path], corpus: Corpus, results: Path, tests: Sequence[str] = ()) -> None:
     """Write what the chapters read, as tables of all runs; `results` is replaced as a whole, once all is written.
+
+    A system is named by its variant: `results` is for runs of the same condition.
 
     ``runs.csv``: a row a run, its metrics. ``history.csv``: a row a run and epoch. ``predictions.parquet``: a row a run
     and utterance, to three decimals. ``params.yaml``: of each system, with the seed of its first run.
     ``environment.json``: of the first run. ``corpus.parquet``, ``ratings.parquet``: the corpus's own tables, without
-    paths. ``samples/``: the sound of one utterance of each emotion.
+    paths. ``samples/``: the sound of one utterance of each emotion. ``tests.parquet``: a row a run, test of `tests` and
+    utterance.
     """
-    runs = sorted(map(read, folders), key=_place)
+    runs = sorted((replace(run, system=run.params.variant) for run in map(read, folders)), key=_place)
     partial = results.with_name(f".{results.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     (partial / "samples").mkdir(parents=True)
     keys = pd.DataFrame({"system": [run.system for run in runs], "seed": [run.params.seed for run in runs]})
     keys.join(pd.json_normalize([run.metrics for run in runs], sep=" ")).to_csv(partial / "runs.csv", index=False)
     _stacked(runs, [run.history for run in runs]).to_csv(partial / "history.csv", index=False)
-    predictions = _stacked(runs, [run.predictions for run in runs])[
-        ["system", "seed", "utterance", "split", *PREDICTED]
-    ]
-    predictions[PREDICTED] = predictions[PREDICTED].astype(np.float32).round(3)
-    predictions.to_parquet(partial / "predictions.parquet", index=False, compression="zstd", compression_level=19)
+    predictions = [run.predictions for run in runs]
+    _write_predictions(_stacked(runs, predictions), ["split"], partial / "predictions.parquet")
+    if tests:
+        tested = [
+            pd.concat([pd.read_parquet(run.folder / "tests" / f"{test}.parquet").assign(test=test) for test in tests])
+            for run in runs
+        ]
+        _write_predictions(_stacked(runs, tested), ["test"], partial / "tests.parquet")
     params = {run.system: run.params.model_dump(mode="json") for run in reversed(runs)}
     (partial / "params.yaml").write_text(yaml.safe_dump(dict(reversed(params.items())), sort_keys=False))
     shutil.copy(runs[0].folder / "environment.json", partial)
@@ -179,6 +189,13 @@ def collect(folders: Sequence[Path], corpus: Corpus, results: Path) -> None:
         soundfile.write(partial / "samples" / f"{emotion}.mp3", waveform, audio.SAMPLE_RATE)
     shutil.rmtree(results, ignore_errors=True)
     partial.rename(results)
+
+
+def _write_predictions(table: pd.DataFrame, keys: list[str], path: Path) -> None:
+    predicted = [name for name in (*PREDICTED, PREDICTED_FEMALE) if name in table]
+    table = table[["system", "seed", "utterance", *keys, *predicted]]
+    rounded = table.assign(**table[predicted].astype(np.float32).round(3))
+    rounded.to_parquet(path, index=False, compression="zstd", compression_level=19)
 
 
 def read_results(results: Path) -> list[Run]:

@@ -14,16 +14,17 @@ import numpy as np
 import pandas as pd
 import torch
 from accelerate import PartialState
+from scipy.special import softmax
 from tqdm import tqdm
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
 from sercore import ATTRIBUTES, corpora, runs
-from sercore.batches import Utterances, collate, frozen_features
+from sercore.batches import Utterances, collate, corpus_features, frozen_features
 from sercore.cache import model_digest
-from sercore.corpus import Corpus, CorpusError
+from sercore.corpus import GENDERS, Corpus, CorpusError
 from sercore.effective_batch import first_pass, second_pass
-from sercore.encoders import SpeechEncoder, encoder_config, quieten
+from sercore.encoders import quieten
 from sercore.losses import ccc
 from sercore.model import AttributeModel
 from sercore.params import Params
@@ -106,10 +107,7 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
 def prepare(params: Params) -> None:
     """Read the corpus and cache what its frozen encoders give, so that runs in parallel need not do it each."""
     quieten()
-    corpus = corpora.read(params.corpus, params.seed)
-    speech = SpeechEncoder(encoder_config(params.speech.encoder), params.speech.finetune)
-    speech.load_pretrained(params.speech.encoder)
-    frozen_features(params, corpus.table, speech)
+    corpus_features(params, corpora.read(params.corpus, params.seed).table)
 
 
 def split_ccc(predictions: pd.DataFrame) -> dict[str, dict[str, float]]:
@@ -120,7 +118,8 @@ def split_ccc(predictions: pd.DataFrame) -> dict[str, dict[str, float]]:
 
 def validation_ccc(evaluation: EvalPrediction) -> dict[str, float]:
     """CCC of each attribute and their mean, for the trainer."""
-    return _named_ccc(evaluation.label_ids, evaluation.predictions)
+    predicted = evaluation.predictions
+    return _named_ccc(evaluation.label_ids, predicted[0] if isinstance(predicted, tuple) else predicted)
 
 
 class AttributeTrainer(Trainer):
@@ -247,9 +246,12 @@ def _is_json(path: Path) -> bool:
 
 
 def _predictions(trainer: Trainer, dataset: Utterances, rows: pd.DataFrame, scale: tuple[float, float]) -> pd.DataFrame:
-    predicted = trainer.predict(dataset).predictions * (scale[1] - scale[0]) + scale[0]
-    table = rows[["split", "speaker", "emotion", *ATTRIBUTES]].reset_index()
-    return table.assign(**{f"predicted_{name}": predicted[:, i] for i, name in enumerate(ATTRIBUTES)})
+    outputs = trainer.predict(dataset, ignore_keys=["speaker"]).predictions
+    attributes, *gender = outputs if isinstance(outputs, tuple) else (outputs,)
+    predicted = dict(zip(runs.PREDICTED, (attributes * (scale[1] - scale[0]) + scale[0]).T, strict=True))
+    if gender:
+        predicted[runs.PREDICTED_FEMALE] = softmax(gender[0].astype(np.float32), axis=1)[:, GENDERS.index("Female")]
+    return rows[["split", "speaker", "emotion", *ATTRIBUTES]].reset_index().assign(**predicted)
 
 
 def _history(log: list[dict[str, float]]) -> pd.DataFrame:

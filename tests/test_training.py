@@ -12,7 +12,7 @@ from sercore import params, runs, training
 from sercore.audio import AudioError
 from sercore.batches import Utterances, collate, frozen_features
 from sercore.cache import Ragged, stored
-from sercore.corpus import Corpus, CorpusError
+from sercore.corpus import GENDERS, Corpus, CorpusError
 from sercore.model import AttributeModel
 from sercore.significance import ccc_interval
 from sercore.training import train
@@ -158,8 +158,11 @@ def test_a_saved_model_predicts_what_the_run_says_one_utterance_at_a_time(projec
     rows = tones.split("test3")
     dataset = Utterances(rows, tones.table, features, run.params, tones.scale, ["0"])
     with torch.no_grad():
-        single = [model(**collate([dataset[index]])).predictions[0] * 6 + 1 for index in range(len(dataset))]
+        outputs = [model(**collate([dataset[index]])) for index in range(len(dataset))]
+    single = [output.predictions[0] * 6 + 1 for output in outputs]
     expected = run.predictions.set_index("utterance").loc[rows.index]
+    female = [output.gender[0].softmax(0)[GENDERS.index("Female")] for output in outputs]
+    np.testing.assert_allclose(female, expected["predicted_female"], atol=1e-4)
     np.testing.assert_allclose(
         torch.stack(single), expected[["predicted_arousal", "predicted_valence", "predicted_dominance"]], atol=1e-4
     )

@@ -197,9 +197,16 @@ def assign_speakers(generator: np.random.Generator, count: int, speakers: int, s
     return generator.permutation(np.repeat(np.arange(speakers), counts))
 
 
-def draw_prompt(generator: np.random.Generator, speaker: Speaker, text: str, deviations: np.ndarray) -> Prompt:
-    """How `speaker` says `text`, given `Utterances.deviations` of one utterance, shape (3,)."""
-    pitch, spread, rate, loudness = CUES @ deviations + CUE_NOISE * generator.standard_normal(4)
+def draw_prompt(
+    generator: np.random.Generator, speaker: Speaker, text: str, deviations: np.ndarray, gender_link: float = 0.0
+) -> Prompt:
+    """How `speaker` says `text`, given `Utterances.deviations` of one utterance, shape (3,).
+
+    A woman sounds as if her arousal were `gender_link` standard deviations higher than it is, a man as if his were
+    lower; valence and dominance sound as they are.
+    """
+    sound = deviations + np.array([gender_link if speaker.gender == "Female" else -gender_link, 0, 0])
+    pitch, spread, rate, loudness = CUES @ sound + CUE_NOISE * generator.standard_normal(4)
     return Prompt(
         text=text,
         voice=speaker.voice,
