@@ -78,7 +78,7 @@ def write(params: Simulated) -> Path:
     """
     _check(params)
     folder = resolve(params.path).resolve()
-    recipe = {"recipe": RECIPE, **params.model_dump(mode="json", exclude={"reader", "path"})}
+    recipe = {"recipe": RECIPE, **params.model_dump(mode="json", exclude={"reader", "path", "transcripts"})}
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         if _recipe_of(folder) != recipe:
