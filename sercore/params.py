@@ -31,7 +31,30 @@ def _ascending(scale: tuple[float, float]) -> tuple[float, float]:
     return scale
 
 
-class MspPodcast(Section):
+class Transcripts(Section):
+    """What is done to a corpus's transcripts once it is read; by default nothing (see `sercore.transcripts.changed`).
+
+    ``recogniser``: a folder or name of a Whisper model for faster-whisper, whose words replace the transcripts.
+    ``errors``: the share of words that get an error of one of ``kinds``. ``missing``: the share of utterances that lose
+    their transcript. ``splits``: all, or only the one that a study reports.
+    """
+
+    recogniser: str | None = None
+    errors: float = Field(0.0, ge=0, le=0.5)
+    kinds: tuple[Literal["substitutions", "deletions", "insertions"], ...] = Field(
+        ("substitutions", "deletions", "insertions"), min_length=1
+    )
+    missing: float = Field(0.0, ge=0, le=1)
+    splits: Literal["all", "reported"] = "all"
+
+
+class Readable(Section):
+    """What the parameters of every corpus have."""
+
+    transcripts: Transcripts = Transcripts()
+
+
+class MspPodcast(Readable):
     """A release of MSP-Podcast on disk."""
 
     reader: Literal["msp_podcast"]
@@ -39,7 +62,7 @@ class MspPodcast(Section):
     missing_audio: Literal["error", "skip"] = "error"
 
 
-class EmoTale(Section):
+class EmoTale(Readable):
     """The EmoTale corpus on disk; it has no official split, so fold ``seed % folds`` is the test set."""
 
     reader: Literal["emotale"]
@@ -49,7 +72,7 @@ class EmoTale(Section):
     missing_audio: Literal["error", "skip"] = "error"
 
 
-class Iemocap(Section):
+class Iemocap(Readable):
     """The full release of IEMOCAP on disk; it has no official split, so session ``seed % 5 + 1`` is the test set."""
 
     reader: Literal["iemocap"]
@@ -58,7 +81,7 @@ class Iemocap(Section):
     folds: ClassVar[int] = 5
 
 
-class Manifest(Section):
+class Manifest(Readable):
     """One CSV with the columns of the corpus table."""
 
     reader: Literal["manifest"]
@@ -67,7 +90,7 @@ class Manifest(Section):
     missing_audio: Literal["error", "skip"] = "error"
 
 
-class Simulated(Section):
+class Simulated(Readable):
     """A simulated release in MSP-Podcast's layout, written to ``path`` if it is not there yet.
 
     ``gender_link``: by how many standard deviations of arousal more than they feel women sound aroused, and men less.
@@ -368,6 +391,6 @@ def _section(location: tuple[str | int, ...]) -> type[Section]:
     if not location:
         return Params
     if location[0] == "corpus":
-        return READERS[str(location[1])]
+        return READERS[str(location[1])] if len(location) == 2 else Transcripts
     sections = {"speech": Speech, "text": FrozenEncoder, "speaker": FrozenEncoder, "heads": Heads, "loss": Loss}
     return (sections | {"sampling": Sampling, "training": Training})[str(location[0])]

@@ -63,7 +63,7 @@ def test_another_reader_replaces_the_corpus_as_a_whole(root):
         ("small", "fusoin", {}, "unknown variant 'fusoin'; params/variants.yaml has fusion, speech_only, gender"),
         ("small", "fusion", {"loss": {"gendre": 1}}, "unknown parameter 'loss.gendre'; valid are gender, speaker"),
         ("small", "fusion", {"epochs": 1}, "unknown parameter 'epochs'; valid are profile, variant, seed, corpus"),
-        ("small", "fusion", {"corpus": {"folds": 3}}, "'corpus.folds'; valid are reader, path, seed"),
+        ("small", "fusion", {"corpus": {"folds": 3}}, "'corpus.folds'; valid are transcripts, reader, path, seed"),
         ("small", "fusion", {"text": {"encoder": "x", "layer": 3}}, "'text.layer'; valid are encoder"),
         ("small", "fusion", {"training": {"epochs": 0}}, "'training.epochs' is 0: .*greater than or equal to 1"),
         ("small", "fusion", {"training": {"epochs": "ten"}}, "'training.epochs' is 'ten'"),

@@ -156,7 +156,7 @@ def _check(params: Simulated) -> None:
 
 
 def _recipe(params: Simulated) -> dict:
-    return {"recipe": RECIPE, **params.model_dump(mode="json", exclude={"reader", "path"})}
+    return {"recipe": RECIPE, **params.model_dump(mode="json", exclude={"reader", "path", "transcripts"})}
 
 
 def _recipe_of(folder: Path) -> dict | None:
