@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+from sercore import ATTRIBUTES
 
 
 class ParamsError(ValueError):
@@ -29,6 +39,12 @@ def _ascending(scale: tuple[float, float]) -> tuple[float, float]:
     if scale[0] >= scale[1]:
         raise ValueError("the lowest value of the scale comes first, and the highest differs from it")
     return scale
+
+
+def _once_each(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names or len(set(names)) < len(names):
+        raise ValueError("name one attribute or more, each once")
+    return names
 
 
 class MspPodcast(Section):
@@ -81,19 +97,38 @@ READERS = {"msp_podcast": MspPodcast, "emotale": EmoTale, "manifest": Manifest, 
 CorpusParams = Annotated[MspPodcast | EmoTale | Manifest | Simulated, Field(discriminator="reader")]
 
 
-class Speech(Section):
-    """The speech encoder: a folder or hub name; fine-tuned (front-end frozen) or frozen as a whole."""
+class FrozenEncoder(Section):
+    """A frozen encoder, a folder or hub name; its embedding is concatenated."""
 
     encoder: str
+
+
+class AdaptedEncoder(FrozenEncoder):
+    """An encoder that is frozen, or fine-tuned: its own weights, or low-rank adapters (see `sercore.adapters`)."""
+
     finetune: bool
+    lora: int | None = Field(None, ge=1, description="rank of the adapters that are trained in place of the weights")
+    learning_rate: float | None = Field(None, gt=0, description="of what is fine-tuned; null is training.learning_rate")
+
+    @field_validator("lora", "learning_rate")
+    @classmethod
+    def _nothing_of_a_frozen_encoder(cls, value: float | None, others: ValidationInfo) -> float | None:
+        if value is not None and not others.data.get("finetune", True):
+            raise ValueError("a frozen encoder has none; set finetune: true beside it")
+        return value
+
+
+class Speech(AdaptedEncoder):
+    """The speech encoder; fine-tuned, its convolutional front-end stays frozen."""
+
     max_seconds: float = Field(15.0, gt=0)
     cache: bool = Field(description="keep the output of the frozen part on disk, instead of computing it every epoch")
 
 
-class FrozenEncoder(Section):
-    """A frozen encoder whose embedding is concatenated: a folder or hub name."""
+class Text(AdaptedEncoder):
+    """The text encoder, whose embedding of the transcript is concatenated."""
 
-    encoder: str
+    finetune: bool = False
 
 
 class Heads(Section):
@@ -107,8 +142,12 @@ class Heads(Section):
 
 
 class Loss(Section):
-    """Weights of the auxiliary losses: alpha (gender) and beta (speaker, additive angular margin)."""
+    """What is learnt: attributes, and by the weights alpha and beta gender and speaker (additive angular margin).
 
+    ``attributes``: those whose CCC is trained and chooses the epoch; what is predicted of the others means nothing.
+    """
+
+    attributes: Annotated[tuple[Literal[ATTRIBUTES], ...], AfterValidator(_once_each)] = ATTRIBUTES
     gender: float = Field(0.0, ge=0)
     speaker: float = Field(0.0, ge=0)
     margin: float = Field(0.2, ge=0)
@@ -151,7 +190,7 @@ class Params(Section):
     seed: int = Field(ge=0, lt=2**32)
     corpus: CorpusParams
     speech: Speech
-    text: FrozenEncoder | None
+    text: Text | None
     speaker: FrozenEncoder | None
     heads: Heads
     loss: Loss
@@ -323,5 +362,5 @@ def _section(location: tuple[str | int, ...]) -> type[Section]:
         return Params
     if location[0] == "corpus":
         return READERS[str(location[1])]
-    sections = {"speech": Speech, "text": FrozenEncoder, "speaker": FrozenEncoder, "heads": Heads, "loss": Loss}
+    sections = {"speech": Speech, "text": Text, "speaker": FrozenEncoder, "heads": Heads, "loss": Loss}
     return (sections | {"sampling": Sampling, "training": Training})[str(location[0])]
