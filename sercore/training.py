@@ -104,7 +104,7 @@ def prepare(params: Params) -> None:
     """Read the corpus and cache what its frozen encoders give, so that runs in parallel need not do it each."""
     quieten()
     corpus = corpora.read(params.corpus, params.seed)
-    speech = SpeechEncoder(encoder_config(params.speech.encoder), params.speech.finetune, params.speech.lora)
+    speech = SpeechEncoder(encoder_config(params.speech.encoder), params.speech.finetune)
     speech.load_pretrained(params.speech.encoder)
     frozen_features(params, corpus.table, speech)
 
