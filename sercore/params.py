@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+from sercore import ATTRIBUTES
 
 
 class ParamsError(ValueError):
@@ -46,6 +56,12 @@ class Transcripts(Section):
     )
     missing: float = Field(0.0, ge=0, le=1)
     splits: Literal["all", "reported"] = "all"
+
+
+def _once_each(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names or len(set(names)) < len(names):
+        raise ValueError("name one attribute or more, each once")
+    return names
 
 
 class Readable(Section):
@@ -128,19 +144,38 @@ READERS = {
 CorpusParams = Annotated[MspPodcast | EmoTale | Iemocap | Manifest | Simulated, Field(discriminator="reader")]
 
 
-class Speech(Section):
-    """The speech encoder: a folder or hub name; fine-tuned (front-end frozen) or frozen as a whole."""
+class FrozenEncoder(Section):
+    """A frozen encoder, a folder or hub name; its embedding is concatenated."""
 
     encoder: str
+
+
+class AdaptedEncoder(FrozenEncoder):
+    """An encoder that is frozen, or fine-tuned: its own weights, or low-rank adapters (see `sercore.adapters`)."""
+
     finetune: bool
+    lora: int | None = Field(None, ge=1, description="rank of the adapters that are trained in place of the weights")
+    learning_rate: float | None = Field(None, gt=0, description="of what is fine-tuned; null is training.learning_rate")
+
+    @field_validator("lora", "learning_rate")
+    @classmethod
+    def _nothing_of_a_frozen_encoder(cls, value: float | None, others: ValidationInfo) -> float | None:
+        if value is not None and not others.data.get("finetune", True):
+            raise ValueError("a frozen encoder has none; set finetune: true beside it")
+        return value
+
+
+class Speech(AdaptedEncoder):
+    """The speech encoder; fine-tuned, its convolutional front-end stays frozen."""
+
     max_seconds: float = Field(15.0, gt=0)
     cache: bool = Field(description="keep the output of the frozen part on disk, instead of computing it every epoch")
 
 
-class FrozenEncoder(Section):
-    """A frozen encoder whose embedding is concatenated: a folder or hub name."""
+class Text(AdaptedEncoder):
+    """The text encoder, whose embedding of the transcript is concatenated."""
 
-    encoder: str
+    finetune: bool = False
 
 
 class Heads(Section):
@@ -154,12 +189,15 @@ class Heads(Section):
 
 
 class Loss(Section):
-    """Weights of the auxiliary losses, alpha (gender) and beta (speaker, additive angular margin), and of utterances.
+    """What is learnt: attributes, and by the weights alpha and beta gender and speaker (additive angular margin).
 
     ``weight``: what an utterance weighs in the CCC loss: all the same (``none``), or the more, the better its raters
     agree on the attribute (``agreement``, see `sercore.raters.agreement_weights`).
+
+    ``attributes``: those whose CCC is trained and chooses the epoch; what is predicted of the others means nothing.
     """
 
+    attributes: Annotated[tuple[Literal[ATTRIBUTES], ...], AfterValidator(_once_each)] = ATTRIBUTES
     gender: float = Field(0.0, ge=0)
     speaker: float = Field(0.0, ge=0)
     margin: float = Field(0.2, ge=0)
@@ -210,7 +248,7 @@ class Params(Section):
     seed: int = Field(ge=0, lt=2**32)
     corpus: CorpusParams
     speech: Speech
-    text: FrozenEncoder | None
+    text: Text | None
     speaker: FrozenEncoder | None
     heads: Heads
     loss: Loss
@@ -392,5 +430,5 @@ def _section(location: tuple[str | int, ...]) -> type[Section]:
         return Params
     if location[0] == "corpus":
         return READERS[str(location[1])] if len(location) == 2 else Transcripts
-    sections = {"speech": Speech, "text": FrozenEncoder, "speaker": FrozenEncoder, "heads": Heads, "loss": Loss}
+    sections = {"speech": Speech, "text": Text, "speaker": FrozenEncoder, "heads": Heads, "loss": Loss}
     return (sections | {"sampling": Sampling, "training": Training})[str(location[0])]
