@@ -16,7 +16,8 @@ from sercore.cache import Ragged, file_key, model_digest, stored
 from sercore.corpus import GENDERS, some
 from sercore.encoders import DEVICE, AudioInputs, SpeakerEncoder, SpeechEncoder, TextEncoder
 from sercore.losses import UNKNOWN
-from sercore.params import Params, project_root
+from sercore.normalisation import SpeakerNormalised
+from sercore.params import Params, ParamsError, project_root
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Features:
     it; ``text`` and ``speaker`` hold one embedding (1, width) a row.
     """
 
-    speech: Ragged | None
+    speech: Sequence[np.ndarray] | None
     text: Ragged | None
     speaker: Ragged | None
 
@@ -40,7 +41,7 @@ def frozen_features(params: Params, table: pd.DataFrame, speech: SpeechEncoder) 
     """Compute, or read from ``data/cache``, everything about the rows of `table` that no training step changes.
 
     Raises:
-        ParamsError: an encoder cannot be loaded.
+        ParamsError: an encoder cannot be loaded, or speakers are to be normalised by features that are not kept.
         AudioError: an audio file cannot be used, or is too short for the speech encoder.
 
     Warns:
@@ -57,6 +58,13 @@ def frozen_features(params: Params, table: pd.DataFrame, speech: SpeechEncoder) 
         kind = "float32" if params.training.precision == "float32" else "float16"
         size = speech.frozen_numbers(table["duration"].clip(upper=seconds).sum()) * np.dtype(kind).itemsize
         features["speech"] = stored(root, key + file_key(paths), lambda: _speech(params, paths, speech), kind, size)
+    if params.speech.per_speaker:
+        if features["speech"] is None:
+            raise ParamsError(
+                "speech.per_speaker takes the moments of all features, so they must be kept: set speech.cache: true, and "
+                f"make room in {root} where its disk is full."
+            )
+        features["speech"] = SpeakerNormalised(features["speech"], table["speaker"])
     if params.text is not None:
         encoder = TextEncoder(params.text.encoder)
         texts = transcripts(table["transcript"])

@@ -15,7 +15,7 @@ from transformers.utils import ModelOutput
 from sercore import ATTRIBUTES
 from sercore.corpus import GENDERS
 from sercore.encoders import SpeechEncoder, encoder_config
-from sercore.losses import AdditiveAngularMargin, ccc_loss, classification_loss
+from sercore.losses import AdditiveAngularMargin, ccc_loss, classification_loss, reverse_gradient
 from sercore.params import Params
 
 
@@ -29,6 +29,7 @@ class AttributeConfig(PretrainedConfig):
         speakers: classes of the speaker head; 0 without.
         layers, convolutions, pooling, width, dropout: the layers behind the encoder, see `sercore.params.Heads`.
         gender_weight, speaker_weight: alpha and beta of the auxiliary losses; 0 leaves the head out.
+        adversarial: whether the speaker head's gradient is reversed where it leaves the head.
         margin, angular_scale: of the speaker head's softmax.
         scale: lowest and highest value of the attributes in the corpus's own scale.
     """
@@ -50,6 +51,7 @@ class AttributeConfig(PretrainedConfig):
         dropout: float = 0.1,
         gender_weight: float = 0.0,
         speaker_weight: float = 0.0,
+        adversarial: bool = False,
         margin: float = 0.2,
         angular_scale: float = 30.0,
         scale: tuple[float, float] = (1.0, 7.0),
@@ -60,6 +62,7 @@ class AttributeConfig(PretrainedConfig):
         self.layers, self.convolutions, self.pooling = layers, convolutions, pooling
         self.width, self.dropout = width, dropout
         self.gender_weight, self.speaker_weight = gender_weight, speaker_weight
+        self.adversarial = adversarial
         self.margin, self.angular_scale = margin, angular_scale
         self.scale = scale
         super().__init__(**others)
@@ -146,6 +149,7 @@ class AttributeModel(PreTrainedModel):
             **params.heads.model_dump(),
             gender_weight=params.loss.gender,
             speaker_weight=params.loss.speaker,
+            adversarial=params.loss.adversarial,
             margin=params.loss.margin,
             angular_scale=params.loss.scale,
             scale=scale,
@@ -199,7 +203,8 @@ class AttributeModel(PreTrainedModel):
         if self.config.gender_weight:
             output.gender = self.gender(joint)
         if self.config.speaker_weight:
-            output.speaker = self.speaker_margin(self.speaker(joint), speaker)
+            heard = reverse_gradient(joint) if self.config.adversarial else joint
+            output.speaker = self.speaker_margin(self.speaker(heard), speaker)
         output.loss = self.loss(output, {"attributes": attributes, "gender": gender, "speaker": speaker})
         return output
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 
 class ParamsError(ValueError):
@@ -59,7 +59,11 @@ class Manifest(Section):
 
 
 class Simulated(Section):
-    """A simulated release in MSP-Podcast's layout, written to ``path`` if it is not there yet."""
+    """A simulated release in MSP-Podcast's layout, written to ``path`` if it is not there yet.
+
+    ``skew``: share of the training utterances that the busiest 26 % of the speakers speak; the next 26 % speak that
+    share of what is left, and so on. With 0 all speak alike.
+    """
 
     reader: Literal["simulated"]
     path: Path
@@ -72,6 +76,7 @@ class Simulated(Section):
     test_speakers: int = Field(100, ge=1)
     raters: int = Field(60, ge=5)
     raters_per_utterance: int = Field(5, ge=5)
+    skew: float = Field(0.80, ge=0, lt=1)
 
 
 ENCODERS = ("wavlm", "whisper", "text", "speaker")
@@ -88,6 +93,7 @@ class Speech(Section):
     finetune: bool
     max_seconds: float = Field(15.0, gt=0)
     cache: bool = Field(description="keep the output of the frozen part on disk, instead of computing it every epoch")
+    per_speaker: bool = Field(False, description="each speaker's frozen features get the mean and spread of all speech")
 
 
 class FrozenEncoder(Section):
@@ -107,12 +113,22 @@ class Heads(Section):
 
 
 class Loss(Section):
-    """Weights of the auxiliary losses: alpha (gender) and beta (speaker, additive angular margin)."""
+    """Weights of the auxiliary losses: alpha (gender) and beta (speaker, additive angular margin).
+
+    ``adversarial``: what lies below the speaker head learns to make it fail (Ganin & Lempitsky 2015).
+    """
 
     gender: float = Field(0.0, ge=0)
     speaker: float = Field(0.0, ge=0)
+    adversarial: bool = False
     margin: float = Field(0.2, ge=0)
     scale: float = Field(30.0, gt=0)
+
+    @model_validator(mode="after")
+    def _has_an_adversary(self) -> Self:
+        if self.adversarial and not self.speaker:
+            raise ValueError("adversarial needs a speaker head: set loss.speaker above 0")
+        return self
 
 
 class Sampling(Section):
@@ -122,11 +138,17 @@ class Sampling(Section):
     before: ``none``, the training split's (``train``), and the development split's (``development``); ``disjoint``
     adds, in place of all of the latter, those of speakers of whom the validation set has no utterance. ``agreed``:
     whether the utterances of a primary emotion are trained on; ``fewer`` leaves out as many random ones as the value of
-    ``ambiguous`` added to the one before, though ``samples_per_emotion`` of each emotion stay.
+    ``ambiguous`` added to the one before, though ``samples_per_emotion`` of each emotion stay. ``held_out``: that share
+    of each known speaker's labelled training utterances, drawn once for all seeds, is not trained on but predicted, so
+    that one can score speakers whom a system has heard; at least one of a speaker of two or more, and none of a speaker
+    of one. ``per_speaker``: no speaker is trained on with more utterances; of one who has more, random ones of each
+    emotion stay, equally many as far as they go.
     """
 
     ambiguous: Literal["none", "train", "development", "disjoint"] = "train"
     agreed: Literal["all", "fewer", "none"] = "all"
+    held_out: float | None = Field(None, gt=0, lt=1)
+    per_speaker: int | None = Field(None, ge=1)
     samples_per_emotion: int | None = Field(ge=1, description="undersampling; null trains on the whole training split")
     validation_per_emotion: int | None = Field(ge=1, description="k of each primary emotion; null validates on all")
 

@@ -78,7 +78,7 @@ def write(params: Simulated) -> Path:
     """
     _check(params)
     folder = resolve(params.path).resolve()
-    recipe = {"recipe": RECIPE, **params.model_dump(mode="json", exclude={"reader", "path"})}
+    recipe = _recipe(params)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         if _recipe_of(folder) != recipe:
@@ -154,13 +154,21 @@ def _check(params: Simulated) -> None:
         )
 
 
+def _recipe(params: Simulated) -> dict:
+    return {"recipe": RECIPE, **params.model_dump(mode="json", exclude={"reader", "path"})}
+
+
 def _recipe_of(folder: Path) -> dict | None:
-    """What made the release in `folder`; None where there is none yet."""
+    """What made the release in `folder`; None where there is none yet.
+
+    A parameter that is younger than the release had its default.
+    """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None
     try:
-        return json.loads((folder / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        defaults = _recipe(Simulated(reader="simulated", path=folder)) | {"recipe": None}
+        return defaults | json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
         raise CorpusError(
             f"{folder} exists and is no simulated release (it has no {MARKER}): set corpus.path to another folder."
         ) from None
@@ -180,14 +188,16 @@ def _splits(params: Simulated) -> Iterator[Split]:
     first = 1
     for (name, wanted), number, generator in zip(quotas.items(), speakers, generators[1:], strict=True):
         utterances = population.draw_quotas(generator, wanted, biases, params.raters_per_utterance)
-        yield _split(name, utterances, number, first, generator)
+        yield _split(name, utterances, number, first, generator, params.skew)
         first += number
 
 
-def _split(name: str, utterances: Utterances, speakers: int, first: int, generator: np.random.Generator) -> Split:
+def _split(
+    name: str, utterances: Utterances, speakers: int, first: int, generator: np.random.Generator, skew: float
+) -> Split:
     training = name == "Train"
     voices = population.draw_speakers(generator, speakers)
-    assigned = population.assign_speakers(generator, len(utterances.intended), speakers, skewed=training)
+    assigned = population.assign_speakers(generator, len(utterances.intended), speakers, skew if training else 0)
     prompts = []
     for speaker, emotion, deviations in zip(assigned, utterances.intended, utterances.deviations, strict=True):
         text = grammar.sentence(generator, CODES[emotion], deviations[1], training)
