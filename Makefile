@@ -1,10 +1,12 @@
-# study: the whole study of a profile, from the corpus to its book.   test: everything that CI runs.
+# study: the whole study of a profile, from the corpus to its book, or one CHAPTER that the paper leaves open (open: all
+# of them).   test: everything that CI runs.
 PYTHON ?= python3
 PROFILE ?= embedded
 DATA ?=
 SEEDS ?=
+CHAPTER ?=
 SNAKEMAKE := snakemake --quiet host --cores all --keep-going --rerun-incomplete
-CONFIG = --config profile=$(PROFILE) $(if $(DATA),data="$(DATA)") $(if $(SEEDS),seeds=$(SEEDS))
+CONFIG = --config profile=$(PROFILE) $(if $(DATA),data="$(DATA)") $(if $(SEEDS),seeds=$(SEEDS)) $(if $(CHAPTER),chapter=$(CHAPTER))
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # One process a core and one thread a process is the fastest way to train many small models; no model hub is asked
 # for what is here.

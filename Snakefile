@@ -6,135 +6,255 @@ from pathlib import Path
 
 import yaml
 
-from sercore.params import dump, load, project_root
-from sercore.questions import questions, systems
+from sercore.params import dump, load, merge, project_root
+from sercore.questions import STUDY, at_hand, open_questions, overrides, question, questions, systems, tested_on
 
 PROFILE = config.get("profile", "embedded")
-OVERRIDES = {"corpus": {"path": config["data"]}} if "data" in config else {}
-QUESTIONS = questions(PROFILE)
-VARIANTS = systems(QUESTIONS.values())
-FIRST = load(PROFILE, "fusion", 0, OVERRIDES)
-# A corpus without an official split is studied fold by fold, so that each speaker is tested once.
-SEEDS = range(int(config.get("seeds", getattr(FIRST.corpus, "folds", 1))))
+DATA = {"corpus": {"path": config["data"]}} if "data" in config else {}
 BUILD = f"build/{PROFILE}"
-CHAPTERS = ["study", *QUESTIONS, "significance", "runs", "data"]
-# Between them these two use every frozen encoder.
-FEATURES = [name for name in ("fusion_speaker_embedding", "whisper_fusion") if name in VARIANTS]
+# The questions of the paper are answered together, from the same runs; each that it leaves open from runs of its own.
+PAPER, OPEN = questions(PROFILE), open_questions(PROFILE)
+match config.get("chapter", "paper"):
+    case "paper":
+        PARTS = {"paper": list(PAPER.values())}
+    case "open":
+        PARTS = {name: [one] for name, one in OPEN.items()}
+    case name:
+        PARTS = {name: [question(PROFILE, name)]}
+CONDITIONS = {part: list(asked[0].conditions) for part, asked in PARTS.items()}
+VARIANTS = {part: systems(asked) for part, asked in PARTS.items()}
+TESTS = {part: asked[0].tests for part, asked in PARTS.items()}
+TRAINED = {
+    condition: list(dict.fromkeys(name for part in PARTS if condition in CONDITIONS[part] for name in VARIANTS[part]))
+    for condition in dict.fromkeys(one for conditions in CONDITIONS.values() for one in conditions)
+}
+CHAPTERS = ["study", *PAPER, "significance", "efficiency", "runs", "data", "ablation"] if "paper" in PARTS else list(PARTS)
+# A book of some chapters has links to others.
+STRICT = "--warningiserror --keep-going" if "paper" in PARTS else "--keep-going"
+
+
+def parameters(variant, condition, seed=0):
+    """The parameters of a run under a condition, with the corpus that the user named."""
+    return load(PROFILE, variant, int(seed), changed(condition))
+
+
+def changed(condition):
+    """What differs from variant and profile."""
+    return merge(DATA, overrides(condition))
+
+
+# A corpus without an official split is studied fold by fold, so that each speaker is tested once.
+FOLDS = getattr(parameters("fusion", STUDY).corpus, "folds", None)
+SEEDS = range(int(config.get("seeds", FOLDS or (1 if "paper" in PARTS else 3))))
+# The chapter on other corpora trains on each that is on this machine.
+CORPORA = at_hand(PROFILE, DATA) if "across" in PARTS else {}
 
 
 def settings(names):
     """All parameters of a run: Snakemake repeats it when they change."""
-    return dump(load(PROFILE, names.variant, int(names.seed), OVERRIDES))
+    return dump(parameters(names.variant, names.condition, names.seed))
 
 
 def frozen(names):
     """The parameters that features depend on."""
-    params = load(PROFILE, names.variant, 0, OVERRIDES)
-    return params.model_dump_json(include={"corpus", "speech", "text", "speaker"})
+    return parameters(names.variant, names.condition).model_dump_json(include={"corpus", "speech", "text", "speaker"})
 
 
 def features(names):
-    """What caches the features of a variant: the job of the same speech encoder."""
-    speech = load(PROFILE, names.variant, 0, OVERRIDES).speech
-    return [f"{BUILD}/features/{name}" for name in FEATURES if load(PROFILE, name, 0, OVERRIDES).speech == speech]
+    """What caches the features of a variant: the job of the system with its speech encoder and the most others."""
+    speech = parameters(names.variant, names.condition).speech
+    alike = [name for name in TRAINED[names.condition] if parameters(name, names.condition).speech == speech]
+    most = max(alike, key=lambda name: len(used_encoders(name, names.condition)))
+    return f"{BUILD}/features/{names.condition}/{most}"
+
+
+def used_encoders(variant, condition):
+    """Names of a variant's encoders."""
+    found = parameters(variant, condition)
+    return [section.encoder for section in (found.speech, found.text, found.speaker) if section]
 
 
 def encoders(names):
     """Files of a variant's encoders that are folders of this project."""
-    params = load(PROFILE, names.variant, 0, OVERRIDES)
-    used = [section.encoder for section in (params.speech, params.text, params.speaker) if section]
-    return sorted(str(path) for name in used for path in (project_root() / name).glob("*") if path.is_file())
+    folders = [project_root() / name for name in used_encoders(names.variant, names.condition)]
+    return sorted(str(path) for folder in folders for path in folder.glob("*") if path.is_file())
 
 
-def tables(corpus):
+def corpus(condition):
+    """The corpus of a condition."""
+    return parameters("fusion", condition).corpus
+
+
+def tables(names):
     """The files that say what is in a corpus; a simulated one follows from its parameters."""
-    if corpus.reader == "simulated":
+    path = corpus(names.condition).path
+    if corpus(names.condition).reader == "simulated":
         return []
-    found = [corpus.path, *corpus.path.glob("*"), *corpus.path.glob("*/*")]
+    found = [path, *path.glob("*"), *path.glob("*/*")]
     return sorted(str(path) for path in found if path.suffix in (".csv", ".json", ".xlsx"))
+
+
+def results(part):
+    """The collected results of a part under all its conditions, and what else its chapter reads."""
+    others = {"across": [f"{BUILD}/results/across/matrix.csv"]}
+    return expand(f"{BUILD}/results/{part}/{{condition}}/runs.csv", condition=CONDITIONS[part]) + others.get(part, [])
+
+
+def run_folders(names):
+    """Where the runs of a part are under a condition."""
+    from sercore.runs import run_folder
+
+    return [run_folder(parameters(name, names.condition, seed)) for name in VARIANTS[names.part] for seed in SEEDS]
+
+
+def elsewhere(name):
+    """The parameters of the runs on another corpus."""
+    profile, seeds = CORPORA[name].profile, range(getattr(CORPORA[name].corpus, "folds", 3))
+    return [load(profile, variant, seed) for variant in VARIANTS["across"] for seed in seeds]
 
 
 rule book:
     message:
         "Building the book"
     input:
-        expand(f"{BUILD}/book/notebooks/{{name}}.ipynb", name=[*CHAPTERS, "ablation"]),
+        expand(f"{BUILD}/book/notebooks/{{name}}.ipynb", name=CHAPTERS),
     output:
         f"{BUILD}/book/_build/html/index.html",
     shell:
-        f"jupyter-book build {BUILD}/book --warningiserror --keep-going && echo The book: $PWD/{{output}}"
+        f"jupyter-book build {BUILD}/book {STRICT} && echo The book: $PWD/{{output}}"
 
 
 rule corpus:
     message:
-        "Reading the corpus"
+        "Reading the corpus ({wildcards.condition})"
     input:
-        tables(FIRST.corpus),
+        tables,
     params:
-        corpus=FIRST.corpus.model_dump_json(),
+        corpus=lambda names: corpus(names.condition).model_dump_json(),
     output:
-        touch(f"{BUILD}/corpus"),
+        touch(f"{BUILD}/corpus/{{condition}}"),
     run:
         from sercore import corpora
 
-        corpora.read(FIRST.corpus, FIRST.seed)
+        corpora.read(corpus(wildcards.condition), 0)
 
 
 rule features:
     message:
-        "Caching what the frozen encoders of {wildcards.variant} make of the corpus"
+        "Caching what the frozen encoders of {wildcards.variant} make of the corpus ({wildcards.condition})"
     input:
         rules.corpus.output,
         encoders,
     params:
         frozen=frozen,
     output:
-        touch(f"{BUILD}/features/{{variant}}"),
+        touch(f"{BUILD}/features/{{condition}}/{{variant}}"),
     run:
         from sercore.training import prepare
 
-        prepare(load(PROFILE, wildcards.variant, 0, OVERRIDES))
+        prepare(parameters(wildcards.variant, wildcards.condition))
 
 
 rule train:
     message:
-        "Training {wildcards.variant}, seed {wildcards.seed}"
+        "Training {wildcards.variant}, seed {wildcards.seed} ({wildcards.condition})"
     input:
         encoders,
         features,
         notebook="notebooks/ablation.ipynb",
     params:
         settings=settings,
-        notebook=f"{BUILD}/runs/{{variant}}/seed-{{seed}}.ipynb",
+        notebook=f"{BUILD}/runs/{{condition}}/{{variant}}/seed-{{seed}}.ipynb",
         values=lambda names: {
             "profile": PROFILE,
             "variant": names.variant,
             "seeds": [int(names.seed)],
-            "overrides": OVERRIDES,
+            "overrides": changed(names.condition),
         },
     output:
         # Not a file of the run, which Snakemake would remove before a job and after a failed one.
-        touch(f"{BUILD}/runs/{{variant}}/seed-{{seed}}.done"),
+        touch(f"{BUILD}/runs/{{condition}}/{{variant}}/seed-{{seed}}.done"),
     # Where there is a GPU, one training at a time has it to itself.
     threads: (workflow.cores or 1) if shutil.which("nvidia-smi") else 1
     log:
-        notebook=f"{BUILD}/runs/{{variant}}/seed-{{seed}}.ipynb",
+        notebook=f"{BUILD}/runs/{{condition}}/{{variant}}/seed-{{seed}}.ipynb",
     script:
         "execute.py"
 
 
+rule test:
+    message:
+        "Testing {wildcards.variant}, seed {wildcards.seed} ({wildcards.condition}) on what {wildcards.part} asks for"
+    input:
+        rules.train.output,
+    params:
+        tests=lambda names: {test: tested_on(test) for test in TESTS[names.part]},
+    output:
+        touch(f"{BUILD}/tests/{{part}}/{{condition}}/{{variant}}/seed-{{seed}}.done"),
+    run:
+        from sercore.evaluation import evaluate
+        from sercore.runs import run_folder
+
+        folder = run_folder(parameters(wildcards.variant, wildcards.condition, wildcards.seed))
+        for test, override in params.tests.items():
+            evaluate(folder, test, override)
+
+
+def made(names):
+    """What must be there before the results of a part under a condition are collected."""
+    output = rules.test.output if TESTS[names.part] else rules.train.output
+    return expand(output, part=names.part, condition=names.condition, variant=VARIANTS[names.part], seed=SEEDS)
+
+
 rule results:
     message:
-        "Collecting the results"
+        "Collecting the results ({wildcards.part}, {wildcards.condition})"
     input:
-        expand(rules.train.output, variant=VARIANTS, seed=SEEDS),
+        made,
     output:
-        f"{BUILD}/results/runs.csv",
+        f"{BUILD}/results/{{part}}/{{condition}}/runs.csv",
     run:
         from sercore import corpora, runs
 
-        folders = [Path("runs", PROFILE, variant, f"seed-{seed}") for variant in VARIANTS for seed in SEEDS]
-        runs.collect(folders, corpora.read(FIRST.corpus, FIRST.seed), Path(BUILD) / "results")
+        table = corpora.read(corpus(wildcards.condition), 0)
+        runs.collect(run_folders(wildcards), table, Path(output[0]).parent, TESTS[wildcards.part])
+
+
+rule train_elsewhere:
+    message:
+        "Training {wildcards.variant}, seed {wildcards.seed}, on the corpus of {wildcards.profile}"
+    params:
+        settings=lambda names: dump(load(names.profile, names.variant, int(names.seed))),
+    output:
+        touch("build/{profile}/elsewhere/{variant}/seed-{seed}.done"),
+    threads: (workflow.cores or 1) if shutil.which("nvidia-smi") else 1
+    shell:
+        "python -m sercore train {wildcards.profile} {wildcards.variant} {wildcards.seed}"
+
+
+rule across:
+    message:
+        "Testing the systems of every corpus on every other"
+    input:
+        f"{BUILD}/results/across/{STUDY}/runs.csv",
+        [
+            f"build/{one.profile}/elsewhere/{one.variant}/seed-{one.seed}.done"
+            for name in CORPORA
+            if CORPORA[name].profile != PROFILE
+            for one in elsewhere(name)
+        ],
+    params:
+        corpora={name: one.corpus.model_dump(mode="json") for name, one in CORPORA.items()},
+    output:
+        f"{BUILD}/results/across/matrix.csv",
+    run:
+        from sercore import across
+        from sercore.runs import run_folder
+
+        own = [parameters(variant, STUDY, seed) for variant in VARIANTS["across"] for seed in SEEDS]
+        trained = {name: own if one.profile == PROFILE else elsewhere(name) for name, one in CORPORA.items()}
+        folders = {name: list(map(run_folder, runs)) for name, runs in trained.items()}
+        across.write(folders, params.corpora, Path(output[0]).parent)
 
 
 rule pages:
@@ -148,10 +268,15 @@ rule pages:
     run:
         ignore = shutil.ignore_patterns("_build", "notebooks")
         shutil.copytree("book", f"{BUILD}/book", ignore=ignore, dirs_exist_ok=True)
-        unanswered = {f"notebooks/{name}" for name in questions("") if name not in QUESTIONS}
+        shown = {f"notebooks/{name}" for name in CHAPTERS}
         contents = yaml.safe_load(Path("book/_toc.yml").read_text())
+        if contents["root"] not in shown:
+            contents["root"] = f"notebooks/{CHAPTERS[0]}"
         for part in contents["parts"]:
-            part["chapters"] = [page for page in part["chapters"] if page["file"] not in unanswered]
+            pages = [page["file"] for page in part["chapters"]]
+            kept = [page for page in pages if page in shown or not page.startswith("notebooks/")]
+            part["chapters"] = [{"file": page} for page in kept if page != contents["root"]]
+        contents["parts"] = [part for part in contents["parts"] if part["chapters"]]
         Path(BUILD, "book", "_toc.yml").write_text(yaml.safe_dump(contents, sort_keys=False))
 
 
@@ -160,11 +285,14 @@ rule chapter:
         "Executing the chapter {wildcards.name}"
     input:
         f"{BUILD}/pages",
-        rules.results.output,
+        lambda names: results(names.name if names.name in PARTS else "paper"),
         notebook="notebooks/{name}.ipynb",
     params:
         notebook=f"{BUILD}/book/notebooks/{{name}}.ipynb",
-        values={"profile": PROFILE, "results": f"{BUILD}/results"},
+        values=lambda names: {
+            "profile": PROFILE,
+            "results": f"{BUILD}/results/{names.name if names.name in PARTS else 'paper'}",
+        },
     output:
         f"{BUILD}/book/notebooks/{{name}}.ipynb",
     script:
@@ -176,11 +304,11 @@ use rule chapter as ablation_chapter with:
         "Executing the chapter ablation"
     input:
         f"{BUILD}/pages",
-        rules.results.output,
+        results("paper"),
         notebook="notebooks/ablation.ipynb",
     params:
         notebook=f"{BUILD}/book/notebooks/ablation.ipynb",
-        values={"profile": PROFILE, "seeds": list(SEEDS), "overrides": OVERRIDES},
+        values={"profile": PROFILE, "seeds": list(SEEDS), "overrides": DATA},
     output:
         f"{BUILD}/book/notebooks/ablation.ipynb",
 
@@ -189,7 +317,7 @@ rule figure:
     message:
         "Drawing the README's figure"
     input:
-        rules.results.output,
+        results("paper"),
     output:
         f"{BUILD}/results.svg",
     run:
@@ -198,7 +326,7 @@ rule figure:
         from sercore import comparisons, figures, studies
 
         matplotlib.rcParams["svg.hashsalt"] = PROFILE
-        study = studies.read(PROFILE, f"{BUILD}/results")
+        study = studies.read(PROFILE, f"{BUILD}/results/paper")
         figure = figures.forest(comparisons.compare_all(study))
         figure.savefig(output[0], metadata={"Date": None}, bbox_inches="tight", facecolor="white")
 
@@ -208,18 +336,21 @@ rule committed:
     message:
         "Refreshing the committed results and notebooks"
     input:
-        rules.results.output,
-        figure=rules.figure.output[0],
+        [results(part) for part in PARTS],
+        rules.figure.output if "paper" in PARTS else [],
     run:
         import nbformat
         from nbclient import NotebookClient
 
-        shutil.rmtree(f"results/{PROFILE}", ignore_errors=True)
-        shutil.copytree(f"{BUILD}/results", f"results/{PROFILE}")
-        shutil.copy(input.figure, "book/_static/results.svg")
-        shell("jupytext --update --to ipynb notebooks/*.py")
+        for part in PARTS:
+            shutil.rmtree(f"results/{PROFILE}/{part}", ignore_errors=True)
+            shutil.copytree(f"{BUILD}/results/{part}", f"results/{PROFILE}/{part}")
+        if "paper" in PARTS:
+            shutil.copy(rules.figure.output[0], "book/_static/results.svg")
         os.environ["TQDM_DISABLE"] = "1"  # bars of progress do not belong into a repository
-        for path in sorted(Path("notebooks").glob("*.ipynb")):
+        for name in CHAPTERS if PROFILE == "embedded" else []:
+            path = Path("notebooks", f"{name}.ipynb")
+            shell(f"jupytext --update --to ipynb notebooks/{name}.py")
             notebook = nbformat.read(path, as_version=4)
             NotebookClient(notebook, timeout=None, record_timing=False).execute()
             nbformat.write(notebook, path)

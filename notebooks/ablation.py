@@ -97,4 +97,4 @@ errors
 # ## Does it repeat?
 
 # %%
-Markdown(report.agreement(trained, "results/embedded"))
+Markdown(report.agreement(trained, "results/embedded/paper/study"))

@@ -26,7 +26,7 @@
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
-results = "results/embedded"
+results = "results/embedded/paper"
 
 # %% tags=["remove-input"]
 from IPython.display import HTML, Markdown

@@ -220,8 +220,8 @@ def load(profile: str, variant: str, seed: int, overrides: Mapping[str, Any] | N
     if variant not in list(known):
         raise ParamsError(f"unknown variant {variant!r}; params/variants.yaml has {', '.join(known)}.")
     difference = {key: value for key, value in known[variant].items() if key != "paper"}
-    merged = _merge(read_yaml(project_root() / "params" / f"{profile}.yaml"), difference)
-    merged = _merge(merged, overrides or {})
+    merged = merge(read_yaml(project_root() / "params" / f"{profile}.yaml"), difference)
+    merged = merge(merged, overrides or {})
     reserved = {"profile", "variant", "seed"} & set(overrides or {})
     if reserved:
         raise ParamsError(f"overrides may not set {', '.join(sorted(reserved))}: these have parameters of their own.")
@@ -263,7 +263,7 @@ def with_corpus(params: Params, corpus: Mapping[str, Any]) -> Params:
     Raises:
         ParamsError: a key that the reader does not know, or an invalid value.
     """
-    return validate(_merge(params.model_dump(mode="json"), {"corpus": corpus}))
+    return validate(merge(params.model_dump(mode="json"), {"corpus": corpus}))
 
 
 def dump(params: Params) -> str:
@@ -314,13 +314,14 @@ def _parsed(text: str, loader: type) -> Any:
     return yaml.load(text, loader)
 
 
-def _merge(base: Mapping[str, Any], difference: Mapping[str, Any]) -> dict[str, Any]:
+def merge(base: Mapping[str, Any], difference: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `difference`, section by section; another reader's corpus replaces the whole one."""
     merged = dict(base)
     for key, value in difference.items():
         old = merged.get(key)
         both = isinstance(old, Mapping) and isinstance(value, Mapping)
         another_reader = both and value.get("reader", old.get("reader")) != old.get("reader")
-        merged[key] = _merge(old, value) if both and not another_reader else value
+        merged[key] = merge(old, value) if both and not another_reader else value
     return merged
 
 

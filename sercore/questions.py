@@ -1,21 +1,30 @@
-"""What the study asks, as ``params/questions.yaml`` declares it: questions, their comparisons, and ensembles."""
+"""What the study asks, as ``params/questions.yaml`` declares it: questions, comparisons, conditions, and ensembles."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sercore.params import ParamsError, project_root, read_yaml, variants
+from sercore.params import Params, ParamsError, Simulated, load, project_root, read_yaml, resolve, variants
+
+STUDY = "study"
+"""The condition in which a profile is as it is."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """A question and its family of comparisons.
+    """A question and its family of comparisons, one for each condition.
 
-    ``pairs``: (system, reference), names of variants or ensembles.
+    ``pairs``: (system, reference), names of variants or ensembles. ``conditions``: under which all of them are trained
+    and tested, see `overrides`. ``tests``: corpora on which the trained runs are tested beside their own, see
+    `tested_on`. ``open``: whether the paper leaves it open.
     """
 
     name: str
     sentence: str
     pairs: tuple[tuple[str, str], ...]
+    conditions: tuple[str, ...] = (STUDY,)
+    tests: tuple[str, ...] = ()
+    open: bool = False
 
     @property
     def compared(self) -> tuple[str, ...]:
@@ -24,35 +33,59 @@ class Question:
 
 
 def questions(profile: str) -> dict[str, Question]:
-    """The questions that a profile answers, by name, in the order of ``params/questions.yaml``.
+    """The questions of the paper that a profile answers, by name, in the order of ``params/questions.yaml``.
 
     Raises:
-        ParamsError: the file compares a system that is neither a variant nor an ensemble of variants.
+        ParamsError: the file compares a system that is neither a variant nor an ensemble of variants, or names a
+            condition or test that it does not declare.
     """
-    declared = _declared()
-    answered = declared["profiles"].get(profile, list(declared["questions"]))
-    found = {}
-    for name in answered:
-        entry = declared["questions"][name]
-        found[name] = Question(name, entry["sentence"], tuple(map(tuple, entry["comparisons"])))
-        unknown = {one for system in found[name].compared for one in members(system)} - set(variants())
-        if unknown:
-            lacking = ", ".join(sorted(unknown))
-            raise ParamsError(f"params/questions.yaml compares {lacking} in {name!r}: add it to params/variants.yaml.")
-    return found
+    return {name: one for name, one in _answered(profile).items() if not one.open}
+
+
+def open_questions(profile: str) -> dict[str, Question]:
+    """As `questions`, those that the paper leaves open."""
+    return {name: one for name, one in _answered(profile).items() if one.open}
 
 
 def question(profile: str, name: str) -> Question:
-    """One of `questions`; `ParamsError` where the profile does not answer it."""
-    answered = questions(profile)
+    """One of `questions` or `open_questions`; `ParamsError` where the profile does not answer it."""
+    answered = _answered(profile)
     if name not in answered:
         raise ParamsError(f"profile {profile!r} does not answer {name!r}; it answers {', '.join(answered)}.")
     return answered[name]
 
 
-def transfer_corpora() -> dict[str, str]:
-    """The corpora that the question `across` trains and tests on: name -> profile, in the file's order."""
-    return dict(_declared()["open"]["across"]["corpora"])
+def overrides(condition: str) -> dict[str, Any]:
+    """What a condition changes in the parameters of all systems; nothing in the condition `STUDY`."""
+    declared = {STUDY: {}} | _declared()["conditions"]
+    return {key: value for key, value in declared[condition].items() if key != "only"}
+
+
+def tested_on(test: str) -> dict[str, Any]:
+    """What a test changes in the parameters of the corpus."""
+    return _declared()["tests"][test]
+
+
+def transfer_corpora(profile: str) -> dict[str, str]:
+    """The corpora on which the question `across` trains and tests, and that of `profile`: name -> profile."""
+    names = dict(_declared()["open"]["across"]["corpora"])
+    return names if profile in names.values() else {profile: profile} | names
+
+
+def at_hand(profile: str, overrides: Mapping[str, Any]) -> dict[str, Params]:
+    """Those of `transfer_corpora` that are on this machine: name -> parameters of a run on it.
+
+    Args:
+        profile: of the study.
+        overrides: of its parameters, such as where its corpus lies.
+    """
+    names = transfer_corpora(profile)
+    found = {name: load(each, "fusion", 0, overrides if each == profile else {}) for name, each in names.items()}
+    return {
+        name: params
+        for name, params in found.items()
+        if isinstance(params.corpus, Simulated) or resolve(params.corpus.path).exists()
+    }
 
 
 def members(system: str) -> tuple[str, ...]:
@@ -71,6 +104,33 @@ def systems(asked: Iterable[Question]) -> list[str]:
     """The variants to train for `asked`, in the order of ``params/variants.yaml``."""
     needed = {member for question in asked for system in question.compared for member in members(system)}
     return [name for name in variants() if name in needed]
+
+
+def _answered(profile: str) -> dict[str, Question]:
+    declared = _declared()
+    entries = declared["questions"] | declared["open"]
+    return {
+        name: _question(name, entries[name], profile, name in declared["open"])
+        for name in declared["profiles"].get(profile, entries)
+    }
+
+
+def _question(name: str, entry: dict[str, Any], profile: str, is_open: bool) -> Question:
+    declared = _declared()
+    named = entry.get("conditions", [STUDY])
+    for key, names in (("conditions", [one for one in named if one != STUDY]), ("tests", entry.get("tests", []))):
+        if unknown := set(names) - set(declared[key]):
+            lacking = ", ".join(sorted(unknown))
+            raise ParamsError(f"params/questions.yaml asks {name!r} for {lacking}: add it under {key} there.")
+    reader = read_yaml(project_root() / "params" / f"{profile}.yaml")["corpus"]["reader"] if profile else None
+    conditions = [one for one in named if one == STUDY or declared["conditions"][one].get("only", reader) == reader]
+    pairs = tuple(map(tuple, entry["comparisons"]))
+    found = Question(name, entry["sentence"], pairs, tuple(conditions), tuple(entry.get("tests", [])), is_open)
+    unknown = {one for system in found.compared for one in members(system)} - set(variants())
+    if unknown:
+        lacking = ", ".join(sorted(unknown))
+        raise ParamsError(f"params/questions.yaml compares {lacking} in {name!r}: add it to params/variants.yaml.")
+    return found
 
 
 def _declared() -> dict:

@@ -172,7 +172,7 @@ def agreement(runs: Sequence[Run], results: Path | str, tolerance: float = 0.05)
 
     Args:
         runs: finished ones.
-        results: as for `read`.
+        results: a folder that `sercore.runs.collect` wrote; a relative path is relative to the project's root.
         tolerance: largest difference of a CCC that counts as the same: training amplifies what processors round
             differently, and other seeds differ by about as much.
     """

@@ -4,7 +4,8 @@
 ``history.csv`` (an epoch a row), ``predictions.parquet``, ``model/`` (``save_pretrained``) and ``environment.json``.
 A system is a variant, or a variant with overrides.
 
-``results/<profile>/`` holds the same of all runs in one table each, without the models: see `collect`.
+``results/<profile>/<part>/<condition>/`` holds the same of all runs in one table each, without the models: see
+`collect`.
 """
 
 import json
@@ -12,7 +13,7 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
@@ -128,15 +129,18 @@ def read(folder: Path) -> Run:
     return run
 
 
-def collect(folders: Sequence[Path], corpus: Corpus, results: Path) -> None:
+def collect(folders: Sequence[Path], corpus: Corpus, results: Path, tests: Sequence[str] = ()) -> None:
     """Write what the chapters read, as tables of all runs; `results` is replaced as a whole, once all is written.
+
+    A system is named by its variant: `results` is for runs of the same condition.
 
     ``runs.csv``: a row a run, its metrics. ``history.csv``: a row a run and epoch. ``predictions.parquet``: a row a run
     and utterance, to three decimals. ``params.yaml``: of each system, with the seed of its first run.
     ``environment.json``: of the first run. ``corpus.parquet``, ``ratings.parquet``: the corpus's own tables, without
-    paths. ``samples/``: the sound of one utterance of each emotion.
+    paths. ``samples/``: the sound of one utterance of each emotion. ``tests.parquet``: a row a run, test of `tests` and
+    utterance.
     """
-    runs = sorted(map(read, folders), key=_place)
+    runs = sorted((replace(run, system=run.params.variant) for run in map(read, folders)), key=_place)
     partial = results.with_name(f".{results.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     (partial / "samples").mkdir(parents=True)
@@ -146,8 +150,14 @@ def collect(folders: Sequence[Path], corpus: Corpus, results: Path) -> None:
     predictions = _stacked(runs, [run.predictions for run in runs])[
         ["system", "seed", "utterance", "split", *PREDICTED]
     ]
-    predictions[PREDICTED] = predictions[PREDICTED].astype(np.float32).round(3)
-    predictions.to_parquet(partial / "predictions.parquet", index=False, compression="zstd", compression_level=19)
+    _write_rounded(predictions, partial / "predictions.parquet")
+    if tests:
+        tested = [
+            pd.concat([pd.read_parquet(run.folder / "tests" / f"{test}.parquet").assign(test=test) for test in tests])
+            for run in runs
+        ]
+        columns = ["system", "seed", "test", "utterance", *PREDICTED]
+        _write_rounded(_stacked(runs, tested)[columns], partial / "tests.parquet")
     params = {run.system: run.params.model_dump(mode="json") for run in reversed(runs)}
     (partial / "params.yaml").write_text(yaml.safe_dump(dict(reversed(params.items())), sort_keys=False))
     shutil.copy(runs[0].folder / "environment.json", partial)
@@ -160,6 +170,11 @@ def collect(folders: Sequence[Path], corpus: Corpus, results: Path) -> None:
         soundfile.write(partial / "samples" / f"{emotion}.mp3", waveform, audio.SAMPLE_RATE)
     shutil.rmtree(results, ignore_errors=True)
     partial.rename(results)
+
+
+def _write_rounded(predictions: pd.DataFrame, path: Path) -> None:
+    predictions[PREDICTED] = predictions[PREDICTED].astype(np.float32).round(3)
+    predictions.to_parquet(path, index=False, compression="zstd", compression_level=19)
 
 
 def read_results(results: Path) -> list[Run]:

@@ -11,33 +11,41 @@ from numpy.typing import NDArray
 from sercore import ATTRIBUTES
 from sercore.corpus import SPLITS
 from sercore.params import ParamsError, resolve
+from sercore.questions import STUDY
 from sercore.runs import PREDICTED, Run, read_results
 
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """What `sercore.runs.collect` left of a study: its runs, the corpus table, single ratings or None, and samples."""
+    """What `sercore.runs.collect` left of a study: its runs, the corpus table, single ratings or None, and samples.
+
+    ``tests``: what the runs predicted on other corpora, with ``system``, ``seed``, ``test``, ``utterance``,
+    ``predicted_...``; None where they were not tested so.
+    """
 
     runs: list[Run]
     corpus: pd.DataFrame
     ratings: pd.DataFrame | None
     samples: Path
+    tests: pd.DataFrame | None = None
 
 
-def read(profile: str, results: Path | str) -> Study:
-    """Read a results folder; a relative path is relative to the project's root.
+def read(profile: str, results: Path | str, condition: str = STUDY) -> Study:
+    """Read what a folder holds of one condition; a relative path is relative to the project's root.
 
     Raises:
         ParamsError: the folder holds no complete study, or runs of another profile.
     """
-    folder = resolve(Path(results))
+    folder = resolve(Path(results)) / condition
     runs = read_results(folder)
     others = {run.params.profile for run in runs} - {profile}
     if others:
         raise ParamsError(f"{folder} holds runs of profile {', '.join(sorted(others))}, not of {profile}.")
-    ratings = folder / "ratings.parquet"
-    table = pd.read_parquet(folder / "corpus.parquet")
-    return Study(runs, table, pd.read_parquet(ratings) if ratings.is_file() else None, folder / "samples")
+    ratings, tests = (
+        pd.read_parquet(path) if path.is_file() else None
+        for path in (folder / "ratings.parquet", folder / "tests.parquet")
+    )
+    return Study(runs, pd.read_parquet(folder / "corpus.parquet"), ratings, folder / "samples", tests)
 
 
 def by_system(runs: Sequence[Run]) -> dict[str, list[Run]]:

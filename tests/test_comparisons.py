@@ -1,5 +1,6 @@
 """Comparisons of made-up systems, against plain loops over audmetric, and against what the files declare."""
 
+import shutil
 from dataclasses import replace
 
 import audmetric
@@ -166,6 +167,7 @@ def test_no_ceiling_without_ratings(study):
 def test_every_declared_system_is_a_variant_or_an_ensemble_of_variants():
     asked = questions.questions("embedded")
     assert list(asked) == ["text", "auxiliary", "undersampling", "ambiguous", "ensembles"]
+    asked |= questions.open_questions("embedded")
     assert set(questions.systems(asked.values())) == set(params.variants())
     assert questions.members("fusion") == ("fusion",)
     assert all(len(set(question.pairs)) == len(question.pairs) for question in asked.values())
@@ -181,17 +183,58 @@ def test_a_profile_may_answer_some_questions():
         questions.question("emotale", "ensembles")
 
 
-def test_an_unknown_system_is_named(project):
-    declared = yaml.safe_load((project / "params" / "questions.yaml").read_text())
-    declared["ensembles"]["ensemble_two"]["members"] = ["fusion", "fussion"]
-    folder = project / "changed"
-    (folder / "params").mkdir(parents=True)
-    (folder / "params" / "questions.yaml").write_text(yaml.safe_dump(declared))
-    (folder / "params" / "variants.yaml").write_text((project / "params" / "variants.yaml").read_text())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        with pytest.raises(params.ParamsError, match="compares fussion in 'ensembles'"):
-            questions.questions("embedded")
+@pytest.fixture
+def declare(project, tmp_path_factory, monkeypatch):
+    """Write ``params/questions.yaml`` as a function changes it, in a copy of the project's parameters."""
+    copy = tmp_path_factory.mktemp("declared")
+    shutil.copytree(project / "params", copy / "params")
+    monkeypatch.chdir(copy)
+
+    def write(change):
+        declared = yaml.safe_load((project / "params" / "questions.yaml").read_text())
+        change(declared)
+        (copy / "params" / "questions.yaml").write_text(yaml.safe_dump(declared))
+
+    return write
+
+
+def test_an_unknown_system_is_named(declare):
+    declare(lambda declared: declared["ensembles"]["ensemble_two"].update(members=["fusion", "fussion"]))
+    with pytest.raises(params.ParamsError, match="compares fussion in 'ensembles'"):
+        questions.questions("embedded")
+
+
+def test_an_open_question_has_conditions_and_tests(declare):
+    longer = {"training": {"epochs": 3}}
+    entry = {
+        "sentence": "?",
+        "comparisons": [["fusion", "speech_only"]],
+        "conditions": ["study", "crowded", "longer"],
+        "tests": ["elsewhere"],
+    }
+
+    def change(declared):
+        declared["open"] = {"new": entry}
+        declared["conditions"] = {
+            "longer": longer,
+            "crowded": {"only": "simulated", "corpus": {"train_speakers": 80}},
+        }
+        declared["tests"] = {"elsewhere": {"path": "data/other"}}
+        declared["profiles"]["emotale"] = ["text", "new"]
+
+    declare(change)
+    assert questions.question("embedded", "new").conditions == ("study", "crowded", "longer")
+    assert questions.question("emotale", "new").conditions == ("study", "longer")  # the simulation's is left out
+    assert questions.open_questions("embedded")["new"].tests == ("elsewhere",)
+    assert "new" not in questions.questions("embedded")
+    assert questions.overrides("longer") == longer
+    assert questions.overrides("crowded") == {"corpus": {"train_speakers": 80}}
+    assert questions.overrides("study") == {}
+    assert questions.tested_on("elsewhere") == {"path": "data/other"}
+    entry["tests"] = ["nowhere"]
+    declare(change)
+    with pytest.raises(params.ParamsError, match="asks 'new' for nowhere: add it under tests there"):
+        questions.question("embedded", "new")
 
 
 # The paper

@@ -243,7 +243,7 @@ def test_results_are_collected_without_the_hidden_labels(podcast, trained, monke
     collected = {run.system: run for run in runs.read_results(podcast / "results")}
     assert len(collected) == len(SYSTEMS)
     for run in trained.values():
-        again = collected[run.system]
+        again = collected[run.params.variant]
         assert again.metrics["ccc"]["development"] == pytest.approx(run.metrics["ccc"]["development"])
         merged = run.predictions.merge(again.predictions, on="utterance", suffixes=("", "_again"))
         assert len(merged) == len(run.predictions)

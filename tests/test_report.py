@@ -35,7 +35,8 @@ def corpus(study):
 @pytest.fixture(scope="module")
 def results(study, tmp_path_factory):
     root = tmp_path_factory.mktemp("results")
-    write_results(root, study)
+    (root / "study").mkdir()
+    write_results(root / "study", study)
     return root
 
 
@@ -148,11 +149,11 @@ def test_costs(trained):
 
 
 def test_agreement_with_the_same_runs_elsewhere(results, trained, tmp_path):
-    assert "the figures repeat" in report.agreement(trained, results)
+    assert "the figures repeat" in report.agreement(trained, results / "study")
     metrics = trained[2].metrics | {"ccc": {"test3": {"valence": 0.3}}}
-    assert "A CCC differs by 0.100" in report.agreement([replace(trained[2], metrics=metrics)], results)
+    assert "A CCC differs by 0.100" in report.agreement([replace(trained[2], metrics=metrics)], results / "study")
     other = replace(trained[0], system="speech_only-12345678")
-    assert "no run of this" in report.agreement([other], results)
+    assert "no run of this" in report.agreement([other], results / "study")
     assert "no run of this" in report.agreement(trained, tmp_path / "nowhere")
 
 
@@ -200,7 +201,7 @@ def test_every_reader_has_a_banner(reader):
 
 
 def test_players_hold_the_sound(results, tmp_path):
-    html = report.players(results / "samples")
+    html = report.players(results / "study" / "samples")
     assert html.count("<audio") == len(PRIMARY_EMOTIONS)
     assert html.index("anger") < html.index("neutral")
     assert "<audio" not in report.players(tmp_path / "samples")
