@@ -16,7 +16,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sercore.comparisons import LEVEL
 from sercore.corpora.population import SKEW
 from sercore.figures import STYLE
 from sercore.params import ParamsError, resolve
@@ -30,6 +29,8 @@ EMOTALE = Path("results/emotale/speakers")
 
 NAMES = {"simulated": "simulated speech", "emotale": "EmoTale (human speech)", "msp_podcast": "MSP-Podcast"}
 """What a corpus is called in figures, by its reader."""
+
+BUSIEST = f"busiest {100 * SKEW['speakers']:.0f} %"
 
 STYLES = (
     ("#0072B2", "o", "-"),
@@ -92,14 +93,14 @@ def skew_table(curves: Mapping[str, Sequence[int]]) -> str:
         name: {
             "speakers": f"{len(spoken):,}",
             "utterances": f"{sum(spoken):,}",
-            f"the busiest {SKEW['speakers']:.0%} speak": f"{busiest_share(spoken):.0%}",
-            "the busiest one speaks": f"{max(spoken) / sum(spoken):.0%}",
+            f"the {BUSIEST} speak": _percent(busiest_share(spoken)),
+            "the busiest one speaks": _percent(max(spoken) / sum(spoken)),
         }
         for name, spoken in curves.items()
     }
     caption = (
         "Known speakers; of a study's conditions those of the training split. In MSP-Podcast, as the paper says, the "
-        f"busiest {SKEW['speakers']:.0%} speak about {SKEW['utterances']:.0%}."
+        f"{BUSIEST} speak about {_percent(SKEW['utterances'])}."
     )
     return html(pd.DataFrame.from_dict(rows, "index"), caption, "skew")
 
@@ -128,9 +129,10 @@ def embedding_table(embedded: Mapping[str, dict[str, pd.DataFrame]]) -> str:
         for name, table in tables.items()
     }
     caption = (
-        "On the whole embedding, not on its projection. Silhouette: 1 where every speaker is a cluster of its own, "
-        "about 0 where there are none. Equal-error rate of telling whether two utterances are of one speaker, over all "
-        "pairs: 0 without error, .5 by guessing. In brackets: 95 % interval, jackknife over speakers."
+        "On the whole embedding, not on its projection. Silhouette: 1 where every speaker is a cluster of its own, about"
+        " 0 where there are none, below where utterances are nearer to those of another. Equal-error rate of telling"
+        " whether two utterances are of one speaker, over all pairs: 0 without error, .5 by guessing. In brackets: 95 %"
+        " interval, jackknife over speakers."
     )
     return html(pd.DataFrame.from_dict(rows, "index"), caption, "embedding")
 
@@ -179,7 +181,7 @@ def difference_figure(found: Mapping[str, Study], measured: Measured) -> Figure:
                 label=system,
             )
         panel.axhline(0, color="black", linewidth=1)
-        panel.set(title=kind, xlabel=f"utterances of the busiest {SKEW['speakers']:.0%} of speakers (%)")
+        panel.set(title=kind, xlabel=f"utterances of the {BUSIEST} of speakers (%)")
     axes[0].set_ylabel(f"mean CCC, difference to {table['reference'].iloc[0]}\n(bars: 95 % interval)")
     figure.legend(
         *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=8.5
@@ -194,7 +196,7 @@ def difference_table(found: Mapping[str, Study], measured: Measured) -> str:
         cell=[
             cell(signed(row["difference"]), f"{interval(row, 3)}<br>{row['verdict']}") for _, row in table.iterrows()
         ],
-        column=[f"{row['condition']}: {row['skew']:.0%}" for _, row in table.iterrows()],
+        column=[f"{row['condition']}: {_percent(row['skew'])}" for _, row in table.iterrows()],
     )
     cells = shown.pivot_table(
         index="system", columns=["speakers", "column"], values="cell", aggfunc="first", sort=False
@@ -202,7 +204,7 @@ def difference_table(found: Mapping[str, Study], measured: Measured) -> str:
     caption = (
         f"Difference of the mean CCC to {table['reference'].iloc[0]}, with 95 % interval over other speakers and seeds;"
         " Holm's procedure holds together the systems of a column. Columns: condition, and the share of the training"
-        f" utterances that the busiest {SKEW['speakers']:.0%} of the speakers speak."
+        f" utterances that the {BUSIEST} of the speakers speak."
     )
     if len(found) > 1:
         change = changes(table)
@@ -249,8 +251,8 @@ def answer(found: Mapping[str, Study], measured: Measured) -> str:
         for _, row in resolved.iterrows():
             better = "higher" if row["difference"] > 0 else "lower"
             lines.append(
-                f"  `{row['system']}` is {better} than `{row['reference']}` where the busiest {SKEW['speakers']:.0%} "
-                f"speak {row['skew']:.0%}: {signed(row['difference'])} {interval(row, 3)}."
+                f"  `{row['system']}` is {better} than `{row['reference']}` where the {BUSIEST} "
+                f"speak {_percent(row['skew'])}: {signed(row['difference'])} {interval(row, 3)}."
             )
         if len(resolved) < len(rows):
             least, most = (number(rows["detectable"].agg(what)) for what in ("min", "max"))
@@ -264,7 +266,7 @@ def standing(found: Mapping[str, Study], measured: Measured) -> str:
     new = table[table["speakers"] == NEW]
     last = new[new["skew"] == new["skew"].max()].set_index("system")
     moved = changes(new).set_index("system") if len(found) > 1 else None
-    lines = [f"On new speakers, where the busiest {SKEW['speakers']:.0%} speak {new['skew'].max():.0%}:", ""]
+    lines = [f"On new speakers, where the {BUSIEST} speak {_percent(new['skew'].max())}:", ""]
     for system, row in last.iterrows():
         resolved = row["verdict"] == "resolved"
         helps = "helps" if row["difference"] > 0 else "harms"
@@ -275,10 +277,14 @@ def standing(found: Mapping[str, Study], measured: Measured) -> str:
             told = change["low"] > 0 or change["high"] < 0
             line += (
                 f"; from the least skew to the largest it changes by {signed(change['difference'])} "
-                f"{interval(change, 3)}, which is {'' if told else 'not '}told apart from 0 at {LEVEL:g}"
+                f"{interval(change, 3)}, which is {'' if told else 'not '}told apart from 0"
             )
         lines.append(f"{line}.")
     return "\n".join(lines)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _panels(columns: int, size: tuple[float, float], share: bool = False) -> tuple[Figure, list[Axes]]:
