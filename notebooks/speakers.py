@@ -126,5 +126,5 @@ HTML(speakers_report.scores_table(measured))
 # ```
 #
 # runs the same on a release of MSP-Podcast, with its own skew; `PROFILE=emotale` on EmoTale, where all speak equally
-# often. `sampling.held_out` keeps utterances of training speakers to score on; `sercore.speaker_embeddings.write` makes
-# the tables of the picture.
+# often. Any other corpus needs a condition of its own in `params/questions.yaml`, one that sets `sampling.held_out`: what
+# share of each training speaker's utterances is kept to score on, and `samples_per_emotion` that fits what is left.

@@ -3,10 +3,10 @@
 Conventions:
 
 - Arrays as in `sercore.significance`; the endpoint that is tested is the mean CCC of the three attributes.
-- An ensemble's prediction is the mean of its members' predictions, seed by seed.
+- An ensemble's prediction of an attribute is the mean of its members' for that attribute, seed by seed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sercore import ATTRIBUTES, paper
 from sercore.params import Params, ParamsError
-from sercore.questions import Question, members, questions
+from sercore.questions import Question, members, members_by_attribute, questions
 from sercore.raters import mean_of_others
 from sercore.runs import Run
 from sercore.significance import (
@@ -88,9 +88,9 @@ def compare(study: Study, question: Question, split: str | None = None) -> Compa
     scores = pd.concat(
         [estimates(interval).assign(system=name) for name, interval in intervals.items()], ignore_index=True
     )
-    pairs = [_difference(gold, predictions[one], predictions[other]) for one, other in question.pairs]
+    pairs = [system_difference(gold, predictions[one], predictions[other]) for one, other in question.pairs]
     runs = len(next(iter(predictions.values())))
-    differences = _family(question.pairs, pairs)
+    differences = family(question.pairs, pairs)
     return Comparison(question, split, scores, differences, seeds, runs, study.runs[0].params)
 
 
@@ -125,7 +125,16 @@ def aligned(
         name: predicted[:, pd.Index(gold["utterance"]).get_indexer(common)] for name, (gold, predicted) in parts.items()
     }
     gold = parts[needed[0]][0].set_index("utterance").loc[common].reset_index()
-    return gold, {name: np.mean([chosen[member] for member in members(name)], axis=0) for name in names}, len(seeds)
+    return gold, {name: _joined(name, chosen) for name in names}, len(seeds)
+
+
+def _joined(system: str, predictions: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """A system's predictions, (runs, utterances, attributes), from those of its members."""
+    means = [
+        np.mean([predictions[member][..., column] for member in names], axis=0)
+        for column, names in enumerate(members_by_attribute(system).values())
+    ]
+    return np.stack(means, axis=-1)
 
 
 def floor(gold: pd.DataFrame, train: pd.DataFrame, generator: np.random.Generator, draws: int = 20) -> Interval:
@@ -156,15 +165,21 @@ def estimates(interval: Interval) -> pd.DataFrame:
     return pd.DataFrame(values).assign(runs=interval.runs, utterances=interval.utterances, speakers=interval.speakers)
 
 
-def _difference(gold: pd.DataFrame, a: NDArray[np.float64], b: NDArray[np.float64]) -> Difference:
+def system_difference(gold: pd.DataFrame, a: NDArray[np.float64], b: NDArray[np.float64]) -> Difference:
+    """`method_difference` of predictions a and b; `ccc_difference` (of fixed seed) where one of them is a single run.
+
+    Args:
+        gold: rows with ``speaker`` and the attributes.
+        a, b: shape (runs, utterances, attributes).
+    """
     truth, speakers = gold[list(ATTRIBUTES)], gold["speaker"]
-    if len(a) > 1:
+    if min(len(a), len(b)) > 1:
         return method_difference(truth, a, b, speakers)
     return ccc_difference(truth, a, b, speakers, generator=np.random.default_rng(0))
 
 
-def _family(pairs: Sequence[tuple[str, str]], differences: Sequence[Difference]) -> pd.DataFrame:
-    """The table of `Comparison.differences`."""
+def family(pairs: Sequence[tuple[str, str]], differences: Sequence[Difference]) -> pd.DataFrame:
+    """The table of `Comparison.differences`: for each pair a row an endpoint. All pairs are one family."""
     tables = []
     adjusted = holm([one.p[-1] for one in differences])
     for (system, reference), one, p in zip(pairs, differences, adjusted, strict=True):

@@ -129,7 +129,7 @@ def embedding_table(embedded: Mapping[str, dict[str, pd.DataFrame]]) -> str:
         for name, table in tables.items()
     }
     caption = (
-        "On the whole embedding, not on its projection. Silhouette: 1 where every speaker is a cluster of its own, about"
+        "On the whole embedding, not on its projection. Silhouette: 1 where each speaker is a cluster of its own, about"
         " 0 where there are none, below where utterances are nearer to those of another. Equal-error rate of telling"
         " whether two utterances are of one speaker, over all pairs: 0 without error, .5 by guessing. In brackets: 95 %"
         " interval, jackknife over speakers."
