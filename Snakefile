@@ -45,7 +45,7 @@ def changed(condition):
 
 # A corpus without an official split is studied fold by fold, so that each speaker is tested once.
 FOLDS = getattr(parameters("fusion", STUDY).corpus, "folds", None)
-SEEDS = range(int(config.get("seeds", FOLDS or (1 if "paper" in PARTS else 3))))
+SEEDS = range(int(config.get("seeds", FOLDS or (1 if "paper" in PARTS else 2))))
 # The chapter on other corpora trains on each that is on this machine.
 CORPORA = at_hand(PROFILE, DATA) if "across" in PARTS else {}
 

@@ -199,7 +199,6 @@ class Loss(Section):
 
     ``adversarial``: what lies below the speaker head learns to make it fail (Ganin & Lempitsky 2015).
 
-
     ``weight``: what an utterance weighs in the CCC loss: all the same (``none``), or the more, the better its raters
     agree on the attribute (``agreement``, see `sercore.raters.agreement_weights`).
 
