@@ -49,11 +49,11 @@ class Interval:
 
 
 @dataclass(frozen=True, eq=False)
-class Difference:
-    """CCC of a system a minus that of a system b; arrays as in `Interval`.
+class Contrast:
+    """A difference, arrays of one shape.
 
     ``low`` and ``high`` are confidence limits, ``p`` the two-sided probability of a difference as large where there is
-    none, ``error`` the standard error, ``freedom`` its degrees of freedom, ``runs`` those of a and of b.
+    none, ``error`` the standard error, ``freedom`` its degrees of freedom.
     """
 
     difference: Array
@@ -62,6 +62,12 @@ class Difference:
     p: Array
     error: Array
     freedom: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Difference(Contrast):
+    """CCC of a system a minus that of a system b; arrays as in `Interval`, ``runs`` those of a and of b."""
+
     runs: tuple[int, int]
     utterances: int
     speakers: int
@@ -239,17 +245,39 @@ def method_difference(
     if min(runs) < 2:
         raise SignificanceError(f"the systems have {runs[0]} and {runs[1]} runs; how seeds vary needs 2 or more each.")
     difference, error = _jackknife_difference(sums_a, sums_b)
-    variances = np.stack([error**2, _seed_variance(sums_a), _seed_variance(sums_b)])
-    each = np.array([count - 1, runs[0] - 1, runs[1] - 1])[:, None]
+    variances = [error**2, _seed_variance(sums_a), _seed_variance(sums_b)]
+    tested = contrast(difference, variances, [count - 1, runs[0] - 1, runs[1] - 1], level=level)
+    return Difference(
+        difference, tested.low, tested.high, tested.p, tested.error, tested.freedom, runs, utterances, count
+    )
+
+
+def contrast(difference: ArrayLike, variances: ArrayLike, freedoms: ArrayLike, *, level: float = 0.95) -> Contrast:
+    """Limits and p of a difference whose error adds up from independent parts, by Student's t.
+
+    Its variance is the sum of v_i, each estimated with f_i degrees of freedom; the sum has (sum v_i)^2 / sum (v_i^2 /
+    f_i) of them (Satterthwaite, 1946). Without any variance these are f_1, and p is 1.
+
+    Args:
+        difference: shape (...).
+        variances: shape (parts, ...).
+        freedoms: shape (parts,) or (parts, ...).
+        level: of confidence, between 0 and 1.
+
+    Raises:
+        SignificanceError: a level outside 0 to 1.
+    """
+    _check_level(level)
+    difference, variances = np.asarray(difference, dtype=np.float64), np.asarray(variances, dtype=np.float64)
+    freedoms = np.asarray(freedoms, dtype=np.float64)
+    freedoms = freedoms.reshape(*freedoms.shape, *[1] * (variances.ndim - freedoms.ndim))
     total = variances.sum(axis=0)
     freedom = np.divide(
-        total**2, (variances**2 / each).sum(axis=0), out=np.full_like(total, count - 1.0), where=total > 0
+        total**2, (variances**2 / freedoms).sum(axis=0), out=freedoms[0] + np.zeros_like(total), where=total > 0
     )
     error = np.sqrt(total)
     t = np.divide(np.abs(difference), error, out=np.zeros_like(error), where=error > 0)
-    low, high = _limits(difference, error, freedom, level)
-    p = 2 * stats.t.sf(t, freedom)
-    return Difference(difference, low, high, p, error, freedom, runs, utterances, count)
+    return Contrast(difference, *_limits(difference, error, freedom, level), 2 * stats.t.sf(t, freedom), error, freedom)
 
 
 def holm(p: ArrayLike) -> Array:
@@ -330,13 +358,17 @@ def speaker_sums(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike) -> 
         SignificanceError: as for `ccc_interval`.
     """
     gold, predicted, labels = _validate(gold, predicted, speakers)
+    membership = sparse.csr_array((np.ones(len(labels)), (labels, np.arange(len(labels)))))
+    return weigh(membership, utterance_sums(gold, predicted))
+
+
+def utterance_sums(gold: Array, predicted: Array) -> Array:
+    """What each utterance adds to the six sums of `speaker_sums`: (utterances, 6, runs, attributes)."""
     middle = gold.mean(axis=0)
     y = predicted - middle
     x = np.broadcast_to(gold - middle, y.shape)
     terms = np.stack([np.ones_like(y), x, y, x * x, y * y, x * y])  # (6, runs, utterances, attributes)
-    by_utterance = np.moveaxis(terms, 2, 0)
-    membership = sparse.csr_array((np.ones(len(labels)), (labels, np.arange(len(labels)))))
-    return (membership @ by_utterance.reshape(len(labels), -1)).reshape(-1, *by_utterance.shape[1:])
+    return np.moveaxis(terms, 2, 0)
 
 
 def ccc_of(sums: Array) -> Array:
@@ -357,6 +389,11 @@ def ccc_of_runs(sums: Array) -> Array:
     return np.concatenate([ccc, ccc.mean(axis=-1, keepdims=True)], axis=-1)
 
 
+def jackknife_error(without: Array) -> Array:
+    """Standard error of a statistic from its values without each of the speakers, which are the first axis."""
+    return np.sqrt((len(without) - 1) * without.var(axis=0))
+
+
 def correlation_of(sums: Array) -> Array:
     """Pearson's correlation, in the shapes of `ccc_of`; 0 where gold or predicted values are constant."""
     n, x, y, xx, yy, xy = np.moveaxis(sums, -3, 0)
@@ -374,8 +411,8 @@ def redrawn(units: int, resamples: int, generator: np.random.Generator) -> Itera
         yield np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
 
 
-def weigh(weights: Array, sums: Array) -> Array:
-    """Totals of sums of speakers by weights (resamples, speakers): (resamples, 6, runs, attributes)."""
+def weigh(weights: Array | sparse.sparray, sums: Array) -> Array:
+    """Totals of sums of speakers or utterances by weights (resamples, units): (resamples, 6, runs, attributes)."""
     return (weights @ sums.reshape(len(sums), -1)).reshape(-1, *sums.shape[1:])
 
 
@@ -426,7 +463,7 @@ def _interval(
     total = sums.sum(axis=0)
     value = statistic(total)
     z = _fisher(value)
-    reach = stats.t.ppf((1 + level) / 2, len(sums) - 1) * _jackknife_error(_fisher(statistic(total - sums)))
+    reach = stats.t.ppf((1 + level) / 2, len(sums) - 1) * jackknife_error(_fisher(statistic(total - sums)))
     low, high = np.tanh(z - reach), np.tanh(z + reach)
     return Interval(value, np.minimum(low, value), np.maximum(high, value), *_size(sums))
 
@@ -435,17 +472,12 @@ def _fisher(ccc: Array) -> Array:
     return np.arctanh(np.clip(ccc, -1 + 1e-12, 1 - 1e-12))  # finite where the agreement is perfect
 
 
-def _jackknife_error(without: Array) -> Array:
-    """Standard error of a statistic from its values without each of the speakers, which are the first axis."""
-    return np.sqrt((len(without) - 1) * without.var(axis=0))
-
-
 def _jackknife_difference(
     sums_a: Array, sums_b: Array, a_of: Statistic = ccc_of, b_of: Statistic = ccc_of
 ) -> tuple[Array, Array]:
     """The difference and its standard error over speakers, each (attributes + 1,)."""
     total_a, total_b = sums_a.sum(axis=0), sums_b.sum(axis=0)
-    error = _jackknife_error(a_of(total_a - sums_a) - b_of(total_b - sums_b))
+    error = jackknife_error(a_of(total_a - sums_a) - b_of(total_b - sums_b))
     return a_of(total_a) - b_of(total_b), error
 
 
