@@ -190,7 +190,18 @@ def test_the_answer_tells_scale_from_ranking_and_what_is_unresolved():
         in text
     )
     assert text.count("whether ranking is lost is unresolved") == 2
-    assert "nothing was tested" in across_report.answer({n: t[t["test"] == t["train"]] for n, t in made_up().items()})
+
+
+def test_one_corpus_alone_has_a_chapter_too():
+    alone = {
+        name: table[(table["train"] == "emotale") & (table["test"] == "emotale")] for name, table in made_up().items()
+    }
+    assert "Only one corpus is at hand" in across_report.answer(alone)
+    assert len(across_report.heat_map(alone).axes[0].texts) == 1
+    assert "–" in across_report.losses_table(alone)
+    assert across_report.limits(alone, "embedded").endswith(
+        "Not at hand: simulated, iemocap; nothing is known of them here."
+    )
 
 
 def test_what_is_absent_is_said():
