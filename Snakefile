@@ -101,8 +101,8 @@ def tables(names):
 
 def results(part):
     """The collected results of a part under all its conditions, and what else its chapter reads."""
-    others = {"across": [f"{BUILD}/results/across/matrix.csv"]}
-    return expand(f"{BUILD}/results/{part}/{{condition}}/runs.csv", condition=CONDITIONS[part]) + others.get(part, [])
+    collected = expand(f"{BUILD}/results/{part}/{{condition}}/runs.csv", condition=CONDITIONS.get(part, []))
+    return [*collected, f"{BUILD}/results/across/matrix.csv"] if part == "across" else collected
 
 
 def run_folders(names):

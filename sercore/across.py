@@ -178,8 +178,7 @@ def _differences(cells: Sequence[Cell]) -> pd.DataFrame:
             measured.append(system_difference(gold, a, b))
             pairs.append(pair)
             places += [(train, test)] * len(ENDPOINTS)
-    table = family(pairs, measured).drop(columns="paper")
-    return pd.concat([pd.DataFrame(places, columns=["train", "test"]), table], axis=1)
+    return pd.concat([pd.DataFrame(places, columns=["train", "test"]), family(pairs, measured)], axis=1)
 
 
 def _common(one: Cell, other: Cell) -> tuple[pd.DataFrame, NDArray[np.float64], NDArray[np.float64]]:

@@ -120,7 +120,7 @@ def losses_table(tables: Tables) -> str:
     losses = tables["losses"][tables["losses"]["endpoint"] == "mean"]
     texts = losses.assign(pair=_pairs(losses), text=[_step(row) for _, row in losses.iterrows()])
     table = texts.pivot_table(index=["pair", "system"], columns="loss", values="text", aggfunc="first", sort=False)
-    shown = table.reindex(columns=["scale", "ranking"]).fillna("–").reset_index().set_index("pair")
+    shown = table.reindex(columns=["scale", "ranking"]).astype(object).fillna("–").reset_index().set_index("pair")
     shown = shown.assign(system=shown["system"].map(breakable))
     caption = (
         "Trained on → tested on, mean of the three attributes. Scale: what aligning mean and spread gains; it is not"
