@@ -156,16 +156,18 @@ def _check(params: Simulated) -> None:
 
 
 def _recipe(params: Simulated) -> dict:
-    return {"recipe": RECIPE, **params.model_dump(mode="json", exclude={"reader", "path"})}
+    return {"recipe": RECIPE, **params.model_dump(mode="json", exclude={"reader", "path", "transcripts"})}
 
 
 def _recipe_of(folder: Path) -> dict | None:
-    """What made the release in `folder`; None where there is none yet."""
+    """What made the release in `folder`; None where there is none yet.
+
+    A parameter that is younger than the release had its default.
+    """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None
     try:
         made = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-        # A parameter that is younger than the release had its default.
         return _recipe(Simulated(reader="simulated", path=folder)) | made
     except (OSError, ValueError, TypeError):
         raise CorpusError(
@@ -177,6 +179,7 @@ def _splits(params: Simulated) -> Iterator[Split]:
     streams = np.random.SeedSequence(params.seed).spawn(4)
     generators = [np.random.default_rng(stream) for stream in streams]
     biases = population.draw_raters(generators[0], params.raters)
+    noise = population.Noise(params.rater_noise, params.ambiguous_noise)
     balanced = np.append(np.full(len(CODES), params.test_utterances_per_emotion), 0)
     quotas = {
         "Train": population.natural_quotas(params.train_utterances),
@@ -186,21 +189,21 @@ def _splits(params: Simulated) -> Iterator[Split]:
     speakers = (params.train_speakers, params.development_speakers, params.test_speakers)
     first = 1
     for (name, wanted), number, generator in zip(quotas.items(), speakers, generators[1:], strict=True):
-        utterances = population.draw_quotas(generator, wanted, biases, params.raters_per_utterance)
-        yield _split(name, utterances, number, first, generator, params.gender_link)
+        utterances = population.draw_quotas(generator, wanted, biases, params.raters_per_utterance, noise)
+        yield _split(name, utterances, number, first, generator, params)
         first += number
 
 
 def _split(
-    name: str, utterances: Utterances, speakers: int, first: int, generator: np.random.Generator, gender_link: float
+    name: str, utterances: Utterances, speakers: int, first: int, generator: np.random.Generator, params: Simulated
 ) -> Split:
     training = name == "Train"
     voices = population.draw_speakers(generator, speakers)
-    assigned = population.assign_speakers(generator, len(utterances.intended), speakers, skewed=training)
+    assigned = population.assign_speakers(generator, len(utterances.intended), speakers, params.skew if training else 0)
     prompts = []
     for speaker, emotion, deviations in zip(assigned, utterances.intended, utterances.deviations, strict=True):
         text = grammar.sentence(generator, CODES[emotion], deviations[1], training)
-        prompts.append(population.draw_prompt(generator, voices[speaker], text, deviations, gender_link))
+        prompts.append(population.draw_prompt(generator, voices[speaker], text, deviations, params.gender_link))
     return Split(name, utterances, voices, first, assigned, prompts)
 
 
