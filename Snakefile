@@ -46,6 +46,13 @@ def changed(condition):
 # A corpus without an official split is studied fold by fold, so that each speaker is tested once.
 FOLDS = getattr(parameters("fusion", STUDY).corpus, "folds", None)
 SEEDS = range(int(config.get("seeds", FOLDS or (1 if "paper" in PARTS else 2))))
+# What chapters read beside runs, made by a rule each.
+MORE = {
+    "speakers": "embedding.csv",
+    "across": "matrix.csv",
+    "protocol": "draws/selection.csv",
+    "groups": "groups.csv",
+}
 # The chapter on other corpora trains on each that is on this machine.
 CORPORA = at_hand(PROFILE, DATA) if "across" in PARTS else {}
 
@@ -102,14 +109,14 @@ def tables(names):
 def results(part):
     """The collected results of a part under all its conditions, and what else its chapter reads."""
     collected = expand(f"{BUILD}/results/{part}/{{condition}}/runs.csv", condition=CONDITIONS.get(part, []))
-    return [*collected, f"{BUILD}/results/across/matrix.csv"] if part == "across" else collected
+    return [*collected, *([f"{BUILD}/results/{part}/{MORE[part]}"] if part in MORE else [])]
 
 
-def run_folders(names):
+def run_folders(part, condition):
     """Where the runs of a part are under a condition."""
     from sercore.runs import run_folder
 
-    return [run_folder(parameters(name, names.condition, seed)) for name in VARIANTS[names.part] for seed in SEEDS]
+    return [run_folder(parameters(name, condition, seed)) for name in VARIANTS[part] for seed in SEEDS]
 
 
 def elsewhere(name):
@@ -222,7 +229,8 @@ rule results:
         from sercore import corpora, runs
 
         table = corpora.read(corpus(wildcards.condition), 0)
-        runs.collect(run_folders(wildcards), table, Path(output[0]).parent, TESTS[wildcards.part])
+        folders = run_folders(wildcards.part, wildcards.condition)
+        runs.collect(folders, table, Path(output[0]).parent, TESTS[wildcards.part])
 
 
 rule train_elsewhere:
@@ -260,6 +268,46 @@ rule across:
         trained = {name: own if one.profile == PROFILE else elsewhere(name) for name, one in CORPORA.items()}
         folders = {name: list(map(run_folder, runs)) for name, runs in trained.items()}
         across.write(folders, params.corpora, Path(output[0]).parent)
+
+
+rule speakers:
+    message:
+        "Embedding speakers"
+    input:
+        f"{BUILD}/corpus/{STUDY}",
+    output:
+        f"{BUILD}/results/speakers/embedding.csv",
+    run:
+        from sercore import speaker_embeddings
+
+        speaker_embeddings.write(parameters("fusion_speaker_embedding", STUDY), Path(output[0]).parent)
+
+
+rule protocol:
+    message:
+        "Drawing validation sets"
+    input:
+        f"{BUILD}/results/protocol/every_epoch/runs.csv",
+    output:
+        f"{BUILD}/results/protocol/draws/selection.csv",
+    run:
+        from sercore import protocol
+
+        protocol.write(run_folders("protocol", "every_epoch"), Path(output[0]).parent)
+
+
+rule groups:
+    message:
+        "Scoring groups"
+    input:
+        f"{BUILD}/results/groups/{STUDY}/runs.csv",
+    output:
+        f"{BUILD}/results/groups/groups.csv",
+    run:
+        from sercore import groups, studies
+
+        folder = Path(output[0]).parent
+        groups.write(studies.read(PROFILE, folder), folder)
 
 
 rule pages:
@@ -349,7 +397,9 @@ rule committed:
 
         for part in PARTS:
             shutil.rmtree(f"results/{PROFILE}/{part}", ignore_errors=True)
-            shutil.copytree(f"{BUILD}/results/{part}", f"results/{PROFILE}/{part}")
+            # Of other corpora nothing that tells of single utterances.
+            summaries = None if PROFILE == "embedded" else lambda folder, names: [n for n in names if ".csv" not in n]
+            shutil.copytree(f"{BUILD}/results/{part}", f"results/{PROFILE}/{part}", ignore=summaries)
         if "paper" in PARTS:
             shutil.copy(rules.figure.output[0], "book/_static/results.svg")
         os.environ["TQDM_DISABLE"] = "1"  # bars of progress do not belong into a repository
