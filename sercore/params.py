@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+from sercore import ATTRIBUTES
 
 
 class ParamsError(ValueError):
@@ -31,7 +41,36 @@ def _ascending(scale: tuple[float, float]) -> tuple[float, float]:
     return scale
 
 
-class MspPodcast(Section):
+class Transcripts(Section):
+    """What is done to a corpus's transcripts once it is read; by default nothing (see `sercore.transcripts.changed`).
+
+    ``recogniser``: a folder or name of a Whisper model for faster-whisper, whose words replace the transcripts.
+    ``errors``: the share of words that get an error of one of ``kinds``. ``missing``: the share of utterances that lose
+    their transcript. ``splits``: all, or only the one that a study reports.
+    """
+
+    recogniser: str | None = None
+    errors: float = Field(0.0, ge=0, le=0.5)
+    kinds: tuple[Literal["substitutions", "deletions", "insertions"], ...] = Field(
+        ("substitutions", "deletions", "insertions"), min_length=1
+    )
+    missing: float = Field(0.0, ge=0, le=1)
+    splits: Literal["all", "reported"] = "all"
+
+
+def _once_each(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names or len(set(names)) < len(names):
+        raise ValueError("name one attribute or more, each once")
+    return names
+
+
+class Readable(Section):
+    """What the parameters of every corpus have."""
+
+    transcripts: Transcripts = Transcripts()
+
+
+class MspPodcast(Readable):
     """A release of MSP-Podcast on disk."""
 
     reader: Literal["msp_podcast"]
@@ -39,7 +78,7 @@ class MspPodcast(Section):
     missing_audio: Literal["error", "skip"] = "error"
 
 
-class EmoTale(Section):
+class EmoTale(Readable):
     """The EmoTale corpus on disk; it has no official split, so fold ``seed % folds`` is the test set."""
 
     reader: Literal["emotale"]
@@ -49,7 +88,7 @@ class EmoTale(Section):
     missing_audio: Literal["error", "skip"] = "error"
 
 
-class Iemocap(Section):
+class Iemocap(Readable):
     """The full release of IEMOCAP on disk; it has no official split, so session ``seed % 5 + 1`` is the test set."""
 
     reader: Literal["iemocap"]
@@ -58,7 +97,7 @@ class Iemocap(Section):
     folds: ClassVar[int] = 5
 
 
-class Manifest(Section):
+class Manifest(Readable):
     """One CSV with the columns of the corpus table."""
 
     reader: Literal["manifest"]
@@ -67,7 +106,7 @@ class Manifest(Section):
     missing_audio: Literal["error", "skip"] = "error"
 
 
-class Simulated(Section):
+class Simulated(Readable):
     """A simulated release in MSP-Podcast's layout, written to ``path`` if it is not there yet.
 
     ``gender_link``: by how many standard deviations of arousal more than they feel women sound aroused, and men less.
@@ -87,6 +126,8 @@ class Simulated(Section):
     test_speakers: int = Field(100, ge=1)
     raters: int = Field(60, ge=5)
     raters_per_utterance: int = Field(5, ge=5)
+    rater_noise: float = Field(1.0, ge=0, description="times the published deviations of raters' biases and residuals")
+    ambiguous_noise: float = Field(1.0, ge=0, description="times the residuals, for utterances that come out as O or X")
     gender_link: float = 0.0
 
 
@@ -103,19 +144,38 @@ READERS = {
 CorpusParams = Annotated[MspPodcast | EmoTale | Iemocap | Manifest | Simulated, Field(discriminator="reader")]
 
 
-class Speech(Section):
-    """The speech encoder: a folder or hub name; fine-tuned (front-end frozen) or frozen as a whole."""
+class FrozenEncoder(Section):
+    """A frozen encoder, a folder or hub name; its embedding is concatenated."""
 
     encoder: str
+
+
+class AdaptedEncoder(FrozenEncoder):
+    """An encoder that is frozen, or fine-tuned: its own weights, or low-rank adapters (see `sercore.adapters`)."""
+
     finetune: bool
+    lora: int | None = Field(None, ge=1, description="rank of the adapters that are trained in place of the weights")
+    learning_rate: float | None = Field(None, gt=0, description="of what is fine-tuned; null is training.learning_rate")
+
+    @field_validator("lora", "learning_rate")
+    @classmethod
+    def _nothing_of_a_frozen_encoder(cls, value: float | None, others: ValidationInfo) -> float | None:
+        if value is not None and not others.data.get("finetune", True):
+            raise ValueError("a frozen encoder has none; set finetune: true beside it")
+        return value
+
+
+class Speech(AdaptedEncoder):
+    """The speech encoder; fine-tuned, its convolutional front-end stays frozen."""
+
     max_seconds: float = Field(15.0, gt=0)
     cache: bool = Field(description="keep the output of the frozen part on disk, instead of computing it every epoch")
 
 
-class FrozenEncoder(Section):
-    """A frozen encoder whose embedding is concatenated: a folder or hub name."""
+class Text(AdaptedEncoder):
+    """The text encoder, whose embedding of the transcript is concatenated."""
 
-    encoder: str
+    finetune: bool = False
 
 
 class Heads(Section):
@@ -129,12 +189,20 @@ class Heads(Section):
 
 
 class Loss(Section):
-    """Weights of the auxiliary losses: alpha (gender) and beta (speaker, additive angular margin)."""
+    """What is learnt: attributes, and by the weights alpha and beta gender and speaker (additive angular margin).
 
+    ``weight``: what an utterance weighs in the CCC loss: all the same (``none``), or the more, the better its raters
+    agree on the attribute (``agreement``, see `sercore.raters.agreement_weights`).
+
+    ``attributes``: those whose CCC is trained and chooses the epoch; what is predicted of the others means nothing.
+    """
+
+    attributes: Annotated[tuple[Literal[ATTRIBUTES], ...], AfterValidator(_once_each)] = ATTRIBUTES
     gender: float = Field(0.0, ge=0)
     speaker: float = Field(0.0, ge=0)
     margin: float = Field(0.2, ge=0)
     scale: float = Field(30.0, gt=0)
+    weight: Literal["none", "agreement"] = "none"
 
 
 class Sampling(Section):
@@ -145,9 +213,15 @@ class Sampling(Section):
     adds, in place of all of the latter, those of speakers of whom the validation set has no utterance. ``agreed``:
     whether the utterances of a primary emotion are trained on; ``fewer`` leaves out as many random ones as the value of
     ``ambiguous`` added to the one before, though ``samples_per_emotion`` of each emotion stay.
+
+    ``ambiguous_codes`` and ``ambiguous_share`` limit the training split's O and X to one of the two, and to a random
+    share of each; a larger share holds what a smaller one does. Of O and X an epoch draws what there is where that is
+    less than ``samples_per_emotion``.
     """
 
     ambiguous: Literal["none", "train", "development", "disjoint"] = "train"
+    ambiguous_codes: Literal["OX", "O", "X"] = "OX"
+    ambiguous_share: float = Field(1.0, gt=0, le=1)
     agreed: Literal["all", "fewer", "none"] = "all"
     samples_per_emotion: int | None = Field(ge=1, description="undersampling; null trains on the whole training split")
     validation_per_emotion: int | None = Field(ge=1, description="k of each primary emotion; null validates on all")
@@ -174,7 +248,7 @@ class Params(Section):
     seed: int = Field(ge=0, lt=2**32)
     corpus: CorpusParams
     speech: Speech
-    text: FrozenEncoder | None
+    text: Text | None
     speaker: FrozenEncoder | None
     heads: Heads
     loss: Loss
@@ -355,6 +429,6 @@ def _section(location: tuple[str | int, ...]) -> type[Section]:
     if not location:
         return Params
     if location[0] == "corpus":
-        return READERS[str(location[1])]
-    sections = {"speech": Speech, "text": FrozenEncoder, "speaker": FrozenEncoder, "heads": Heads, "loss": Loss}
+        return READERS[str(location[1])] if len(location) == 2 else Transcripts
+    sections = {"speech": Speech, "text": Text, "speaker": FrozenEncoder, "heads": Heads, "loss": Loss}
     return (sections | {"sampling": Sampling, "training": Training})[str(location[0])]

@@ -82,6 +82,35 @@ def test_raters_are_as_published(seed):
         assert (difference <= tolerance).all(), f"{statistic}\n{table.loc[statistic]}"
 
 
+def drawn_with(noise):
+    generator = np.random.default_rng(0)
+    biases = population.draw_raters(generator, 60)
+    return population.draw_utterances(generator, 4000, biases, 5, population.Noise(**noise))
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.5, 1.2])
+def test_noise_changes_ratings_alone_and_by_its_factor(factor):
+    usual, noisy = drawn_with({}), drawn_with({"raters": factor})
+    for name in ("intended", "true", "raters", "votes"):
+        np.testing.assert_array_equal(getattr(usual, name), getattr(noisy, name))
+    inner = np.abs(usual.true - 4).max(axis=1) < 1  # where few ratings end at 1 or 7
+    published = population.published("ratings of one utterance: standard deviation")
+    rounding = 1 / 12
+    # The published deviation holds the rounding, which no factor changes.
+    expected = factor**2 * (published**2 - rounding) + (rounding if factor else 0)
+    found = noisy.ratings[inner].var(axis=1, ddof=1).mean(axis=0)
+    assert found == pytest.approx(expected, rel=0.12, abs=0.01)  # 1 and 7 end the scale
+
+
+def test_noise_of_ambiguous_utterances_leaves_the_others_alone():
+    usual, noisy = drawn_with({}), drawn_with({"ambiguous": 3.0})
+    ambiguous = np.isin(usual.consensus, ["O", "X"])
+    np.testing.assert_array_equal(usual.votes, noisy.votes)
+    np.testing.assert_array_equal(usual.ratings[~ambiguous], noisy.ratings[~ambiguous])
+    variances = [one.ratings[ambiguous].var(axis=1).mean() for one in (usual, noisy)]
+    assert 2 < variances[1] / variances[0] < 9
+
+
 def test_no_agreement_and_other_follow_from_the_votes():
     generator = np.random.default_rng(0)
     drawn = population.draw_utterances(generator, 20_000, population.draw_raters(generator, 60), 5)

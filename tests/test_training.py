@@ -8,7 +8,7 @@ import soundfile
 import torch
 from transformers import TrainerCallback
 
-from sercore import params, runs, training
+from sercore import ATTRIBUTES, params, runs, training
 from sercore.audio import AudioError
 from sercore.batches import Utterances, collate, frozen_features
 from sercore.cache import Ragged, stored
@@ -55,9 +55,9 @@ def test_loudness_is_learnt_and_carries_over_to_other_speakers(project, tones, s
     assert train(params.load("embedded", "speech_only", 0, longer), tones).metrics["ccc"]["test3"]["arousal"] > 0.5
 
 
-@pytest.mark.parametrize("finetune", [True, False])
-def test_an_interrupted_run_ends_with_the_same_figures(project, tones, small, monkeypatch, finetune):
-    small = small | {"speech": {"finetune": finetune}}
+@pytest.mark.parametrize("speech", [{}, {"finetune": False}, {"lora": 2, "learning_rate": 1e-2}], ids=str)
+def test_an_interrupted_run_ends_with_the_same_figures(project, tones, small, monkeypatch, speech):
+    small = small | {"speech": speech}
     chosen = params.load("embedded", "fusion_gender", 3, small)
     whole = train(chosen, tones)
     whole.folder.rename(project / "whole")
@@ -182,7 +182,9 @@ def test_cached_features_give_the_predictions_of_raw_audio(project, tones, small
     torch.testing.assert_close(*outputs, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("variant", [name for name in params.variants() if "disjoint" not in name])
+@pytest.mark.parametrize(
+    "variant", [name for name in params.variants() if not {"disjoint", "soft"} & {*name.split("_")}]
+)
 def test_every_system_trains(project, tones, small, variant):
     """Each variant has the parts that its name says, whatever the precision; gradients reach all that is trained."""
     chosen = params.load("embedded", variant, 0, small | {"training": {"epochs": 1, "batch_size": 8}})
@@ -198,7 +200,21 @@ def test_every_system_trains(project, tones, small, variant):
     for name, value in after.speech.named_parameters():
         if not value.requires_grad:
             torch.testing.assert_close(value, frozen[name], rtol=0, atol=0)
-    assert ("whisper" in variant) == (not any(value.requires_grad for value in after.speech.parameters()))
+    assert chosen.speech.finetune == any(value.requires_grad for value in after.speech.parameters())
+
+
+def test_rater_disagreement_weighs_the_loss(project, tones, small):
+    chosen = params.load("embedded", "fusion_soft", 0, small)
+    with pytest.raises(CorpusError, match=r"two single ratings, which loss\.weight: agreement needs"):
+        train(chosen, tones)
+    rated = tones.table.loc[tones.table.index.repeat(2)].reset_index()[["utterance", "emotion", *ATTRIBUTES]]
+    rated = rated.assign(rater=["a", "b"] * len(tones.table))
+    alike = train(chosen, replace(tones, ratings=rated))
+    plain = train(params.load("embedded", "fusion", 0, small), tones)
+    pd.testing.assert_frame_equal(alike.history, plain.history, atol=1e-3)
+    rated.loc[::2, "arousal"] += np.random.default_rng(0).normal(0, 2, len(tones.table))
+    weighted = train(chosen, replace(tones, ratings=rated))  # not the run above, although the table is the same
+    assert abs(weighted.history["loss"] - plain.history["loss"]).max() > 0.005
 
 
 def test_half_precision_and_accumulation_train(project, tones, small):

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
+from sercore import transcripts
 from sercore.corpora import emotale, iemocap, manifest, msp_podcast, simulated
 from sercore.corpora.cached import cached
 from sercore.corpus import Corpus
@@ -15,7 +16,12 @@ def read(params: CorpusParams, seed: int) -> Corpus:
     Raises:
         CorpusError: the folder or file is not what the reader expects, or the corpus is not valid.
         AudioError: an audio file is not usable.
+        ParamsError: the recogniser of its transcripts is not there.
     """
+    return transcripts.changed(_as_it_is(params, seed), params.transcripts)
+
+
+def _as_it_is(params: CorpusParams, seed: int) -> Corpus:
     match params:
         case MspPodcast():
             return _release(params.path, params.missing_audio)

@@ -156,7 +156,7 @@ def _check(params: Simulated) -> None:
 
 
 def _recipe(params: Simulated) -> dict:
-    return {"recipe": RECIPE, **params.model_dump(mode="json", exclude={"reader", "path"})}
+    return {"recipe": RECIPE, **params.model_dump(mode="json", exclude={"reader", "path", "transcripts"})}
 
 
 def _recipe_of(folder: Path) -> dict | None:
@@ -177,6 +177,7 @@ def _splits(params: Simulated) -> Iterator[Split]:
     streams = np.random.SeedSequence(params.seed).spawn(4)
     generators = [np.random.default_rng(stream) for stream in streams]
     biases = population.draw_raters(generators[0], params.raters)
+    noise = population.Noise(params.rater_noise, params.ambiguous_noise)
     balanced = np.append(np.full(len(CODES), params.test_utterances_per_emotion), 0)
     quotas = {
         "Train": population.natural_quotas(params.train_utterances),
@@ -186,7 +187,7 @@ def _splits(params: Simulated) -> Iterator[Split]:
     speakers = (params.train_speakers, params.development_speakers, params.test_speakers)
     first = 1
     for (name, wanted), number, generator in zip(quotas.items(), speakers, generators[1:], strict=True):
-        utterances = population.draw_quotas(generator, wanted, biases, params.raters_per_utterance)
+        utterances = population.draw_quotas(generator, wanted, biases, params.raters_per_utterance, noise)
         yield _split(name, utterances, number, first, generator, params.gender_link)
         first += number
 
