@@ -36,8 +36,8 @@ def figure(measured: Sequence[Measured]) -> Figure:
     for one, (upper, lower) in zip(measured, axes.T, strict=True):
         _differences_panel(upper, one)
         _accuracy_panel(lower, one)
-    axes[0][0].set_ylabel("difference of CCC to weight 0")
-    axes[1][0].set_ylabel("balanced accuracy of gender")
+    axes[0][0].set_ylabel("difference of CCC to weight 0\n")
+    axes[1][0].set_ylabel("gender:\nbalanced accuracy")
     result.legend(*axes[0][0].get_legend_handles_labels(), ncols=4, loc="outside upper center", frameon=False)
     plt.close(result)
     return result

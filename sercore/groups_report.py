@@ -67,10 +67,15 @@ def answer(tables: Tables) -> str:
             "",
         ]
         told = gaps[(gaps["verdict"] == "resolved") | (gaps["grouping"] == "gender")]
+        scores = _chosen(tables["groups"]).query("profile == @profile").drop_duplicates(["grouping", "group"])
+        speakers = scores.set_index(["grouping", "group"])["speakers"]
         for _, row in told.iterrows():
+            heard = " and ".join(str(speakers[row["grouping"], row[side]]) for side in ("group", "reference"))
             size = f"{signed(row['difference'])} {interval(row, 3)}, Holm's p {probability(row['holm'])}"
             known = "resolved" if row["verdict"] == "resolved" else _unresolved(row)
-            lines.append(f"- `{row['system']}`, {row['group']} − {row['reference']}: {size}; {known}.")
+            lines.append(
+                f"- `{row['system']}`, {row['group']} − {row['reference']} ({heard} speakers): {size}; {known}."
+            )
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
@@ -185,7 +190,8 @@ def speakers_table(tables: Tables) -> str:
         f"Mean CCC of each speaker alone, over speakers with {FEWEST} utterances or more. In brackets: 95 % interval of"
         " the median from order statistics, and of the share of speakers below zero by Clopper and Pearson. Deviation:"
         " standard deviation over speakers; beyond chance: what remains without the error of a CCC from so few"
-        " utterances (jackknife over utterances)."
+        " utterances. That is estimated by a jackknife over utterances, which makes it rather too large, and what"
+        " remains rather too small."
     )
     return html(table, caption, "speakers") + downloads({"groups-speakers": (found, table)}, _source(tables))
 
