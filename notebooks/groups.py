@@ -29,7 +29,7 @@ from IPython.display import HTML, Markdown
 from sercore import groups, groups_report, params
 
 params.refuse_unknown(In)
-tables = groups.read(params.resolve(results), params.resolve(human))
+tables = groups.read(results, human)
 HTML(groups_report.banner(tables))
 
 # %% [markdown]

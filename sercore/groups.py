@@ -21,7 +21,7 @@ from scipy import stats
 from sercore import ATTRIBUTES
 from sercore.comparisons import ENDPOINTS, LEVEL, aligned, estimates
 from sercore.corpus import EMOTIONS, GENDERS
-from sercore.params import ParamsError
+from sercore.params import ParamsError, resolve
 from sercore.questions import question
 from sercore.significance import (
     Contrast,
@@ -74,18 +74,20 @@ def write(study: Study, folder: Path) -> None:
         partial.rename(folder / f"{name}.csv")
 
 
-def read(*folders: Path) -> dict[str, pd.DataFrame]:
-    """The tables that `write` left in `folders`, by name; a profile that a former folder has is not read again.
+def read(results: Path | str, *others: Path | str) -> dict[str, pd.DataFrame]:
+    """The tables that `write` left in `results` and, where they are there, in `others`, by name.
 
-    The first folder must be there, the others need not.
+    A profile that a former folder has is not read again; a relative path is relative to the project's root.
 
     Raises:
-        ParamsError: the first folder lacks a table.
+        ParamsError: `results` lacks a table.
     """
+    folders = [resolve(Path(folder)) for folder in (results, *others)]
     missing = [name for name in TABLES if not (folders[0] / f"{name}.csv").is_file()]
     if missing:
         raise ParamsError(f"{folders[0]} has no {', '.join(missing)}: `make study CHAPTER=groups` makes them.")
-    parts = [{name: pd.read_csv(folder / f"{name}.csv") for name in TABLES} for folder in folders if folder.is_dir()]
+    there = [folder for folder in folders if all((folder / f"{name}.csv").is_file() for name in TABLES)]
+    parts = [{name: pd.read_csv(folder / f"{name}.csv") for name in TABLES} for folder in there]
     first = {}
     for place, part in enumerate(parts):
         for profile in part["groups"]["profile"].unique():
