@@ -21,7 +21,7 @@ from scipy import stats
 from sercore import ATTRIBUTES
 from sercore.comparisons import ENDPOINTS, LEVEL, aligned, estimates
 from sercore.corpus import EMOTIONS, GENDERS
-from sercore.params import ParamsError
+from sercore.params import ParamsError, resolve
 from sercore.questions import question
 from sercore.significance import (
     Contrast,
@@ -74,18 +74,20 @@ def write(study: Study, folder: Path) -> None:
         partial.rename(folder / f"{name}.csv")
 
 
-def read(*folders: Path) -> dict[str, pd.DataFrame]:
-    """The tables that `write` left in `folders`, by name; a profile that a former folder has is not read again.
+def read(results: Path | str, *others: Path | str) -> dict[str, pd.DataFrame]:
+    """The tables that `write` left in `results` and, where they are there, in `others`, by name.
 
-    The first folder must be there, the others need not.
+    A profile that a former folder has is not read again; a relative path is relative to the project's root.
 
     Raises:
-        ParamsError: the first folder lacks a table.
+        ParamsError: `results` lacks a table.
     """
+    folders = [resolve(Path(folder)) for folder in (results, *others)]
     missing = [name for name in TABLES if not (folders[0] / f"{name}.csv").is_file()]
     if missing:
         raise ParamsError(f"{folders[0]} has no {', '.join(missing)}: `make study CHAPTER=groups` makes them.")
-    parts = [{name: pd.read_csv(folder / f"{name}.csv") for name in TABLES} for folder in folders if folder.is_dir()]
+    there = [folder for folder in folders if all((folder / f"{name}.csv").is_file() for name in TABLES)]
+    parts = [{name: pd.read_csv(folder / f"{name}.csv") for name in TABLES} for folder in there]
     first = {}
     for place, part in enumerate(parts):
         for profile in part["groups"]["profile"].unique():
@@ -215,45 +217,29 @@ def speaker_spread(gold: Array, predicted: Array, speakers: NDArray) -> pd.DataF
         ``below_zero``, the share of speakers with a negative CCC, with ``below_low`` and ``below_high`` (Clopper &
         Pearson, 1934); ``deviation`` of CCC over speakers, and ``true_deviation``, what remains of it without the error
         that so few utterances bring: the root of the variance less the speakers' mean squared jackknife error over
-        utterances, or 0.
+        utterances (rather too large: Efron & Stein, 1981), or 0.
     """
-    _, labels, counts = np.unique(speakers, return_inverse=True, return_counts=True)
-    enough = counts[labels] >= FEWEST
-    labels = np.unique(labels[enough], return_inverse=True)[1]
-    if not labels.any():
+    found, errors = _of_speakers(gold, predicted, speakers)
+    if len(found) < 2:
         return pd.DataFrame()
-    each = speaker_sums(gold[enough], predicted[:, enough], np.arange(len(labels)))
-    totals = np.zeros((labels.max() + 1, *each.shape[1:]))
-    np.add.at(totals, labels, each)
-    found, without = ccc_of(totals), ccc_of(totals[labels] - each)
-    errors = np.array([jackknife_error(without[labels == label]) for label in range(len(totals))])
     below = (found < 0).sum(axis=0)
-    rows = []
-    for place, endpoint in enumerate(ENDPOINTS):
-        values = found[:, place]
-        lowest, quarter, median, three_quarters, highest = np.quantile(values, [0, 0.25, 0.5, 0.75, 1])
-        limits = stats.quantile_test(values, p=0.5).confidence_interval(0.95)
-        share = stats.binomtest(int(below[place]), len(values)).proportion_ci(0.95)
-        true = max(0.0, values.var(ddof=1) - (errors[:, place] ** 2).mean())
-        rows.append(
-            {
-                "endpoint": endpoint,
-                "speakers": len(values),
-                "lowest": lowest,
-                "quarter": quarter,
-                "median": median,
-                "low": limits.low,
-                "high": limits.high,
-                "three_quarters": three_quarters,
-                "highest": highest,
-                "below_zero": below[place] / len(values),
-                "below_low": share.low,
-                "below_high": share.high,
-                "deviation": values.std(ddof=1),
-                "true_deviation": np.sqrt(true),
-            }
-        )
-    return pd.DataFrame(rows)
+    places = dict(
+        zip(("lowest", "quarter", "median", "three_quarters", "highest"), (0, 0.25, 0.5, 0.75, 1), strict=True)
+    )
+    table = pd.DataFrame({"endpoint": ENDPOINTS, "speakers": len(found)})
+    table = table.assign(**{name: np.quantile(found, place, axis=0) for name, place in places.items()})
+    limits = [stats.quantile_test(values, p=0.5).confidence_interval(0.95) for values in found.T]
+    shares = [stats.binomtest(int(count), len(found)).proportion_ci(0.95) for count in below]
+    chance = (errors**2).mean(axis=0)
+    return table.assign(
+        low=[one.low for one in limits],
+        high=[one.high for one in limits],
+        below_zero=below / len(found),
+        below_low=[one.low for one in shares],
+        below_high=[one.high for one in shares],
+        deviation=found.std(axis=0, ddof=1),
+        true_deviation=np.sqrt(np.maximum(found.var(axis=0, ddof=1) - chance, 0)),
+    )
 
 
 def bias_of(sums: Array) -> Array:
@@ -266,6 +252,20 @@ def rmse_of(sums: Array) -> Array:
     """Root of the mean squared error from sums (..., 6, runs, 3), over runs, the mean last: (..., endpoints)."""
     n, _, _, xx, yy, xy = np.moveaxis(sums, -3, 0)
     return _with_mean(np.sqrt(np.maximum(xx + yy - 2 * xy, 0) / n).mean(axis=-2))
+
+
+def _of_speakers(gold: Array, predicted: Array, speakers: NDArray) -> tuple[Array, Array]:
+    """CCC of each speaker with enough utterances, and its jackknife error over these, each (speakers, endpoints)."""
+    _, labels, counts = np.unique(speakers, return_inverse=True, return_counts=True)
+    enough = counts[labels] >= FEWEST
+    labels = np.unique(labels[enough], return_inverse=True)[1]
+    if not len(labels):
+        return np.empty((0, len(ENDPOINTS))), np.empty((0, len(ENDPOINTS)))
+    each = speaker_sums(gold[enough], predicted[:, enough], np.arange(len(labels)))
+    totals = np.zeros((labels.max() + 1, *each.shape[1:]))
+    np.add.at(totals, labels, each)
+    without = ccc_of(totals[labels] - each)
+    return ccc_of(totals), np.array([jackknife_error(without[labels == label]) for label in range(len(totals))])
 
 
 def _with_mean(values: Array) -> Array:

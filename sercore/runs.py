@@ -78,9 +78,11 @@ def find(params: Params, inputs: Mapping[str, str]) -> Run | None:
     if not (folder / "model").is_dir() or not _is_of(folder, params, inputs):
         return None
     try:
-        return read(folder)
+        run = read(folder)
     except ParamsError:
         return None
+    # One with a gender head that does not say what that predicts is of an older version.
+    return run if PREDICTED_FEMALE in run.predictions or not params.loss.gender else None
 
 
 def partial_folder(params: Params, inputs: Mapping[str, str]) -> Path:

@@ -273,7 +273,10 @@ def contrast(difference: ArrayLike, variances: ArrayLike, freedoms: ArrayLike, *
     freedoms = freedoms.reshape(*freedoms.shape, *[1] * (variances.ndim - freedoms.ndim))
     total = variances.sum(axis=0)
     freedom = np.divide(
-        total**2, (variances**2 / freedoms).sum(axis=0), out=freedoms[0] + np.zeros_like(total), where=total > 0
+        total**2,
+        (variances**2 / freedoms).sum(axis=0),
+        out=np.asarray(freedoms[0] + np.zeros_like(total)),
+        where=total > 0,
     )
     error = np.sqrt(total)
     t = np.divide(np.abs(difference), error, out=np.zeros_like(error), where=error > 0)
