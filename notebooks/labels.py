@@ -14,17 +14,17 @@
 # %% [markdown]
 # # What do O and X carry?
 #
-# [Another chapter](/notebooks/ambiguous) repeats what the paper did with utterances whose emotion raters call *other* (O)
-# or do not agree on (X). The paper leaves open why they should help. This chapter takes them apart:
+# [Another chapter](/notebooks/ambiguous) repeats what the paper did with utterances whose emotion raters call *other*
+# (O) or do not agree on (X). The paper leaves open why they should help. This chapter takes them apart:
 #
 # - **dose**: `fusion_ambiguous_0`, `_25`, `_50` and `fusion` train on none, a quarter, half and all of the training
-#   split's O and X. A larger dose holds the smaller one. Of O and X an epoch draws what there is where that is less than
-#   of the emotions;
+#   split's O and X. A larger dose holds the smaller one. Of O and X an epoch draws what there is where that is less
+#   than of the emotions;
 # - **O against X**: `fusion_other_only` and `fusion_no_agreement_only` train on one of the two;
 # - **control of the same size**: `fusion_fewer_agreed` trains on all O and X, and on as many utterances fewer of the
 #   emotions. It knows as many different utterances as `fusion_ambiguous_0`, some of them ambiguous;
-# - **soft use**: in `fusion_soft` and `fusion_soft_ambiguous_0` an utterance weighs the more in the loss, the better its
-#   raters agree on the attribute. The weight is the inverse of the error variance of their mean plus a constant
+# - **soft use**: in `fusion_soft` and `fusion_soft_ambiguous_0` an utterance weighs the more in the loss, the better
+#   its raters agree on the attribute. The weight is the inverse of the error variance of their mean plus a constant
 #   {cite:p}`mai2021`, here the mean of these variances. No emotion enters it.
 #
 # An epoch without O and X is shorter, so the system without them would also learn for fewer steps. Here it does not:
@@ -52,7 +52,7 @@ HTML(report.banner(study.runs[0].params))
 compared = {name: comparisons.compare(one, asked) for name, one in found.items()}
 Markdown(chapters.answer(compared["study"]))
 
-# %% mystnb={"image": {"alt": "Forest plot: doses of O and X, one of the two, and soft use, each against its reference"}}
+# %% mystnb={"image": {"alt": "Forest plot: doses of O and X, one of the two, and soft use"}}
 figures.forest([compared["study"]])
 
 # %%
@@ -67,14 +67,14 @@ HTML(labels_report.training_sets(study, asked.compared))
 # %% [markdown]
 # ## Dose and raters' noise
 #
-# In the simulation the raters' noise can be turned up and down. Utterances, voices and votes stay the same, and with them
-# which utterances are O or X; only the ratings of arousal, valence and dominance change, in all splits. One condition
-# makes the ratings of O and X alone noisier: raters who do not agree on the word are there unsure of the feeling, too.
-# That is the case in which O and X should do harm, and in which soft use should help. In all others the simulated
-# raters' word and their ratings are independent, given the emotion, and all utterances are rated equally well, so there
-# is nothing to gain from weights. A real corpus has one condition, its own.
+# In the simulation the raters' noise can be turned up and down. Utterances, voices and votes stay the same, and with
+# them which utterances are O or X; only the ratings of arousal, valence and dominance change, in all splits. One
+# condition makes the ratings of O and X alone noisier: raters who do not agree on the word are there unsure of the
+# feeling, too. That is the case in which O and X should do harm, and in which soft use should help. In all others the
+# simulated raters' word and their ratings are independent, given the emotion, and all utterances are rated equally
+# well, so there is nothing to gain from weights. A real corpus has one condition, its own.
 
-# %% mystnb={"image": {"alt": "Difference of mean CCC to training without O and X, against the share of O and X trained on"}}
+# %% mystnb={"image": {"alt": "Difference of mean CCC to training without O and X, against their share"}}
 labels_report.dose_figure(labels_report.dose_response(compared, found))
 
 # %%
@@ -84,16 +84,16 @@ HTML(labels_report.conditions_table(compared))
 HTML(labels_report.noise_table(found, compared))
 
 # %% [markdown]
-# Differences of two conditions are not to be compared by their size alone: noisier gold values lower every CCC, and with
-# it every difference.
+# Differences of two conditions are not to be compared by their size alone: noisier gold values lower every CCC, and
+# with it every difference.
 
 # %% [markdown]
 # ## What O and X are like
 #
-# Before any training: where do O and X lie, how far do they spread, and how far do their raters differ, beside utterances
-# on whose emotion the raters agree? The simulation answers with what was put into it. Two sources of real speech stand
-# beside it: EmoTale, whose emotions are enacted, and the published statistics of WHiSER, which is rated by the protocol of
-# MSP-Podcast.
+# Before any training: where do O and X lie, how far do they spread, and how far do their raters differ, beside
+# utterances on whose emotion the raters agree? The simulation answers with what was put into it. Two sources of real
+# speech stand beside it: EmoTale, whose emotions are enacted, and the published statistics of WHiSER, which is rated by
+# the protocol of MSP-Podcast.
 
 # %%
 described = labels_report.sources(study)
@@ -104,9 +104,10 @@ labels_report.kinds_figure(described, "mean")
 
 # %% [markdown]
 # Points are means, their bars 95 % intervals over speakers where speakers are known; the wide bands reach one standard
-# deviation of the consensus to each side. Below, the standard deviation of the ratings of one utterance, in the same way.
+# deviation of the consensus to each side. Below, the standard deviation of the ratings of one utterance, in the same
+# way.
 
-# %% mystnb={"image": {"alt": "Standard deviation among the raters of an utterance, for agreed, other and no agreement"}}
+# %% mystnb={"image": {"alt": "Standard deviation among raters, for agreed, other and no agreement"}}
 labels_report.kinds_figure(described, "raters' sd")
 
 # %% [markdown]
@@ -118,20 +119,19 @@ HTML(chapters.scores_table(compared["study"]))
 # %% [markdown]
 # ## What is known, and what is not
 #
-# - A dose is told apart from none only where its row says *resolved*. Undersampling draws few utterances of each class in
-#   an epoch, however many there are, so a larger dose means other utterances in later epochs, not more of them at once.
-#   A flat line from the first dose on means that a few different O and X are as good as many.
-# - `fusion_fewer_agreed` − `fusion_ambiguous_0` tells whether an O or X utterance is worth as much as an agreed one. What
-#   an epoch draws of the rarest emotions stays, so the utterances that are left out are of the frequent ones, most of
-#   them neutral.
+# - A dose is told apart from none only where its row says *resolved*. Undersampling draws few utterances of each class
+#   in an epoch, however many there are, so a larger dose means other utterances in later epochs, not more of them at
+#   once. A flat line from the first dose on would mean that a few different O and X are as good as many.
+# - `fusion_fewer_agreed` − `fusion_ambiguous_0` tells whether an O or X utterance is worth as much as an agreed one.
+#   What an epoch draws of the rarest emotions stays, so the utterances that are left out are of the frequent ones.
 # - The number of updates is held equal, as the table of training sets shows; a system with more epochs chooses among a
 #   few more of them.
-# - In the simulation O and X differ from the rest by the rules of its raters. That these rules are those of human raters
-#   is not known, and the real sources above do not have them all: where a real corpus's X has raters who differ more on
-#   valence, or its O lies elsewhere, the condition with noise on O and X is nearer to it than the study's own.
-# - WHiSER's published statistics come without speakers, and it has few O. EmoTale's O is boredom, an emotion with a place
-#   of its own in the plane of arousal and valence; it is no rest of all other emotions. Neither says what training on such
-#   utterances gives.
+# - In the simulation O and X differ from the rest by the rules of its raters. That these rules are those of human
+#   raters is not known, and the real sources above do not have them all: where a real corpus's X has raters who differ
+#   more on valence, or its O lies elsewhere, the condition with noise on O and X is nearer to it than the study's own.
+# - WHiSER's published statistics come without speakers, and it has few O. EmoTale's O is boredom, an emotion with a
+#   place of its own in the plane of arousal and valence; it is no rest of all other emotions. Neither says what
+#   training on such utterances gives.
 # - A weight from five ratings is noisy itself. That soft use does not help here does not mean that it would not with
 #   many raters.
 
