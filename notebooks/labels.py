@@ -124,16 +124,16 @@ HTML(chapters.scores_table(compared["study"]))
 #   once. A flat line from the first dose on would mean that a few different O and X are as good as many.
 # - `fusion_fewer_agreed` − `fusion_ambiguous_0` tells whether an O or X utterance is worth as much as an agreed one.
 #   What an epoch draws of the rarest emotions stays, so the utterances that are left out are of the frequent ones.
-# - The number of updates is held equal, as the table of training sets shows; a system with more epochs chooses among a
-#   few more of them.
+# - The number of updates is held equal as far as whole epochs allow, see the table of training sets; a system with more
+#   epochs chooses among a few more of them.
 # - In the simulation O and X differ from the rest by the rules of its raters. That these rules are those of human
 #   raters is not known, and the real sources above do not have them all: where a real corpus's X has raters who differ
 #   more on valence, or its O lies elsewhere, the condition with noise on O and X is nearer to it than the study's own.
 # - WHiSER's published statistics come without speakers, and it has few O. EmoTale's O is boredom, an emotion with a
 #   place of its own in the plane of arousal and valence; it is no rest of all other emotions. Neither says what
 #   training on such utterances gives.
-# - A weight from five ratings is noisy itself. That soft use does not help here does not mean that it would not with
-#   many raters.
+# - A weight from a handful of ratings is noisy itself: where all utterances are rated equally well, weights differ by
+#   chance alone. What soft use gives with many raters is not known from here.
 
 # %% [markdown]
 # ## On your own corpus
