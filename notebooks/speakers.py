@@ -126,5 +126,5 @@ HTML(speakers_report.scores_table(measured))
 # ```
 #
 # runs the same on a release of MSP-Podcast, with its own skew; `PROFILE=emotale` on EmoTale, where all speak equally
-# often. Any other corpus needs a condition of its own in `params/questions.yaml`, one that sets `sampling.held_out`: what
-# share of each training speaker's utterances is kept to score on, and `samples_per_emotion` that fits what is left.
+# often. Any other corpus needs a condition of its own in `params/questions.yaml`: `sampling.held_out`, the share of
+# each training speaker's utterances that is kept to score on, and a `samples_per_emotion` that fits what is left.
