@@ -14,7 +14,15 @@ from tqdm import tqdm
 from sercore import ATTRIBUTES, audio
 from sercore.cache import Ragged, file_key, model_digest, stored
 from sercore.corpus import GENDERS, some
-from sercore.encoders import DEVICE, AudioInputs, SpeakerEncoder, SpeechEncoder, TextEncoder, TextInputs
+from sercore.encoders import (
+    DEVICE,
+    AudioInputs,
+    SpeakerEncoder,
+    SpeechEncoder,
+    TextEncoder,
+    TextInputs,
+    encoder_config,
+)
 from sercore.losses import UNKNOWN
 from sercore.params import Params, project_root
 
@@ -75,6 +83,13 @@ def frozen_features(params: Params, table: pd.DataFrame, speech: SpeechEncoder) 
     return Features(**features)
 
 
+def corpus_features(params: Params, table: pd.DataFrame) -> Features:
+    """`frozen_features` of the speech encoder as it was before any training, which all runs of a corpus share."""
+    speech = SpeechEncoder(encoder_config(params.speech.encoder), params.speech.finetune)
+    speech.load_pretrained(params.speech.encoder)
+    return frozen_features(params, table, speech)
+
+
 def refuse_short(durations: pd.Series, params: Params, speech: SpeechEncoder) -> None:
     """Raise `AudioError` where an utterance, of which `durations` tell the seconds, has no frame."""
     shortest = speech.shortest / audio.SAMPLE_RATE
@@ -117,6 +132,7 @@ class Utterances(Dataset):
         params: of the run.
         scale: lowest and highest value of the attributes.
         speakers: names of the speaker head's classes.
+        weights: of each of `rows` and attribute in the loss; None gives examples without.
     """
 
     def __init__(
@@ -127,6 +143,7 @@ class Utterances(Dataset):
         params: Params,
         scale: tuple[float, float],
         speakers: Sequence[str],
+        weights: pd.DataFrame | None = None,
     ) -> None:
         self.positions = table.index.get_indexer(rows.index)
         self.paths, self.features, self.max_seconds = list(rows["path"]), features, params.speech.max_seconds
@@ -135,6 +152,9 @@ class Utterances(Dataset):
         self.attributes = torch.from_numpy((values - scale[0]) / (scale[1] - scale[0]))
         self.gender = _indices(rows["gender"], GENDERS)
         self.speaker = _indices(rows["speaker"], speakers)
+        self.weights = (
+            None if weights is None else torch.tensor(weights.loc[rows.index].to_numpy(), dtype=torch.float32)
+        )
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -146,6 +166,8 @@ class Utterances(Dataset):
             "gender": self.gender[index],
             "speaker": self.speaker[index],
         }
+        if self.weights is not None:
+            example["weights"] = self.weights[index]
         if self.features.speech:
             example["features"] = torch.from_numpy(self.features.speech[position].astype(np.float32))
         else:

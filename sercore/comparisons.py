@@ -88,9 +88,9 @@ def compare(study: Study, question: Question, split: str | None = None) -> Compa
     scores = pd.concat(
         [estimates(interval).assign(system=name) for name, interval in intervals.items()], ignore_index=True
     )
-    pairs = [_difference(gold, predictions[one], predictions[other]) for one, other in question.pairs]
+    pairs = [system_difference(gold, predictions[one], predictions[other]) for one, other in question.pairs]
     runs = len(next(iter(predictions.values())))
-    differences = _family(question.pairs, pairs)
+    differences = family(question.pairs, pairs)
     return Comparison(question, split, scores, differences, seeds, runs, study.runs[0].params)
 
 
@@ -165,15 +165,21 @@ def estimates(interval: Interval) -> pd.DataFrame:
     return pd.DataFrame(values).assign(runs=interval.runs, utterances=interval.utterances, speakers=interval.speakers)
 
 
-def _difference(gold: pd.DataFrame, a: NDArray[np.float64], b: NDArray[np.float64]) -> Difference:
+def system_difference(gold: pd.DataFrame, a: NDArray[np.float64], b: NDArray[np.float64]) -> Difference:
+    """`method_difference` of predictions a and b; `ccc_difference` (of fixed seed) where one of them is a single run.
+
+    Args:
+        gold: rows with ``speaker`` and the attributes.
+        a, b: shape (runs, utterances, attributes).
+    """
     truth, speakers = gold[list(ATTRIBUTES)], gold["speaker"]
-    if len(a) > 1:
+    if min(len(a), len(b)) > 1:
         return method_difference(truth, a, b, speakers)
     return ccc_difference(truth, a, b, speakers, generator=np.random.default_rng(0))
 
 
-def _family(pairs: Sequence[tuple[str, str]], differences: Sequence[Difference]) -> pd.DataFrame:
-    """The table of `Comparison.differences`."""
+def family(pairs: Sequence[tuple[str, str]], differences: Sequence[Difference]) -> pd.DataFrame:
+    """The table of `Comparison.differences`: for each pair a row an endpoint. All pairs are one family."""
     tables = []
     adjusted = holm([one.p[-1] for one in differences])
     for (system, reference), one, p in zip(pairs, differences, adjusted, strict=True):

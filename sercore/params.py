@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import (
@@ -47,7 +47,30 @@ def _once_each(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-class MspPodcast(Section):
+class Transcripts(Section):
+    """What is done to a corpus's transcripts once it is read; by default nothing (see `sercore.transcripts.changed`).
+
+    ``recogniser``: a folder or name of a Whisper model for faster-whisper, whose words replace the transcripts.
+    ``errors``: the share of words that get an error of one of ``kinds``. ``missing``: the share of utterances that lose
+    their transcript. ``splits``: all, or only the one that a study reports.
+    """
+
+    recogniser: str | None = None
+    errors: float = Field(0.0, ge=0, le=0.5)
+    kinds: tuple[Literal["substitutions", "deletions", "insertions"], ...] = Field(
+        ("substitutions", "deletions", "insertions"), min_length=1
+    )
+    missing: float = Field(0.0, ge=0, le=1)
+    splits: Literal["all", "reported"] = "all"
+
+
+class Readable(Section):
+    """What the parameters of every corpus have."""
+
+    transcripts: Transcripts = Transcripts()
+
+
+class MspPodcast(Readable):
     """A release of MSP-Podcast on disk."""
 
     reader: Literal["msp_podcast"]
@@ -55,7 +78,7 @@ class MspPodcast(Section):
     missing_audio: Literal["error", "skip"] = "error"
 
 
-class EmoTale(Section):
+class EmoTale(Readable):
     """The EmoTale corpus on disk; it has no official split, so fold ``seed % folds`` is the test set."""
 
     reader: Literal["emotale"]
@@ -65,7 +88,16 @@ class EmoTale(Section):
     missing_audio: Literal["error", "skip"] = "error"
 
 
-class Manifest(Section):
+class Iemocap(Readable):
+    """The full release of IEMOCAP on disk; it has no official split, so session ``seed % 5 + 1`` is the test set."""
+
+    reader: Literal["iemocap"]
+    path: Path
+    missing_audio: Literal["error", "skip"] = "error"
+    folds: ClassVar[int] = 5
+
+
+class Manifest(Readable):
     """One CSV with the columns of the corpus table."""
 
     reader: Literal["manifest"]
@@ -74,8 +106,14 @@ class Manifest(Section):
     missing_audio: Literal["error", "skip"] = "error"
 
 
-class Simulated(Section):
-    """A simulated release in MSP-Podcast's layout, written to ``path`` if it is not there yet."""
+class Simulated(Readable):
+    """A simulated release in MSP-Podcast's layout, written to ``path`` if it is not there yet.
+
+    ``gender_link``: by how many standard deviations of arousal more than they feel women sound aroused, and men less.
+    With 0 a sound means the same arousal whoever makes it; else it tells no more than a difference to how women or men
+    usually sound, so a system that knows the speaker's gender reads arousal as well as without the link, and one that
+    does not errs by it.
+    """
 
     reader: Literal["simulated"]
     path: Path
@@ -88,13 +126,22 @@ class Simulated(Section):
     test_speakers: int = Field(100, ge=1)
     raters: int = Field(60, ge=5)
     raters_per_utterance: int = Field(5, ge=5)
+    rater_noise: float = Field(1.0, ge=0, description="times the published deviations of raters' biases and residuals")
+    ambiguous_noise: float = Field(1.0, ge=0, description="times the residuals, for utterances that come out as O or X")
+    gender_link: float = 0.0
 
 
 ENCODERS = ("wavlm", "whisper", "text", "speaker")
 """What a profile names under ``encoders``: folders in the hub's format, or names on the hub."""
 
-READERS = {"msp_podcast": MspPodcast, "emotale": EmoTale, "manifest": Manifest, "simulated": Simulated}
-CorpusParams = Annotated[MspPodcast | EmoTale | Manifest | Simulated, Field(discriminator="reader")]
+READERS = {
+    "msp_podcast": MspPodcast,
+    "emotale": EmoTale,
+    "iemocap": Iemocap,
+    "manifest": Manifest,
+    "simulated": Simulated,
+}
+CorpusParams = Annotated[MspPodcast | EmoTale | Iemocap | Manifest | Simulated, Field(discriminator="reader")]
 
 
 class FrozenEncoder(Section):
@@ -144,6 +191,9 @@ class Heads(Section):
 class Loss(Section):
     """What is learnt: attributes, and by the weights alpha and beta gender and speaker (additive angular margin).
 
+    ``weight``: what an utterance weighs in the CCC loss: all the same (``none``), or the more, the better its raters
+    agree on the attribute (``agreement``, see `sercore.raters.agreement_weights`).
+
     ``attributes``: those whose CCC is trained and chooses the epoch; what is predicted of the others means nothing.
     """
 
@@ -152,6 +202,7 @@ class Loss(Section):
     speaker: float = Field(0.0, ge=0)
     margin: float = Field(0.2, ge=0)
     scale: float = Field(30.0, gt=0)
+    weight: Literal["none", "agreement"] = "none"
 
 
 class Sampling(Section):
@@ -162,9 +213,15 @@ class Sampling(Section):
     adds, in place of all of the latter, those of speakers of whom the validation set has no utterance. ``agreed``:
     whether the utterances of a primary emotion are trained on; ``fewer`` leaves out as many random ones as the value of
     ``ambiguous`` added to the one before, though ``samples_per_emotion`` of each emotion stay.
+
+    ``ambiguous_codes`` and ``ambiguous_share`` limit the training split's O and X to one of the two, and to a random
+    share of each; a larger share holds what a smaller one does. Of O and X an epoch draws what there is where that is
+    less than ``samples_per_emotion``.
     """
 
     ambiguous: Literal["none", "train", "development", "disjoint"] = "train"
+    ambiguous_codes: Literal["OX", "O", "X"] = "OX"
+    ambiguous_share: float = Field(1.0, gt=0, le=1)
     agreed: Literal["all", "fewer", "none"] = "all"
     samples_per_emotion: int | None = Field(ge=1, description="undersampling; null trains on the whole training split")
     validation_per_emotion: int | None = Field(ge=1, description="k of each primary emotion; null validates on all")
@@ -180,6 +237,7 @@ class Training(Section):
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(0.0, ge=0)
     precision: Literal["float32", "bfloat16"] = "float32"
+    every_epoch: bool = Field(False, description="keep what every epoch predicts of the labelled other splits")
 
 
 class Params(Section):
@@ -281,6 +339,15 @@ def validate(values: Mapping[str, Any]) -> Params:
         raise ParamsError("; ".join(_explain(item) for item in error.errors()) + ".") from None
 
 
+def with_corpus(params: Params, corpus: Mapping[str, Any]) -> Params:
+    """`params` with `corpus` merged over the corpus section; another ``reader`` replaces the section as a whole.
+
+    Raises:
+        ParamsError: a key that the reader does not know, or an invalid value.
+    """
+    return validate(merge(params.model_dump(mode="json"), {"corpus": corpus}))
+
+
 def dump(params: Params) -> str:
     """`params` as the YAML text of a run's ``params.yaml``."""
     return yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False)
@@ -362,6 +429,6 @@ def _section(location: tuple[str | int, ...]) -> type[Section]:
     if not location:
         return Params
     if location[0] == "corpus":
-        return READERS[str(location[1])]
+        return READERS[str(location[1])] if len(location) == 2 else Transcripts
     sections = {"speech": Speech, "text": Text, "speaker": FrozenEncoder, "heads": Heads, "loss": Loss}
     return (sections | {"sampling": Sampling, "training": Training})[str(location[0])]

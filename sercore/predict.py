@@ -43,6 +43,13 @@ def load(run: Path | str | runs.Run) -> "Predictor":
     """
     quieten()
     folder = run.folder if isinstance(run, runs.Run) else Path(run)
+    params, model = trained(folder)
+    with _project_of(folder):
+        return Predictor(params, model)
+
+
+def trained(folder: Path | None) -> tuple[Params, AttributeModel]:
+    """Parameters and model of the complete run in `folder`, on the CPU; raises as `load`."""
     if folder is None or not (folder / "model").is_dir():
         problem = "does not exist" if folder and not folder.exists() else "holds no trained model"
         raise ParamsError(
@@ -51,14 +58,12 @@ def load(run: Path | str | runs.Run) -> "Predictor":
         )
     params = runs.read(folder).params
     try:
-        model = AttributeModel.from_pretrained(folder / "model").eval()
+        return params, AttributeModel.from_pretrained(folder / "model").eval()
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ParamsError(
             f"{folder / 'model'} is damaged or of another version ({type(error).__name__}): "
             "remove the run and train it again."
         ) from None
-    with _project_of(folder):
-        return Predictor(params, model)
 
 
 class Predictor:

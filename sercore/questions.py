@@ -67,6 +67,11 @@ def tested_on(test: str) -> dict[str, Any]:
     return _declared()["tests"][test]
 
 
+def transfer_corpora() -> dict[str, str]:
+    """The corpora that the question `across` trains and tests on: name -> profile, in the file's order."""
+    return dict(_declared()["open"]["across"]["corpora"])
+
+
 def members(system: str) -> tuple[str, ...]:
     """The variants that an ensemble is made of; of any other system, itself alone."""
     return tuple(dict.fromkeys(name for names in members_by_attribute(system).values() for name in names))

@@ -5,8 +5,9 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,21 @@ import numpy as np
 import pandas as pd
 import torch
 from accelerate import PartialState
+from scipy.special import softmax
 from tqdm import tqdm
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
 from sercore import ATTRIBUTES, corpora, runs
-from sercore.batches import Utterances, collate, frozen_features
+from sercore.batches import Utterances, collate, corpus_features, frozen_features
 from sercore.cache import model_digest
-from sercore.corpus import Corpus, CorpusError
+from sercore.corpus import GENDERS, Corpus, CorpusError
 from sercore.effective_batch import first_pass, second_pass
-from sercore.encoders import SpeechEncoder, encoder_config, quieten
+from sercore.encoders import quieten
 from sercore.losses import ccc
 from sercore.model import AttributeModel
 from sercore.params import Params
+from sercore.raters import agreement_weights
 from sercore.sampling import EpochSampler, training_and_validation
 
 
@@ -38,7 +41,7 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
 
     Raises:
         CorpusError: speakers in two splits, no labelled training or validation utterance, too few of an emotion,
-            fewer utterances in an epoch than in a batch, or no gender or speaker for a loss that needs it.
+            fewer utterances in an epoch than in a batch, or no gender, speaker or ratings for a loss that needs it.
         ParamsError: an encoder cannot be loaded.
     """
     quieten()
@@ -56,6 +59,9 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
         features = frozen_features(params, corpus.table, model.speech)
     inputs = {"corpus": corpus.digest()} | features.digests()
     inputs |= {name: model_digest(encoder) for name, encoder in model.encoders().items()}
+    weights = agreement_weights(corpus.ratings, training.index) if params.loss.weight == "agreement" else None
+    if weights is not None:
+        inputs["weights"] = blake2b(weights.to_csv().encode(), digest_size=16).hexdigest()
     if (run := runs.find(params, inputs)) is not None:
         return run
     per_emotion, batch_size = params.sampling.samples_per_emotion, params.training.batch_size
@@ -63,13 +69,13 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
     with PartialState().main_process_first():
         partial = runs.partial_folder(params, inputs)
 
-    def dataset(rows: pd.DataFrame) -> Utterances:
-        return Utterances(rows, corpus.table, features, params, corpus.scale, speakers)
+    def dataset(rows: pd.DataFrame, weights: pd.DataFrame | None = None) -> Utterances:
+        return Utterances(rows, corpus.table, features, params, corpus.scale, speakers, weights)
 
     trainer = AttributeTrainer(
         model=model,
         args=_arguments(params, partial / "checkpoints"),
-        train_dataset=dataset(training),
+        train_dataset=dataset(training, weights),
         eval_dataset=dataset(validation),
         data_collator=collate,
         compute_metrics=lambda evaluation: validation_ccc(evaluation, params.loss.attributes),
@@ -77,10 +83,15 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
         rates={name: getattr(params, name).learning_rate for name in model.encoders()},
         exact_ccc=params.training.exact_ccc,
     )
+    others = corpus.table[corpus.table["split"] != "train"].drop(training.index, errors="ignore")
+    if params.training.every_epoch:
+        labelled = others.dropna(subset=list(ATTRIBUTES))
+        trainer.add_callback(
+            _EveryEpoch(lambda: _predictions(trainer, dataset(labelled), labelled, corpus.scale), partial)
+        )
     start = time.perf_counter()
     trainer.train(resume_from_checkpoint=_last_checkpoint(partial / "checkpoints"))
     seconds = time.perf_counter() - start
-    others = corpus.table[corpus.table["split"] != "train"].drop(training.index, errors="ignore")
     predictions = _predictions(trainer, dataset(others), others, corpus.scale)
     history = _history(trainer.state.log_history)
     metrics = {
@@ -103,10 +114,7 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
 def prepare(params: Params) -> None:
     """Read the corpus and cache what its frozen encoders give, so that runs in parallel need not do it each."""
     quieten()
-    corpus = corpora.read(params.corpus, params.seed)
-    speech = SpeechEncoder(encoder_config(params.speech.encoder), params.speech.finetune)
-    speech.load_pretrained(params.speech.encoder)
-    frozen_features(params, corpus.table, speech)
+    corpus_features(params, corpora.read(params.corpus, params.seed).table)
 
 
 def split_ccc(predictions: pd.DataFrame, trained: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -117,7 +125,8 @@ def split_ccc(predictions: pd.DataFrame, trained: Sequence[str]) -> dict[str, di
 
 def validation_ccc(evaluation: EvalPrediction, trained: Sequence[str]) -> dict[str, float]:
     """CCC of each attribute, and the mean of those `trained`, for the trainer."""
-    return _named_ccc(evaluation.label_ids, evaluation.predictions, trained)
+    predicted = evaluation.predictions
+    return _named_ccc(evaluation.label_ids, predicted[0] if isinstance(predicted, tuple) else predicted, trained)
 
 
 class AttributeTrainer(Trainer):
@@ -195,6 +204,19 @@ class _Progress(TrainerCallback):
         self.bar.close()
 
 
+class _EveryEpoch(TrainerCallback):
+    """Keeps what each epoch predicts, before the checkpoint is written that an interrupted run goes on from."""
+
+    def __init__(self, predict: Callable[[], pd.DataFrame], partial: Path) -> None:
+        self.predict, self.partial = predict, partial
+
+    def on_evaluate(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
+        with torch.random.fork_rng(devices=[]):  # a loader draws a seed, on which the next epoch must not depend
+            predictions = self.predict()
+        if state.is_world_process_zero:
+            runs.keep_epoch(self.partial, round(state.epoch), predictions)
+
+
 def _arguments(params: Params, folder: Path) -> TrainingArguments:
     training = params.training
     return TrainingArguments(
@@ -246,9 +268,12 @@ def _is_json(path: Path) -> bool:
 
 
 def _predictions(trainer: Trainer, dataset: Utterances, rows: pd.DataFrame, scale: tuple[float, float]) -> pd.DataFrame:
-    predicted = trainer.predict(dataset).predictions * (scale[1] - scale[0]) + scale[0]
-    table = rows[["split", "speaker", "emotion", *ATTRIBUTES]].reset_index()
-    return table.assign(**{f"predicted_{name}": predicted[:, i] for i, name in enumerate(ATTRIBUTES)})
+    outputs = trainer.predict(dataset, ignore_keys=["speaker"]).predictions
+    attributes, *gender = outputs if isinstance(outputs, tuple) else (outputs,)
+    predicted = dict(zip(runs.PREDICTED, (attributes * (scale[1] - scale[0]) + scale[0]).T, strict=True))
+    if gender:
+        predicted[runs.PREDICTED_FEMALE] = softmax(gender[0].astype(np.float32), axis=1)[:, GENDERS.index("Female")]
+    return rows[["split", "speaker", "emotion", *ATTRIBUTES]].reset_index().assign(**predicted)
 
 
 def _history(log: list[dict[str, float]]) -> pd.DataFrame:

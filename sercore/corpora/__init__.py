@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Literal
 
-from sercore.corpora import emotale, manifest, msp_podcast, simulated
+from sercore import transcripts
+from sercore.corpora import emotale, iemocap, manifest, msp_podcast, simulated
 from sercore.corpora.cached import cached
 from sercore.corpus import Corpus
-from sercore.params import CorpusParams, EmoTale, Manifest, MspPodcast, Simulated, resolve
+from sercore.params import CorpusParams, EmoTale, Iemocap, Manifest, MspPodcast, Simulated, resolve
 
 
 def read(params: CorpusParams, seed: int) -> Corpus:
@@ -15,12 +16,19 @@ def read(params: CorpusParams, seed: int) -> Corpus:
     Raises:
         CorpusError: the folder or file is not what the reader expects, or the corpus is not valid.
         AudioError: an audio file is not usable.
+        ParamsError: the recogniser of its transcripts is not there.
     """
+    return transcripts.changed(_as_it_is(params, seed), params.transcripts)
+
+
+def _as_it_is(params: CorpusParams, seed: int) -> Corpus:
     match params:
         case MspPodcast():
             return _release(params.path, params.missing_audio)
         case EmoTale():
             return emotale.read(params, fold=seed % params.folds)
+        case Iemocap():
+            return iemocap.read(params, fold=seed % params.folds)
         case Manifest():
             return manifest.read(params)
         case Simulated():

@@ -1,0 +1,125 @@
+"""Transcripts that err: with wrong words at a chosen rate, missing, or as a recogniser hears them.
+
+What happens to an utterance follows from its name: it errs alike whatever the others do, and what is wrong at a low
+rate is wrong at a higher one. Only the words that are put in depend on the corpus.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from hashlib import blake2b
+
+import jiwer
+import numpy as np
+import pandas as pd
+
+from sercore import ATTRIBUTES
+from sercore.corpus import SPLITS, Corpus
+from sercore.params import Transcripts
+from sercore.recognition import recognised
+
+WORD = re.compile(r"\w+(?:['’-]\w+)*")
+
+
+def changed(corpus: Corpus, params: Transcripts) -> Corpus:
+    """`corpus` with the transcripts that `params` ask for: recognised, then with errors, then some missing.
+
+    Raises:
+        ParamsError: the recogniser is not there.
+        AudioError: an audio file that it is to hear is not usable.
+    """
+    if not (params.recogniser or params.errors or params.missing):
+        return corpus
+    texts = corpus.table["transcript"].copy()
+    chosen = corpus.table.index if params.splits == "all" else reported(corpus.table).index
+    if params.recogniser:
+        texts[chosen] = recognised(corpus.table.loc[chosen, "path"], params.recogniser)
+    vocabulary = Vocabulary(texts.dropna())
+    texts[chosen] = [_changed(name, text, params, vocabulary) for name, text in texts[chosen].items()]
+    return replace(corpus, table=corpus.table.assign(transcript=texts))
+
+
+def reported(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the split that a study reports: the last of `SPLITS` that has labels."""
+    labelled = table.dropna(subset=list(ATTRIBUTES))["split"]
+    return table[table["split"] == max(labelled, key=SPLITS.index)]
+
+
+class Vocabulary:
+    """The words of some texts, in small letters, to be drawn as often as they occur."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        words = [word for text in texts for word in WORD.findall(text.lower())]
+        self.words, counts = np.unique(np.array(words, dtype=object), return_counts=True)
+        self.ends = np.cumsum(counts / max(counts.sum(), 1))
+
+    def draw(self, generator: np.random.Generator, word: str = "") -> str:
+        """A random word; if it is `word`, the one that follows in the alphabet."""
+        place = min(np.searchsorted(self.ends, generator.random(), "right"), len(self.words) - 1)
+        return str(self.words[place if self.words[place] != word.lower() else (place + 1) % len(self.words)])
+
+
+def with_errors(
+    text: str, rate: float, kinds: Sequence[str], vocabulary: Vocabulary, generator: np.random.Generator
+) -> str:
+    """`text` in which each word has an error with probability `rate`; punctuation and the other words stay.
+
+    A word is replaced by another one, left out, or followed by a further one, by a random one of `kinds`. So the
+    expected number of errors is `rate` times the words; the word error rate is at most that, since it counts the fewest
+    edits. Each word takes as many random numbers, wrong or not.
+
+    Args:
+        text: what was said.
+        rate: between 0 and 1.
+        kinds: of ``substitutions``, ``deletions`` and ``insertions``.
+        vocabulary: what the words that are put in are drawn from.
+        generator: of the utterance.
+
+    Returns:
+        The text; an empty one if no word is left.
+    """
+
+    def heard(match: re.Match) -> str:
+        wrong, kind = generator.random() < rate, kinds[generator.integers(len(kinds))]
+        other = vocabulary.draw(generator, match[0])
+        if not wrong:
+            return match[0]
+        return {"substitutions": other, "deletions": "", "insertions": f"{match[0]} {other}"}[kind]
+
+    erred = WORD.sub(heard, text)
+    return re.sub(r"\s+", " ", erred).strip() if WORD.search(erred) else ""
+
+
+def error_rates(said: Iterable[str | None], written: Iterable[str | None]) -> dict[str, float]:
+    """How far transcripts are from what was said, by the fewest edits of words (`jiwer`).
+
+    Letters' case and punctuation do not count. Utterances of which it is not known what was said are left out.
+
+    Returns:
+        ``utterances``; ``missing``, the share of them without a transcript; and of the words of the others ``words``,
+        the number said; ``substitutions``, ``deletions``, ``insertions`` and their sum ``wer``, shares of ``words``
+        (NaN without words).
+    """
+    pairs = [(_words(one), other) for one, other in zip(said, written, strict=True) if isinstance(one, str)]
+    pairs = [(one, other) for one, other in pairs if one]
+    heard = [(one, _words(other)) for one, other in pairs if isinstance(other, str)]
+    rates = {"utterances": len(pairs), "missing": 1 - len(heard) / len(pairs) if pairs else np.nan}
+    if not heard:
+        return rates | {"words": 0} | dict.fromkeys(("substitutions", "deletions", "insertions", "wer"), np.nan)
+    found = jiwer.process_words(*map(list, zip(*heard, strict=True)))
+    words = found.hits + found.substitutions + found.deletions
+    counts = {name: getattr(found, name) / words for name in ("substitutions", "deletions", "insertions")}
+    return rates | {"words": words} | counts | {"wer": found.wer}
+
+
+def _changed(utterance: str, text: str | None, params: Transcripts, vocabulary: Vocabulary) -> str | None:
+    digest = blake2b(str(utterance).encode(), digest_size=8).digest()
+    generator = np.random.default_rng(int.from_bytes(digest))
+    missing = generator.random() < params.missing
+    if missing or not isinstance(text, str):
+        return None
+    return with_errors(text, params.errors, params.kinds, vocabulary, generator) if params.errors else text
+
+
+def _words(text: str) -> str:
+    return " ".join(WORD.findall(text.lower()))
