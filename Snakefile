@@ -99,7 +99,7 @@ def tables(names):
 
 def results(part):
     """The collected results of a part under all its conditions."""
-    return expand(f"{BUILD}/results/{part}/{{condition}}/runs.csv", condition=CONDITIONS[part])
+    return expand(f"{BUILD}/results/{part}/{{condition}}/runs.csv", condition=CONDITIONS.get(part, [STUDY]))
 
 
 def run_folders(names):

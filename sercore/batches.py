@@ -24,7 +24,8 @@ from sercore.encoders import (
     encoder_config,
 )
 from sercore.losses import UNKNOWN
-from sercore.params import Params, project_root
+from sercore.normalisation import SpeakerNormalised
+from sercore.params import Params, ParamsError, project_root
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Features:
     takes in place of ``text``, (tokens,) a row.
     """
 
-    speech: Ragged | None = None
+    speech: Sequence[np.ndarray] | None = None
     text: Ragged | None = None
     tokens: list[Tensor] | None = None
     speaker: Ragged | None = None
@@ -50,7 +51,7 @@ def frozen_features(params: Params, table: pd.DataFrame, speech: SpeechEncoder) 
     """Compute, or read from ``data/cache``, everything about the rows of `table` that no training step changes.
 
     Raises:
-        ParamsError: an encoder cannot be loaded.
+        ParamsError: an encoder cannot be loaded, or speakers are to be normalised by features that are not kept.
         AudioError: an audio file cannot be used, or is too short for the speech encoder.
 
     Warns:
@@ -67,6 +68,13 @@ def frozen_features(params: Params, table: pd.DataFrame, speech: SpeechEncoder) 
         kind = "float32" if params.training.precision == "float32" else "float16"
         size = speech.frozen_numbers(table["duration"].clip(upper=seconds).sum()) * np.dtype(kind).itemsize
         features["speech"] = stored(root, key + file_key(paths), lambda: _speech(params, paths, speech), kind, size)
+    if params.speech.per_speaker:
+        if features.get("speech") is None:
+            raise ParamsError(
+                "speech.per_speaker takes the moments of all features, so they must be kept: set speech.cache: true, and "
+                f"make room in {root} where its disk is full."
+            )
+        features["speech"] = SpeakerNormalised(features["speech"], table["speaker"])
     texts = transcripts(table["transcript"]) if params.text else []
     if params.text and params.text.finetune:
         features["tokens"] = TextInputs(params.text.encoder)(texts)

@@ -15,7 +15,7 @@ from transformers.utils import ModelOutput
 from sercore import ATTRIBUTES
 from sercore.corpus import GENDERS
 from sercore.encoders import SpeechEncoder, TextModel, encoder_config
-from sercore.losses import AdditiveAngularMargin, ccc_loss, classification_loss
+from sercore.losses import AdditiveAngularMargin, ccc_loss, classification_loss, reverse_gradient
 from sercore.params import Params
 
 
@@ -32,6 +32,7 @@ class AttributeConfig(PretrainedConfig):
         layers, convolutions, pooling, width, dropout: the layers behind the encoder, see `sercore.params.Heads`.
         attributes: those whose CCC is trained.
         gender_weight, speaker_weight: alpha and beta of the auxiliary losses; 0 leaves the head out.
+        adversarial: whether the speaker head's gradient is reversed where it leaves the head.
         margin, angular_scale: of the speaker head's softmax.
         scale: lowest and highest value of the attributes in the corpus's own scale.
     """
@@ -57,6 +58,7 @@ class AttributeConfig(PretrainedConfig):
         attributes: Sequence[str] = ATTRIBUTES,
         gender_weight: float = 0.0,
         speaker_weight: float = 0.0,
+        adversarial: bool = False,
         margin: float = 0.2,
         angular_scale: float = 30.0,
         scale: tuple[float, float] = (1.0, 7.0),
@@ -69,6 +71,7 @@ class AttributeConfig(PretrainedConfig):
         self.width, self.dropout = width, dropout
         self.attributes = list(attributes)
         self.gender_weight, self.speaker_weight = gender_weight, speaker_weight
+        self.adversarial = adversarial
         self.margin, self.angular_scale = margin, angular_scale
         self.scale = scale
         super().__init__(**others)
@@ -174,6 +177,7 @@ class AttributeModel(PreTrainedModel):
             attributes=params.loss.attributes,
             gender_weight=params.loss.gender,
             speaker_weight=params.loss.speaker,
+            adversarial=params.loss.adversarial,
             margin=params.loss.margin,
             angular_scale=params.loss.scale,
             scale=scale,
@@ -234,7 +238,8 @@ class AttributeModel(PreTrainedModel):
         if attributes is None:
             return output
         if self.config.speaker_weight:
-            output.speaker = self.speaker_margin(self.speaker(joint), speaker)
+            heard = reverse_gradient(joint) if self.config.adversarial else joint
+            output.speaker = self.speaker_margin(self.speaker(heard), speaker)
         labels = {"attributes": attributes, "gender": gender, "speaker": speaker, "weights": weights}
         output.loss = self.loss(output, labels)
         return output
@@ -242,8 +247,12 @@ class AttributeModel(PreTrainedModel):
     def loss(self, outputs: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
         """Sum over attributes of 1 - CCC, plus alpha times the gender's and beta times the speaker's cross-entropy."""
         trained = [ATTRIBUTES.index(name) for name in self.config.attributes]
-        parts = (labels["attributes"], outputs["predictions"], labels.get("weights"))
-        total = ccc_loss(*[None if part is None else part[:, trained] for part in parts])
+        weights = labels.get("weights")
+        total = ccc_loss(
+            labels["attributes"][:, trained],
+            outputs["predictions"][:, trained],
+            None if weights is None else weights[:, trained],
+        )
         if self.config.gender_weight:
             total = total + self.config.gender_weight * classification_loss(outputs["gender"], labels["gender"])
         if self.config.speaker_weight:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
 from pydantic import (
@@ -20,6 +20,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from sercore import ATTRIBUTES
@@ -41,12 +42,6 @@ def _ascending(scale: tuple[float, float]) -> tuple[float, float]:
     return scale
 
 
-def _once_each(names: tuple[str, ...]) -> tuple[str, ...]:
-    if not names or len(set(names)) < len(names):
-        raise ValueError("name one attribute or more, each once")
-    return names
-
-
 class Transcripts(Section):
     """What is done to a corpus's transcripts once it is read; by default nothing (see `sercore.transcripts.changed`).
 
@@ -62,6 +57,12 @@ class Transcripts(Section):
     )
     missing: float = Field(0.0, ge=0, le=1)
     splits: Literal["all", "reported"] = "all"
+
+
+def _once_each(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names or len(set(names)) < len(names):
+        raise ValueError("name one attribute or more, each once")
+    return names
 
 
 class Readable(Section):
@@ -109,6 +110,9 @@ class Manifest(Readable):
 class Simulated(Readable):
     """A simulated release in MSP-Podcast's layout, written to ``path`` if it is not there yet.
 
+    ``skew``: share of the training utterances that the busiest 26 % of the speakers speak; the next 26 % speak that
+    share of what is left, and so on. With 0 all speak alike.
+
     ``gender_link``: by how many standard deviations of arousal more than they feel women sound aroused, and men less.
     With 0 a sound means the same arousal whoever makes it; else it tells no more than a difference to how women or men
     usually sound, so a system that knows the speaker's gender reads arousal as well as without the link, and one that
@@ -129,6 +133,7 @@ class Simulated(Readable):
     rater_noise: float = Field(1.0, ge=0, description="times the published deviations of raters' biases and residuals")
     ambiguous_noise: float = Field(1.0, ge=0, description="times the residuals, for utterances that come out as O or X")
     gender_link: float = 0.0
+    skew: float = Field(0.80, ge=0, lt=1)
 
 
 ENCODERS = ("wavlm", "whisper", "text", "speaker")
@@ -170,6 +175,7 @@ class Speech(AdaptedEncoder):
 
     max_seconds: float = Field(15.0, gt=0)
     cache: bool = Field(description="keep the output of the frozen part on disk, instead of computing it every epoch")
+    per_speaker: bool = Field(False, description="each speaker's frozen features get the mean and spread of all speech")
 
 
 class Text(AdaptedEncoder):
@@ -191,6 +197,8 @@ class Heads(Section):
 class Loss(Section):
     """What is learnt: attributes, and by the weights alpha and beta gender and speaker (additive angular margin).
 
+    ``adversarial``: what lies below the speaker head learns to make it fail (Ganin & Lempitsky 2015).
+
     ``weight``: what an utterance weighs in the CCC loss: all the same (``none``), or the more, the better its raters
     agree on the attribute (``agreement``, see `sercore.raters.agreement_weights`).
 
@@ -200,9 +208,16 @@ class Loss(Section):
     attributes: Annotated[tuple[Literal[ATTRIBUTES], ...], AfterValidator(_once_each)] = ATTRIBUTES
     gender: float = Field(0.0, ge=0)
     speaker: float = Field(0.0, ge=0)
+    adversarial: bool = False
     margin: float = Field(0.2, ge=0)
     scale: float = Field(30.0, gt=0)
     weight: Literal["none", "agreement"] = "none"
+
+    @model_validator(mode="after")
+    def _has_an_adversary(self) -> Self:
+        if self.adversarial and not self.speaker:
+            raise ValueError("adversarial needs a speaker head: set loss.speaker above 0")
+        return self
 
 
 class Sampling(Section):
@@ -217,12 +232,19 @@ class Sampling(Section):
     ``ambiguous_codes`` and ``ambiguous_share`` limit the training split's O and X to one of the two, and to a random
     share of each; a larger share holds what a smaller one does. Of O and X an epoch draws what there is where that is
     less than ``samples_per_emotion``.
+
+    ``held_out``: that share of each known speaker's labelled training utterances, drawn once for all seeds, is not
+    trained on but predicted, so that one can score speakers whom a system has heard; at least one of a speaker of two
+    or more, and none of a speaker of one. ``per_speaker``: no speaker is trained on with more utterances; of one who
+    has more, random ones of each emotion stay, equally many as far as they go.
     """
 
     ambiguous: Literal["none", "train", "development", "disjoint"] = "train"
     ambiguous_codes: Literal["OX", "O", "X"] = "OX"
     ambiguous_share: float = Field(1.0, gt=0, le=1)
     agreed: Literal["all", "fewer", "none"] = "all"
+    held_out: float | None = Field(None, gt=0, lt=1)
+    per_speaker: int | None = Field(None, ge=1)
     samples_per_emotion: int | None = Field(ge=1, description="undersampling; null trains on the whole training split")
     validation_per_emotion: int | None = Field(ge=1, description="k of each primary emotion; null validates on all")
 

@@ -39,7 +39,8 @@ def load(run: Path | str | runs.Run) -> "Predictor":
         run: a run's folder, such as ``runs/embedded/fusion/seed-0``, or the run itself.
 
     Raises:
-        ParamsError: the folder is no complete run, its model is absent or damaged, or an encoder cannot be loaded.
+        ParamsError: the folder is no complete run, its model is absent or damaged, an encoder cannot be loaded, or the
+            system needs all of a speaker's utterances at once.
     """
     quieten()
     folder = run.folder if isinstance(run, runs.Run) else Path(run)
@@ -57,6 +58,11 @@ def trained(folder: Path | None) -> tuple[Params, AttributeModel]:
             "without their models; `python -m sercore train PROFILE VARIANT SEED` trains one and prints its folder."
         )
     params = runs.read(folder).params
+    if params.speech.per_speaker:
+        raise ParamsError(
+            f"{folder} normalises each speaker by all utterances of a corpus, so it predicts no single files: put them "
+            "into a corpus, or load a run without speech.per_speaker."
+        )
     try:
         return params, AttributeModel.from_pretrained(folder / "model").eval()
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:

@@ -30,11 +30,12 @@ from sercore.losses import ccc
 from sercore.model import AttributeModel
 from sercore.params import Params
 from sercore.raters import agreement_weights
-from sercore.sampling import EpochSampler, training_and_validation
+from sercore.sampling import EpochSampler, held_out, training_and_validation
 
 
 def train(params: Params, corpus: Corpus) -> runs.Run:
-    """Train the system of `params`, keep the epoch with the best mean validation CCC, and predict all other splits.
+    """Train the system of `params`, keep the epoch with the best mean validation CCC, and predict all other splits and
+    what was held out of the training split.
 
     A run that is complete, with the same parameters, corpus and encoder, is read instead; an interrupted one goes on
     from its last epoch and ends with the same figures.
@@ -47,8 +48,10 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
     quieten()
     corpus.require_disjoint_speakers()
     set_seed(params.seed)
+    labelled, share = _labelled(corpus, "train"), params.sampling.held_out
+    held = held_out(labelled, share) if share else labelled.index[:0]
     training, validation = training_and_validation(
-        _labelled(corpus, "train"), _labelled(corpus, "development"), params.sampling, params.seed
+        labelled.drop(held), _labelled(corpus, "development"), params.sampling, params.seed
     )
     for name in ("gender", "speaker"):
         if getattr(params.loss, name) and training[name].isna().all():
@@ -83,7 +86,8 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
         rates={name: getattr(params, name).learning_rate for name in model.encoders()},
         exact_ccc=params.training.exact_ccc,
     )
-    others = corpus.table[corpus.table["split"] != "train"].drop(training.index, errors="ignore")
+    others = corpus.table[(corpus.table["split"] != "train") | corpus.table.index.isin(held)]
+    others = others.drop(training.index, errors="ignore")
     if params.training.every_epoch:
         labelled = others.dropna(subset=list(ATTRIBUTES))
         trainer.add_callback(
