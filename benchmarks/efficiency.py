@@ -6,7 +6,7 @@ values before they are timed. They are timed in turn, so that what else the mach
 
 ``python benchmarks/efficiency.py [part ...]`` writes ``efficiency.json`` beside this file, in which other parts stay as
 they are, and prints what it measured. Where there is a GPU, it is used, bfloat16 and `torch.compile` join in, and
-the results stand beside those of the CPU. The part ``lora`` needs ``pip install peft``.
+the results stand beside those of the CPU.
 """
 
 import contextlib

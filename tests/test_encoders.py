@@ -164,10 +164,12 @@ def test_text_embedding_is_sentence_transformers_own(project):
 
 def test_a_roberta_folder_is_a_text_encoder(tmp_path, project):
     minilm = TextEncoder("sentence-transformers/all-MiniLM-L6-v2")
-    config = RobertaConfig(vocab_size=minilm.tokenizer.vocab_size, hidden_size=16, num_hidden_layers=1, pad_token_id=0)
+    config = RobertaConfig(
+        vocab_size=minilm.inputs.tokenizer.vocab_size, hidden_size=16, num_hidden_layers=1, pad_token_id=0
+    )
     config.update({"num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 514})
     RobertaModel(config, add_pooling_layer=False).save_pretrained(tmp_path / "roberta")
-    minilm.tokenizer.save_pretrained(tmp_path / "roberta")
+    minilm.inputs.tokenizer.save_pretrained(tmp_path / "roberta")
     encoder = TextEncoder(str(tmp_path / "roberta"))
     assert model_digest(encoder.model) == model_digest(TextEncoder(str(tmp_path / "roberta")).model)
     (embedding,) = encoder(["A long text. " * 300])
