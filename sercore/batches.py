@@ -120,6 +120,7 @@ class Utterances(Dataset):
         params: of the run.
         scale: lowest and highest value of the attributes.
         speakers: names of the speaker head's classes.
+        weights: of each of `rows` and attribute in the loss; None gives examples without.
     """
 
     def __init__(
@@ -130,6 +131,7 @@ class Utterances(Dataset):
         params: Params,
         scale: tuple[float, float],
         speakers: Sequence[str],
+        weights: pd.DataFrame | None = None,
     ) -> None:
         self.positions = table.index.get_indexer(rows.index)
         self.paths, self.features, self.max_seconds = list(rows["path"]), features, params.speech.max_seconds
@@ -138,6 +140,9 @@ class Utterances(Dataset):
         self.attributes = torch.from_numpy((values - scale[0]) / (scale[1] - scale[0]))
         self.gender = _indices(rows["gender"], GENDERS)
         self.speaker = _indices(rows["speaker"], speakers)
+        self.weights = (
+            None if weights is None else torch.tensor(weights.loc[rows.index].to_numpy(), dtype=torch.float32)
+        )
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -149,6 +154,8 @@ class Utterances(Dataset):
             "gender": self.gender[index],
             "speaker": self.speaker[index],
         }
+        if self.weights is not None:
+            example["weights"] = self.weights[index]
         if self.features.speech:
             example["features"] = torch.from_numpy(self.features.speech[position].astype(np.float32))
         else:

@@ -22,6 +22,8 @@ FINDINGS = {
     "simulated": "Our figures come from simulated speech: they neither confirm nor refute what the paper found.",
     "emotale": "Our figures come from enacted sentences of few speakers: they neither confirm nor refute what the paper"
     " found on spontaneous speech.",
+    "iemocap": "Our figures come from acted dialogues of ten speakers: they neither confirm nor refute what the paper"
+    " found on spontaneous speech.",
     "msp_podcast": "A step stands for the paper's only as far as release, split and encoders are the same.",
     "manifest": "Our figures come from another corpus: they neither confirm nor refute what the paper found.",
 }

@@ -170,7 +170,7 @@ def system_difference(gold: pd.DataFrame, a: NDArray[np.float64], b: NDArray[np.
 
 
 def family(pairs: Sequence[tuple[str, str]], differences: Sequence[Difference]) -> pd.DataFrame:
-    """The table of `Comparison.differences`; a pair's rows are in the order of `ENDPOINTS`, all pairs one family."""
+    """The table of `Comparison.differences`: for each pair a row an endpoint. All pairs are one family."""
     tables = []
     adjusted = holm([one.p[-1] for one in differences])
     for (system, reference), one, p in zip(pairs, differences, adjusted, strict=True):

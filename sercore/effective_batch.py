@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-LABELS = ("attributes", "gender", "speaker")
+LABELS = ("attributes", "gender", "speaker", "weights")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def first_pass(
     sizes = [len(batch["attributes"]) for batch in batches]
     here = {name: torch.cat([output[name] for output in outputs]) for name in outputs[0]}
     joint = {name: gather(value).requires_grad_() for name, value in here.items()}
-    labels = {name: gather(torch.cat([batch[name] for batch in batches])) for name in LABELS}
+    labels = {name: gather(torch.cat([batch[name] for batch in batches])) for name in LABELS if name in batches[0]}
     with torch.enable_grad():
         total = loss(joint, labels)
         gradients = torch.autograd.grad(total, list(joint.values()))

@@ -26,8 +26,8 @@ from sercore.runs import PREDICTED
 def evaluate(folder: Path, test: str, corpus: Mapping[str, Any]) -> Path:
     """Predict the utterances on which a run is tested, unless that was done before and their corpus is the same.
 
-    These are the labelled ones outside the training split of the test corpus. Where it has no official split, the
-    run's seed chooses the fold, as in training.
+    These are the labelled ones outside the training split of the test corpus. Where it has no official split, they are
+    all that are labelled; or, if the run was trained on the same files, those outside the fold's training split.
 
     Args:
         folder: of a complete run.
@@ -50,7 +50,8 @@ def evaluate(folder: Path, test: str, corpus: Mapping[str, Any]) -> Path:
     path, digest = folder / "tests" / f"{test}.parquet", tested.digest()
     if _digest_of(path) == digest:
         return path
-    predictions = _predictions(params, model, tested)
+    another = params.corpus.path != own.corpus.path
+    predictions = _predictions(params, model, tested, whole=another and hasattr(params.corpus, "folds"))
     predictions.attrs["corpus"] = digest
     path.parent.mkdir(exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
@@ -59,8 +60,8 @@ def evaluate(folder: Path, test: str, corpus: Mapping[str, Any]) -> Path:
 
 
 @torch.no_grad()
-def _predictions(params: Params, model: AttributeModel, corpus: Corpus) -> pd.DataFrame:
-    rows = corpus.table[corpus.table["split"] != "train"].dropna(subset=list(ATTRIBUTES))
+def _predictions(params: Params, model: AttributeModel, corpus: Corpus, *, whole: bool) -> pd.DataFrame:
+    rows = corpus.table[whole | (corpus.table["split"] != "train")].dropna(subset=list(ATTRIBUTES))
     if rows.empty:
         raise CorpusError(f"corpus {corpus.name} has no labelled utterance outside its training split to test on.")
     features = corpus_features(params, corpus.table)

@@ -8,7 +8,7 @@ EPSILON = 1e-8
 UNKNOWN = -100  # label of an utterance whose gender or speaker is not known, as in torch's cross-entropy
 
 
-def ccc(truth: Tensor, prediction: Tensor) -> Tensor:
+def ccc(truth: Tensor, prediction: Tensor, weights: Tensor | None = None) -> Tensor:
     r"""Concordance correlation coefficient of each column.
 
     .. math:: \rho_c = \frac{2 s_{xy}}{s_x^2 + s_y^2 + (\bar x - \bar y)^2}
@@ -17,9 +17,13 @@ def ccc(truth: Tensor, prediction: Tensor) -> Tensor:
     anything is summed. A small constant in the denominator makes the coefficient of two equal constants 0, and gives
     constant predictions the gradient of their covariance.
 
+    With weights each moment is the weighted mean of what the formula averages, so that whole numbers count an utterance
+    that often, and only the ratios of weights matter.
+
     Args:
         truth: shape (utterances, attributes), any scale.
         prediction: same shape and scale.
+        weights: same shape, 0 or more, and more than 0 for some utterance of each attribute; None weighs all alike.
 
     Returns:
         Shape (attributes,), from -1 to 1.
@@ -30,21 +34,24 @@ def ccc(truth: Tensor, prediction: Tensor) -> Tensor:
     >>> ccc(torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [1.0]]))
     tensor([1.0000])
     """
-    if truth.shape != prediction.shape or truth.ndim != 2 or len(truth) == 0:
+    weights = torch.ones_like(truth) if weights is None else weights
+    if not truth.shape == prediction.shape == weights.shape or truth.ndim != 2 or len(truth) == 0:
         raise ValueError(
-            f"truth {tuple(truth.shape)} and prediction {tuple(prediction.shape)} are not (utterances, attributes)."
+            f"truth {tuple(truth.shape)}, prediction {tuple(prediction.shape)} and weights {tuple(weights.shape)} are"
+            " not (utterances, attributes)."
         )
     precision = torch.promote_types(torch.promote_types(truth.dtype, prediction.dtype), torch.float32)
     truth, prediction = truth.to(precision), prediction.to(precision)
-    truth_mean, prediction_mean = truth.mean(0), prediction.mean(0)
-    covariance = ((truth - truth_mean) * (prediction - prediction_mean)).mean(0)
-    variances = truth.var(0, correction=0) + prediction.var(0, correction=0)
+    shares = weights.to(precision) / weights.sum(0, dtype=precision)
+    truth_mean, prediction_mean = (shares * truth).sum(0), (shares * prediction).sum(0)
+    x, y = truth - truth_mean, prediction - prediction_mean
+    covariance, variances = (shares * x * y).sum(0), (shares * (x.square() + y.square())).sum(0)
     return 2 * covariance / (variances + (truth_mean - prediction_mean).square() + EPSILON)
 
 
-def ccc_loss(truth: Tensor, prediction: Tensor) -> Tensor:
+def ccc_loss(truth: Tensor, prediction: Tensor, weights: Tensor | None = None) -> Tensor:
     """Sum over the attributes of 1 - CCC (the paper's regression loss); arguments as in `ccc`, returns a scalar."""
-    return (1 - ccc(truth, prediction)).sum()
+    return (1 - ccc(truth, prediction, weights)).sum()
 
 
 def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:

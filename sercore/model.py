@@ -70,7 +70,7 @@ class AttributeOutput(ModelOutput):
     """Output of `AttributeModel`.
 
     ``loss`` where labels were given; ``predictions`` (utterances, 3), from 0 to 1; ``gender`` and ``speaker``: logits
-    (utterances, classes) of the auxiliary heads in training, where the model has them.
+    (utterances, classes) of the auxiliary heads, where the model has them, the latter with labels only.
     """
 
     loss: Tensor | None = None
@@ -172,6 +172,7 @@ class AttributeModel(PreTrainedModel):
         attributes: Tensor | None = None,
         gender: Tensor | None = None,
         speaker: Tensor | None = None,
+        weights: Tensor | None = None,
     ) -> AttributeOutput:
         """Predict, and compute the loss where `attributes` are given.
 
@@ -183,6 +184,7 @@ class AttributeModel(PreTrainedModel):
             attributes: truth (utterances, 3), from 0 to 1, in the order arousal, valence, dominance.
             gender: indices into `GENDERS`, or `UNKNOWN`.
             speaker: indices of training speakers, or `UNKNOWN`.
+            weights: of each utterance and attribute in the CCC loss, see `sercore.losses.ccc`.
         """
         if features is None:
             features, frames = self.speech.frozen_part(audio, samples)
@@ -192,20 +194,20 @@ class AttributeModel(PreTrainedModel):
         # bfloat16 has no number between .500 and .504: on a scale from 1 to 7, predictions would be steps of .02.
         with torch.autocast(joint.device.type, enabled=False):
             logits = torch.cat([self.attributes[name](joint.float()) for name in ATTRIBUTES], 1)
-        predictions = torch.sigmoid(logits)  # (B, 3)
-        if attributes is None:
-            return AttributeOutput(predictions=predictions)
-        output = AttributeOutput(predictions=predictions)
+        output = AttributeOutput(predictions=torch.sigmoid(logits))  # (B, 3)
         if self.config.gender_weight:
             output.gender = self.gender(joint)
+        if attributes is None:
+            return output
         if self.config.speaker_weight:
             output.speaker = self.speaker_margin(self.speaker(joint), speaker)
-        output.loss = self.loss(output, {"attributes": attributes, "gender": gender, "speaker": speaker})
+        labels = {"attributes": attributes, "gender": gender, "speaker": speaker, "weights": weights}
+        output.loss = self.loss(output, labels)
         return output
 
     def loss(self, outputs: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
         """Sum over attributes of 1 - CCC, plus alpha times the gender's and beta times the speaker's cross-entropy."""
-        total = ccc_loss(labels["attributes"], outputs["predictions"])
+        total = ccc_loss(labels["attributes"], outputs["predictions"], labels.get("weights"))
         if self.config.gender_weight:
             total = total + self.config.gender_weight * classification_loss(outputs["gender"], labels["gender"])
         if self.config.speaker_weight:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -72,6 +72,15 @@ class EmoTale(Readable):
     missing_audio: Literal["error", "skip"] = "error"
 
 
+class Iemocap(Readable):
+    """The full release of IEMOCAP on disk; it has no official split, so session ``seed % 5 + 1`` is the test set."""
+
+    reader: Literal["iemocap"]
+    path: Path
+    missing_audio: Literal["error", "skip"] = "error"
+    folds: ClassVar[int] = 5
+
+
 class Manifest(Readable):
     """One CSV with the columns of the corpus table."""
 
@@ -82,7 +91,13 @@ class Manifest(Readable):
 
 
 class Simulated(Readable):
-    """A simulated release in MSP-Podcast's layout, written to ``path`` if it is not there yet."""
+    """A simulated release in MSP-Podcast's layout, written to ``path`` if it is not there yet.
+
+    ``gender_link``: by how many standard deviations of arousal more than they feel women sound aroused, and men less.
+    With 0 a sound means the same arousal whoever makes it; else it tells no more than a difference to how women or men
+    usually sound, so a system that knows the speaker's gender reads arousal as well as without the link, and one that
+    does not errs by it.
+    """
 
     reader: Literal["simulated"]
     path: Path
@@ -95,13 +110,22 @@ class Simulated(Readable):
     test_speakers: int = Field(100, ge=1)
     raters: int = Field(60, ge=5)
     raters_per_utterance: int = Field(5, ge=5)
+    rater_noise: float = Field(1.0, ge=0, description="times the published deviations of raters' biases and residuals")
+    ambiguous_noise: float = Field(1.0, ge=0, description="times the residuals, for utterances that come out as O or X")
+    gender_link: float = 0.0
 
 
 ENCODERS = ("wavlm", "whisper", "text", "speaker")
 """What a profile names under ``encoders``: folders in the hub's format, or names on the hub."""
 
-READERS = {"msp_podcast": MspPodcast, "emotale": EmoTale, "manifest": Manifest, "simulated": Simulated}
-CorpusParams = Annotated[MspPodcast | EmoTale | Manifest | Simulated, Field(discriminator="reader")]
+READERS = {
+    "msp_podcast": MspPodcast,
+    "emotale": EmoTale,
+    "iemocap": Iemocap,
+    "manifest": Manifest,
+    "simulated": Simulated,
+}
+CorpusParams = Annotated[MspPodcast | EmoTale | Iemocap | Manifest | Simulated, Field(discriminator="reader")]
 
 
 class Speech(Section):
@@ -130,12 +154,17 @@ class Heads(Section):
 
 
 class Loss(Section):
-    """Weights of the auxiliary losses: alpha (gender) and beta (speaker, additive angular margin)."""
+    """Weights of the auxiliary losses, alpha (gender) and beta (speaker, additive angular margin), and of utterances.
+
+    ``weight``: what an utterance weighs in the CCC loss: all the same (``none``), or the more, the better its raters
+    agree on the attribute (``agreement``, see `sercore.raters.agreement_weights`).
+    """
 
     gender: float = Field(0.0, ge=0)
     speaker: float = Field(0.0, ge=0)
     margin: float = Field(0.2, ge=0)
     scale: float = Field(30.0, gt=0)
+    weight: Literal["none", "agreement"] = "none"
 
 
 class Sampling(Section):
@@ -146,9 +175,15 @@ class Sampling(Section):
     adds, in place of all of the latter, those of speakers of whom the validation set has no utterance. ``agreed``:
     whether the utterances of a primary emotion are trained on; ``fewer`` leaves out as many random ones as the value of
     ``ambiguous`` added to the one before, though ``samples_per_emotion`` of each emotion stay.
+
+    ``ambiguous_codes`` and ``ambiguous_share`` limit the training split's O and X to one of the two, and to a random
+    share of each; a larger share holds what a smaller one does. Of O and X an epoch draws what there is where that is
+    less than ``samples_per_emotion``.
     """
 
     ambiguous: Literal["none", "train", "development", "disjoint"] = "train"
+    ambiguous_codes: Literal["OX", "O", "X"] = "OX"
+    ambiguous_share: float = Field(1.0, gt=0, le=1)
     agreed: Literal["all", "fewer", "none"] = "all"
     samples_per_emotion: int | None = Field(ge=1, description="undersampling; null trains on the whole training split")
     validation_per_emotion: int | None = Field(ge=1, description="k of each primary emotion; null validates on all")
@@ -164,6 +199,7 @@ class Training(Section):
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(0.0, ge=0)
     precision: Literal["float32", "bfloat16"] = "float32"
+    every_epoch: bool = Field(False, description="keep what every epoch predicts of the labelled other splits")
 
 
 class Params(Section):

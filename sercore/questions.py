@@ -67,6 +67,11 @@ def tested_on(test: str) -> dict[str, Any]:
     return {key: value for key, value in _declared()["tests"][test].items() if key != "needs"}
 
 
+def transfer_corpora() -> dict[str, str]:
+    """The corpora that the question `across` trains and tests on: name -> profile, in the file's order."""
+    return dict(_declared()["open"]["across"]["corpora"])
+
+
 def members(system: str) -> tuple[str, ...]:
     """The variants whose mean an ensemble is; of any other system, itself alone."""
     entry = _declared()["ensembles"].get(system)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sercore import ATTRIBUTES
-from sercore.corpus import EMOTIONS
+from sercore.corpus import EMOTIONS, CorpusError
 
 SOURCE = "WHiSER label files"
 
@@ -126,6 +126,39 @@ def mean_of_others(ratings: pd.DataFrame) -> pd.DataFrame:
     groups = ratings.groupby("utterance")[list(ATTRIBUTES)]
     others = groups.transform("count") - 1
     return (groups.transform("sum") - ratings[list(ATTRIBUTES)]) / others.where(others > 0)
+
+
+def agreement_weights(ratings: pd.DataFrame | None, utterances: pd.Index) -> pd.DataFrame:
+    """How much each consensus is worth: the inverse of its error variance plus a constant.
+
+    The mean of k ratings with variance s^2 (unbiased) has the error variance v = s^2 / k. The weight 1 / (v + c), with
+    c the mean of v over `utterances`, is that of Mai, Khamies & Paull (2021, arXiv 2107.04497, "Batch Inverse-Variance
+    Weighting"), whose constant keeps the few utterances on which all raters agree by chance from outweighing the rest.
+    They leave it open; the mean of v is our choice, by which no weight is more than twice that of average agreement.
+
+    Args:
+        ratings: a corpus's single ratings, or None where it has none.
+        utterances: for which weights are wanted.
+
+    Returns:
+        A row for each of `utterances`, a column an attribute, of mean 1; 1 where there are fewer than two ratings.
+
+    Raises:
+        CorpusError: no utterance has two ratings.
+    """
+    variances = None if ratings is None else error_variances(ratings).reindex(utterances)
+    if variances is None or variances.isna().all(axis=None):
+        raise CorpusError(
+            "no training utterance has two single ratings, which loss.weight: agreement needs; set it to none."
+        )
+    weights = 1 / (variances + variances.mean())
+    return (weights / weights.mean()).fillna(1.0)
+
+
+def error_variances(ratings: pd.DataFrame) -> pd.DataFrame:
+    """Variance of each utterance's mean rating, s^2 / k; NaN where it has one rating. A row an utterance."""
+    groups = ratings.groupby("utterance")[list(ATTRIBUTES)]
+    return groups.var() / groups.count()
 
 
 def _chosen(table: pd.DataFrame, ratings: pd.DataFrame, splits: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -40,6 +40,11 @@ BANNERS = {
         "All figures of ours here were measured on EmoTale: real voices, but emotions enacted on five sentences by"
         " few speakers. This does not tell how a system does on spontaneous speech.",
     ),
+    "iemocap": (
+        "Acted speech",
+        "All figures of ours here were measured on IEMOCAP: real voices, but dialogues acted by ten speakers. This does"
+        " not tell how a system does on spontaneous speech.",
+    ),
     "msp_podcast": (
         "Naturalistic speech",
         "All figures of ours here were measured on a release of MSP-Podcast. This is comparable with the paper only"

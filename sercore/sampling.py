@@ -11,7 +11,7 @@ from sercore.params import Sampling
 
 
 def balanced_indices(emotion: pd.Series, per_emotion: int, generator: np.random.Generator, key: str) -> np.ndarray:
-    """Draw the same number of utterances of every class, without replacement.
+    """Draw the same number of utterances of every class, without replacement; of O and X what there is, if less.
 
     Args:
         emotion: code of each utterance; its classes are those that occur (O and X too, where they are included).
@@ -23,20 +23,22 @@ def balanced_indices(emotion: pd.Series, per_emotion: int, generator: np.random.
         Positions in `emotion`, in random order.
 
     Raises:
-        CorpusError: an utterance without emotion, or a class with fewer than `per_emotion` utterances.
+        CorpusError: an utterance without emotion, or a primary emotion with fewer than `per_emotion` utterances.
     """
     if emotion.isna().any():
         raise CorpusError(
             f"{emotion.isna().sum()} utterances have no emotion, so they cannot be balanced (first: "
             f"{emotion.index[emotion.isna()][0]}); give their emotion or set {key}: null."
         )
-    counts = emotion.value_counts()
-    if (counts < per_emotion).any():
-        few = ", ".join(f"{code} has {count}" for code, count in counts[counts < per_emotion].sort_index().items())
+    counts = emotion.value_counts().sort_index()
+    short = counts[(counts < per_emotion) & counts.index.isin(list(PRIMARY_EMOTIONS))]
+    if len(short):
+        few = ", ".join(f"{code} has {count}" for code, count in short.items())
         raise CorpusError(f"too few utterances for {key} {per_emotion}: {few}; lower it.")
     codes = emotion.to_numpy()
     drawn = [
-        generator.choice(np.flatnonzero(codes == code), per_emotion, replace=False) for code in sorted(counts.index)
+        generator.choice(np.flatnonzero(codes == code), min(per_emotion, count), replace=False)
+        for code, count in counts.items()
     ]
     return generator.permutation(np.concatenate(drawn))
 
@@ -67,8 +69,7 @@ def training_and_validation(
             )
     own = _ambiguous(training)
     agreed = training.drop(own.index)
-    if sampling.ambiguous == "none":
-        own = own[:0]
+    own = _dose(own, sampling, np.random.default_rng(seed))
     if sampling.agreed == "none":
         agreed = agreed[:0]
     elif sampling.agreed == "fewer":
@@ -82,6 +83,16 @@ def training_and_validation(
 
 def _ambiguous(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["emotion"].isin(["O", "X"])]
+
+
+def _dose(ambiguous: pd.DataFrame, sampling: Sampling, generator: np.random.Generator) -> pd.DataFrame:
+    """The wanted share of each wanted code; a larger share holds what a smaller one does."""
+    if sampling.ambiguous == "none":
+        return ambiguous[:0]
+    shuffled = ambiguous.iloc[generator.permutation(len(ambiguous))]
+    codes = shuffled.groupby("emotion")["emotion"]
+    taken = codes.cumcount() < (sampling.ambiguous_share * codes.transform("size")).round()
+    return shuffled[taken & shuffled["emotion"].isin(list(sampling.ambiguous_codes))]
 
 
 def _without(agreed: pd.DataFrame, count: int, kept: int, generator: np.random.Generator) -> pd.DataFrame:

@@ -14,7 +14,7 @@ each speaker, in float64 and about the mean of the gold values. Leaving a speake
 number of resamples is one matrix product, weights (resamples, speakers) @ sums.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,7 @@ TIE = 1e-12
 """Differences of CCC that are as close as this are equal: they differ by rounding."""
 
 Array = NDArray[np.float64]
+Statistic = Callable[[Array], Array]
 
 
 class SignificanceError(ValueError):
@@ -48,11 +49,11 @@ class Interval:
 
 
 @dataclass(frozen=True, eq=False)
-class Difference:
-    """CCC of a system a minus that of a system b; arrays as in `Interval`.
+class Contrast:
+    """A difference, arrays of one shape.
 
     ``low`` and ``high`` are confidence limits, ``p`` the two-sided probability of a difference as large where there is
-    none, ``error`` the standard error, ``freedom`` its degrees of freedom, ``runs`` those of a and of b.
+    none, ``error`` the standard error, ``freedom`` its degrees of freedom.
     """
 
     difference: Array
@@ -61,6 +62,12 @@ class Difference:
     p: Array
     error: Array
     freedom: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Difference(Contrast):
+    """CCC of a system a minus that of a system b; arrays as in `Interval`, ``runs`` those of a and of b."""
+
     runs: tuple[int, int]
     utterances: int
     speakers: int
@@ -84,14 +91,19 @@ def ccc_interval(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike, *, 
         SignificanceError: shapes that do not fit, a value that is not finite, an unknown speaker, fewer than two
             speakers, or an attribute whose gold or predicted values are all the same.
     """
-    _check_level(level)
-    sums = speaker_sums(gold, predicted, speakers)
-    total = sums.sum(axis=0)
-    ccc = ccc_of(total)
-    z = _fisher(ccc)
-    reach = stats.t.ppf((1 + level) / 2, len(sums) - 1) * _jackknife_error(_fisher(ccc_of(total - sums)))
-    low, high = np.tanh(z - reach), np.tanh(z + reach)
-    return Interval(ccc, np.minimum(low, ccc), np.maximum(high, ccc), *_size(sums))
+    return _interval(ccc_of, gold, predicted, speakers, level)
+
+
+def correlation_interval(
+    gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike, *, level: float = 0.95
+) -> Interval:
+    """As `ccc_interval`, with Pearson's correlation r in place of CCC (in the field ``ccc``).
+
+    r is the CCC that predictions have once they are given the gold values' mean and standard deviation. No other map
+    a + b * prediction with b > 0 gives a higher one, where r is positive: equal means leave 2 b s_xy / (s_x^2 + b^2
+    s_y^2), which is largest at b = s_x / s_y. What r lacks to 1 is thus no matter of the predictions' scale.
+    """
+    return _interval(correlation_of, gold, predicted, speakers, level)
 
 
 def bootstrap_interval(
@@ -125,6 +137,38 @@ def bootstrap_interval(
     drawn = np.concatenate([ccc_of(weigh(weights, sums)) for weights in redrawn(len(sums), resamples, generator)])
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return Interval(ccc_of(sums.sum(axis=0)), low, high, *_size(sums))
+
+
+def difference_interval(
+    gold: ArrayLike,
+    a: ArrayLike,
+    b: ArrayLike,
+    speakers: ArrayLike,
+    *,
+    a_of: Statistic | None = None,
+    b_of: Statistic | None = None,
+    level: float = 0.95,
+) -> tuple[Array, Array, Array]:
+    """A statistic of trained system a minus one of trained system b, on the same utterances, and its limits.
+
+    The difference -+ t(G - 1) times its jackknife error over the G speakers (Efron, 1982), as in `ccc_difference`.
+
+    Args:
+        gold: shape (utterances, attributes).
+        a: predictions, shape (utterances, attributes), or (runs, utterances, attributes) to average over runs.
+        b: as `a`; it may have another number of runs.
+        speakers: shape (utterances,), any labels.
+        a_of: `ccc_of` (the default) or `correlation_of`.
+        b_of: as `a_of`.
+        level: of confidence, between 0 and 1.
+
+    Raises:
+        SignificanceError: as for `ccc_interval`.
+    """
+    _check_level(level)
+    sums_a, sums_b = speaker_sums(gold, a, speakers), speaker_sums(gold, b, speakers)
+    difference, error = _jackknife_difference(sums_a, sums_b, a_of or ccc_of, b_of or ccc_of)
+    return difference, *_limits(difference, error, np.full_like(error, len(sums_a) - 1), level)
 
 
 def ccc_difference(
@@ -201,17 +245,39 @@ def method_difference(
     if min(runs) < 2:
         raise SignificanceError(f"the systems have {runs[0]} and {runs[1]} runs; how seeds vary needs 2 or more each.")
     difference, error = _jackknife_difference(sums_a, sums_b)
-    variances = np.stack([error**2, _seed_variance(sums_a), _seed_variance(sums_b)])
-    each = np.array([count - 1, runs[0] - 1, runs[1] - 1])[:, None]
+    variances = [error**2, _seed_variance(sums_a), _seed_variance(sums_b)]
+    tested = contrast(difference, variances, [count - 1, runs[0] - 1, runs[1] - 1], level=level)
+    return Difference(
+        difference, tested.low, tested.high, tested.p, tested.error, tested.freedom, runs, utterances, count
+    )
+
+
+def contrast(difference: ArrayLike, variances: ArrayLike, freedoms: ArrayLike, *, level: float = 0.95) -> Contrast:
+    """Limits and p of a difference whose error adds up from independent parts, by Student's t.
+
+    Its variance is the sum of v_i, each estimated with f_i degrees of freedom; the sum has (sum v_i)^2 / sum (v_i^2 /
+    f_i) of them (Satterthwaite, 1946). Without any variance these are f_1, and p is 1.
+
+    Args:
+        difference: shape (...).
+        variances: shape (parts, ...).
+        freedoms: shape (parts,) or (parts, ...).
+        level: of confidence, between 0 and 1.
+
+    Raises:
+        SignificanceError: a level outside 0 to 1.
+    """
+    _check_level(level)
+    difference, variances = np.asarray(difference, dtype=np.float64), np.asarray(variances, dtype=np.float64)
+    freedoms = np.asarray(freedoms, dtype=np.float64)
+    freedoms = freedoms.reshape(*freedoms.shape, *[1] * (variances.ndim - freedoms.ndim))
     total = variances.sum(axis=0)
     freedom = np.divide(
-        total**2, (variances**2 / each).sum(axis=0), out=np.full_like(total, count - 1.0), where=total > 0
+        total**2, (variances**2 / freedoms).sum(axis=0), out=freedoms[0] + np.zeros_like(total), where=total > 0
     )
     error = np.sqrt(total)
     t = np.divide(np.abs(difference), error, out=np.zeros_like(error), where=error > 0)
-    low, high = _limits(difference, error, freedom, level)
-    p = 2 * stats.t.sf(t, freedom)
-    return Difference(difference, low, high, p, error, freedom, runs, utterances, count)
+    return Contrast(difference, *_limits(difference, error, freedom, level), 2 * stats.t.sf(t, freedom), error, freedom)
 
 
 def holm(p: ArrayLike) -> Array:
@@ -292,13 +358,17 @@ def speaker_sums(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike) -> 
         SignificanceError: as for `ccc_interval`.
     """
     gold, predicted, labels = _validate(gold, predicted, speakers)
+    membership = sparse.csr_array((np.ones(len(labels)), (labels, np.arange(len(labels)))))
+    return weigh(membership, utterance_sums(gold, predicted))
+
+
+def utterance_sums(gold: Array, predicted: Array) -> Array:
+    """What each utterance adds to the six sums of `speaker_sums`: (utterances, 6, runs, attributes)."""
     middle = gold.mean(axis=0)
     y = predicted - middle
     x = np.broadcast_to(gold - middle, y.shape)
     terms = np.stack([np.ones_like(y), x, y, x * x, y * y, x * y])  # (6, runs, utterances, attributes)
-    by_utterance = np.moveaxis(terms, 2, 0)
-    membership = sparse.csr_array((np.ones(len(labels)), (labels, np.arange(len(labels)))))
-    return (membership @ by_utterance.reshape(len(labels), -1)).reshape(-1, *by_utterance.shape[1:])
+    return np.moveaxis(terms, 2, 0)
 
 
 def ccc_of(sums: Array) -> Array:
@@ -319,6 +389,21 @@ def ccc_of_runs(sums: Array) -> Array:
     return np.concatenate([ccc, ccc.mean(axis=-1, keepdims=True)], axis=-1)
 
 
+def jackknife_error(without: Array) -> Array:
+    """Standard error of a statistic from its values without each of the speakers, which are the first axis."""
+    return np.sqrt((len(without) - 1) * without.var(axis=0))
+
+
+def correlation_of(sums: Array) -> Array:
+    """Pearson's correlation, in the shapes of `ccc_of`; 0 where gold or predicted values are constant."""
+    n, x, y, xx, yy, xy = np.moveaxis(sums, -3, 0)
+    variances = (xx / n - (x / n) ** 2) * (yy / n - (y / n) ** 2)
+    varies = variances > 1e-14 * (xx / n) * (yy / n)
+    scale = np.sqrt(variances, out=np.ones_like(variances), where=varies)
+    correlation = np.where(varies, (xy / n - x * y / n**2) / scale, 0)
+    return np.concatenate([correlation, correlation.mean(axis=-1, keepdims=True)], axis=-1).mean(axis=-2)
+
+
 def redrawn(units: int, resamples: int, generator: np.random.Generator) -> Iterator[Array]:
     """How often each unit is drawn when as many are drawn with replacement: chunks (some resamples, units)."""
     for rows in _chunks(units, resamples):
@@ -326,8 +411,8 @@ def redrawn(units: int, resamples: int, generator: np.random.Generator) -> Itera
         yield np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
 
 
-def weigh(weights: Array, sums: Array) -> Array:
-    """Totals of sums of speakers by weights (resamples, speakers): (resamples, 6, runs, attributes)."""
+def weigh(weights: Array | sparse.sparray, sums: Array) -> Array:
+    """Totals of sums of speakers or utterances by weights (resamples, units): (resamples, 6, runs, attributes)."""
     return (weights @ sums.reshape(len(sums), -1)).reshape(-1, *sums.shape[1:])
 
 
@@ -370,20 +455,30 @@ def _size(sums: Array) -> tuple[int, int, int]:
     return sums.shape[2], round(sums[:, 0, 0, 0].sum()), len(sums)
 
 
+def _interval(
+    statistic: Statistic, gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike, level: float
+) -> Interval:
+    _check_level(level)
+    sums = speaker_sums(gold, predicted, speakers)
+    total = sums.sum(axis=0)
+    value = statistic(total)
+    z = _fisher(value)
+    reach = stats.t.ppf((1 + level) / 2, len(sums) - 1) * jackknife_error(_fisher(statistic(total - sums)))
+    low, high = np.tanh(z - reach), np.tanh(z + reach)
+    return Interval(value, np.minimum(low, value), np.maximum(high, value), *_size(sums))
+
+
 def _fisher(ccc: Array) -> Array:
     return np.arctanh(np.clip(ccc, -1 + 1e-12, 1 - 1e-12))  # finite where the agreement is perfect
 
 
-def _jackknife_error(without: Array) -> Array:
-    """Standard error of a statistic from its values without each of the speakers, which are the first axis."""
-    return np.sqrt((len(without) - 1) * without.var(axis=0))
-
-
-def _jackknife_difference(sums_a: Array, sums_b: Array) -> tuple[Array, Array]:
+def _jackknife_difference(
+    sums_a: Array, sums_b: Array, a_of: Statistic = ccc_of, b_of: Statistic = ccc_of
+) -> tuple[Array, Array]:
     """The difference and its standard error over speakers, each (attributes + 1,)."""
     total_a, total_b = sums_a.sum(axis=0), sums_b.sum(axis=0)
-    error = _jackknife_error(ccc_of(total_a - sums_a) - ccc_of(total_b - sums_b))
-    return ccc_of(total_a) - ccc_of(total_b), error
+    error = jackknife_error(a_of(total_a - sums_a) - b_of(total_b - sums_b))
+    return a_of(total_a) - b_of(total_b), error
 
 
 def _seed_variance(sums: Array) -> Array:

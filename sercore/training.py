@@ -5,8 +5,9 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 from accelerate import PartialState
+from scipy.special import softmax
 from tqdm import tqdm
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
@@ -21,12 +23,13 @@ from transformers.trainer_callback import PrinterCallback
 from sercore import ATTRIBUTES, corpora, runs
 from sercore.batches import Utterances, collate, corpus_features, frozen_features
 from sercore.cache import model_digest
-from sercore.corpus import Corpus, CorpusError
+from sercore.corpus import GENDERS, Corpus, CorpusError
 from sercore.effective_batch import first_pass, second_pass
 from sercore.encoders import quieten
 from sercore.losses import ccc
 from sercore.model import AttributeModel
 from sercore.params import Params
+from sercore.raters import agreement_weights
 from sercore.sampling import EpochSampler, training_and_validation
 
 
@@ -38,7 +41,7 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
 
     Raises:
         CorpusError: speakers in two splits, no labelled training or validation utterance, too few of an emotion,
-            fewer utterances in an epoch than in a batch, or no gender or speaker for a loss that needs it.
+            fewer utterances in an epoch than in a batch, or no gender, speaker or ratings for a loss that needs it.
         ParamsError: an encoder cannot be loaded.
     """
     quieten()
@@ -55,6 +58,9 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
     with PartialState(cpu=not torch.cuda.is_available()).main_process_first():  # the others find what it made
         features = frozen_features(params, corpus.table, model.speech)
     inputs = {"corpus": corpus.digest(), "speech": model_digest(model.speech), **features.digests()}
+    weights = agreement_weights(corpus.ratings, training.index) if params.loss.weight == "agreement" else None
+    if weights is not None:
+        inputs["weights"] = blake2b(weights.to_csv().encode(), digest_size=16).hexdigest()
     if (run := runs.find(params, inputs)) is not None:
         return run
     per_emotion, batch_size = params.sampling.samples_per_emotion, params.training.batch_size
@@ -62,23 +68,28 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
     with PartialState().main_process_first():
         partial = runs.partial_folder(params, inputs)
 
-    def dataset(rows: pd.DataFrame) -> Utterances:
-        return Utterances(rows, corpus.table, features, params, corpus.scale, speakers)
+    def dataset(rows: pd.DataFrame, weights: pd.DataFrame | None = None) -> Utterances:
+        return Utterances(rows, corpus.table, features, params, corpus.scale, speakers, weights)
 
     trainer = AttributeTrainer(
         model=model,
         args=_arguments(params, partial / "checkpoints"),
-        train_dataset=dataset(training),
+        train_dataset=dataset(training, weights),
         eval_dataset=dataset(validation),
         data_collator=collate,
         compute_metrics=validation_ccc,
         sampler=sampler,
         exact_ccc=params.training.exact_ccc,
     )
+    others = corpus.table[corpus.table["split"] != "train"].drop(training.index, errors="ignore")
+    if params.training.every_epoch:
+        labelled = others.dropna(subset=list(ATTRIBUTES))
+        trainer.add_callback(
+            _EveryEpoch(lambda: _predictions(trainer, dataset(labelled), labelled, corpus.scale), partial)
+        )
     start = time.perf_counter()
     trainer.train(resume_from_checkpoint=_last_checkpoint(partial / "checkpoints"))
     seconds = time.perf_counter() - start
-    others = corpus.table[corpus.table["split"] != "train"].drop(training.index, errors="ignore")
     predictions = _predictions(trainer, dataset(others), others, corpus.scale)
     history = _history(trainer.state.log_history)
     metrics = {
@@ -112,7 +123,8 @@ def split_ccc(predictions: pd.DataFrame) -> dict[str, dict[str, float]]:
 
 def validation_ccc(evaluation: EvalPrediction) -> dict[str, float]:
     """CCC of each attribute and their mean, for the trainer."""
-    return _named_ccc(evaluation.label_ids, evaluation.predictions)
+    predicted = evaluation.predictions
+    return _named_ccc(evaluation.label_ids, predicted[0] if isinstance(predicted, tuple) else predicted)
 
 
 class AttributeTrainer(Trainer):
@@ -175,6 +187,19 @@ class _Progress(TrainerCallback):
         self.bar.close()
 
 
+class _EveryEpoch(TrainerCallback):
+    """Keeps what each epoch predicts, before the checkpoint is written that an interrupted run goes on from."""
+
+    def __init__(self, predict: Callable[[], pd.DataFrame], partial: Path) -> None:
+        self.predict, self.partial = predict, partial
+
+    def on_evaluate(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
+        with torch.random.fork_rng(devices=[]):  # a loader draws a seed, on which the next epoch must not depend
+            predictions = self.predict()
+        if state.is_world_process_zero:
+            runs.keep_epoch(self.partial, round(state.epoch), predictions)
+
+
 def _arguments(params: Params, folder: Path) -> TrainingArguments:
     training = params.training
     return TrainingArguments(
@@ -226,9 +251,12 @@ def _is_json(path: Path) -> bool:
 
 
 def _predictions(trainer: Trainer, dataset: Utterances, rows: pd.DataFrame, scale: tuple[float, float]) -> pd.DataFrame:
-    predicted = trainer.predict(dataset).predictions * (scale[1] - scale[0]) + scale[0]
-    table = rows[["split", "speaker", "emotion", *ATTRIBUTES]].reset_index()
-    return table.assign(**{f"predicted_{name}": predicted[:, i] for i, name in enumerate(ATTRIBUTES)})
+    outputs = trainer.predict(dataset, ignore_keys=["speaker"]).predictions
+    attributes, *gender = outputs if isinstance(outputs, tuple) else (outputs,)
+    predicted = dict(zip(runs.PREDICTED, (attributes * (scale[1] - scale[0]) + scale[0]).T, strict=True))
+    if gender:
+        predicted[runs.PREDICTED_FEMALE] = softmax(gender[0].astype(np.float32), axis=1)[:, GENDERS.index("Female")]
+    return rows[["split", "speaker", "emotion", *ATTRIBUTES]].reset_index().assign(**predicted)
 
 
 def _history(log: list[dict[str, float]]) -> pd.DataFrame:

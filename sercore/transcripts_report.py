@@ -32,6 +32,7 @@ from sercore.transcripts import error_rates, reported
 RATES = "wer.csv"
 LOOKS = {"fusion": ("#0072B2", "o", "-"), "fusion_noisy_text": ("#D55E00", "s", "--")}
 SPEECH_ONLY = "#777777"
+TITLES = {"mean": "mean of the three attributes", "valence": "valence"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +40,8 @@ class Tested:
     """What systems score on changed transcripts.
 
     ``scores``: a row a test, system and endpoint, with ``ccc``, ``low``, ``high``. ``differences``: as in
-    `sercore.comparisons.Comparison`, with ``test``; all pairs on all tests are one family. Both have the test's measured
-    ``wer`` and ``missing``. ``seeds``: trained runs of each system.
+    `sercore.comparisons.Comparison`, with ``test``; all pairs on all tests are one family. Both have the
+    test's measured ``wer`` and ``missing``. ``seeds``: trained runs of each system.
     """
 
     scores: pd.DataFrame
@@ -109,6 +110,7 @@ def compare(study: Study, question: Question, rates: pd.DataFrame, kinds: Sequen
 def answer(tested: Tested, reference: str = "speech_only") -> str:
     """Markdown: at which word error rates each system is above and below the reference, and where it is unresolved."""
     rows = tested.against(reference)
+    rows = rows[rows["test"] != "recognised"]
     lines = []
     for system, levels in rows.groupby("system", sort=False):
         resolved = levels["verdict"] == "resolved"
@@ -140,32 +142,40 @@ def differences_table(tested: Tested) -> str:
     caption = (
         f"Mean CCC of the three attributes on {row['utterances']:,} utterances of {row['speakers']} speakers, averaged"
         f" over {tested.seeds} trained runs of each system, with 95 % intervals; below a difference its interval."
-        f" Resolved: p below {LEVEL:g} after Holm's procedure over the {len(steps) * steps.shape[1]} comparisons of this"
-        " table, and a difference no smaller than the detectable one. Word error rate: fewest edits, without case and"
+        f" Resolved: p below {LEVEL:g} after Holm's procedure over the {steps.size} comparisons of this table,"
+        " and a difference no smaller than the detectable one. Word error rate: fewest edits, without case and"
         " punctuation, of the transcripts that are there."
     )
     return html(table.rename(index=_label), caption, "transcripts")
 
 
-def figure(levels: Tested, recognised: Tested | None, endpoints: Sequence[str] = ("mean", "valence")) -> Figure:
-    """CCC against the measured word error rate, a panel an endpoint; bars and band are 95 % intervals over speakers.
+def figure(tested: Tested) -> Figure:
+    """Mean CCC and that of valence against the measured word error rate; bars and band are intervals over speakers.
 
-    Args:
-        levels: tests of rising word error rate.
-        recognised: a recogniser's transcripts, or None; diamonds.
-        endpoints: attributes or ``mean``.
+    The tests ``words_...`` are joined by a line, that of a recogniser stands apart. The band is speech alone.
     """
     with plt.rc_context(STYLE):
-        drawn, axes = plt.subplots(1, len(endpoints), figsize=(4.2 * len(endpoints), 3.6), layout="constrained")
-    for panel, endpoint in zip(np.atleast_1d(axes), endpoints, strict=True):
-        _draw(panel, levels.scores, endpoint)
-        if recognised is not None:
-            _draw(panel, recognised.scores, endpoint, marker="D", linestyle="none", fillstyle="none")
-        panel.set(title=endpoint, xlabel="word error rate, measured (%)")
-    np.atleast_1d(axes)[0].set_ylabel("CCC (95 % interval)")
-    handles, labels = np.atleast_1d(axes)[0].get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False, fontsize=8.5)
+        drawn, axes = plt.subplots(1, len(TITLES), figsize=(8.4, 3.8), layout="constrained")
+    plt.close(drawn)  # shown only where it is returned
+    for panel, endpoint in zip(axes, TITLES, strict=True):
+        _draw(panel, tested.scores[tested.scores["endpoint"] == endpoint])
+        panel.set(title=TITLES[endpoint], xlabel="word error rate, measured (%)")
+    axes[0].set_ylabel("CCC (bars, band: 95 % interval)")
+    drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize=8.5)
     return drawn
+
+
+def rates_table(rates: pd.DataFrame) -> str:
+    """HTML: what `write` measured, a row a test or a system's training."""
+    texts = {"utterances": rates["utterances"].map("{:,.0f}".format), "missing": rates["missing"].map(_percent)}
+    texts |= {name: rates[name].map(_percent) for name in ("substitutions", "deletions", "insertions", "wer")}
+    table = pd.DataFrame(texts).rename(index=_label, columns={"wer": "word error rate"})
+    table.insert(0, "split", rates["split"].to_numpy())
+    caption = (
+        "Fewest edits, in per cent of the words said, without case and punctuation; utterances that lost their"
+        " transcript are left out. In the rows of the training split: what the system was trained on."
+    )
+    return html(table, caption, "rates")
 
 
 # Steps of the above
@@ -199,19 +209,26 @@ def _crossing(levels: pd.DataFrame) -> str:
     return f"The difference itself passes zero at about {_percents(at)}."
 
 
-def _draw(panel: Axes, scores: pd.DataFrame, endpoint: str, **look: str) -> None:
-    rows = scores[scores["endpoint"] == endpoint].sort_values("wer")
+def _draw(panel: Axes, scores: pd.DataFrame) -> None:
+    heard = scores["test"] == "recognised"
+    speech = scores[scores["system"] == "speech_only"].iloc[0]
+    panel.axhspan(speech["low"], speech["high"], color=SPEECH_ONLY, alpha=0.25, linewidth=0)
+    panel.axhline(speech["ccc"], color=SPEECH_ONLY, linestyle=":", label="speech_only")
     for shift, (system, (colour, marker, line)) in enumerate(LOOKS.items()):
-        each = rows[rows["system"] == system]
-        reach = [each["ccc"] - each["low"], each["high"] - each["ccc"]]
-        place = 100 * each["wer"] + 0.8 * (shift - 0.5)  # side by side, so that their bars can be told apart
-        name = f"{system}, recogniser" if look else system
-        drawn = {"marker": marker, "linestyle": line} | look
-        panel.errorbar(place, each["ccc"], yerr=reach, color=colour, capsize=3, label=name, **drawn)
-    speech = rows[rows["system"] == "speech_only"].iloc[0]
-    if not look:
-        panel.axhspan(speech["low"], speech["high"], color=SPEECH_ONLY, alpha=0.25, linewidth=0)
-        panel.axhline(speech["ccc"], color=SPEECH_ONLY, linestyle=":", label="speech_only")
+        one = scores["system"] == system
+        look = {"color": colour, "capsize": 3}
+        # Side by side, so that bars can be told apart.
+        _points(panel, scores[one & ~heard], shift - 0.5, marker=marker, linestyle=line, label=system, **look)
+        if heard.any():
+            name = f"{system}, recogniser"
+            look |= {"linestyle": "none", "fillstyle": "none", "markersize": 9}
+            _points(panel, scores[one & heard], shift - 0.5, marker=marker, label=name, **look)
+
+
+def _points(panel: Axes, rows: pd.DataFrame, shift: float, **look: Any) -> None:
+    rows = rows.sort_values("wer")
+    reach = [rows["ccc"] - rows["low"], rows["high"] - rows["ccc"]]
+    panel.errorbar(100 * rows["wer"] + 0.8 * shift, rows["ccc"], yerr=reach, **look)
 
 
 def _percent(share: float) -> str:
@@ -222,7 +239,9 @@ def _percents(shares: Sequence[float]) -> str:
     return ", ".join(f"{100 * share:.0f}" for share in shares) + " %"
 
 
-def _label(test: str) -> str:
-    kind, _, asked = test.partition("_")
-    name = {"words": "errors of all kinds", "recognised": "a recogniser's words"}.get(kind, kind)
-    return f"{name}, {int(asked)} % asked for" if asked else name
+def _label(name: str) -> str:
+    """What a test, or a system, is called in a table."""
+    kind, _, asked = name.rpartition("_")
+    if asked.isdigit():
+        return f"{'errors of all kinds' if kind == 'words' else kind}, {int(asked)} % asked for"
+    return {"recognised": "a recogniser's words"}.get(name, breakable(name))

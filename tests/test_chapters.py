@@ -118,7 +118,7 @@ def test_a_difference_that_is_nothing_in_its_digits_has_no_sign():
     assert "+.00 in the paper; +.100 here, where the paper's two digits show no sign." in text
 
 
-@pytest.mark.parametrize("reader", ["simulated", "emotale", "msp_podcast", "manifest"])
+@pytest.mark.parametrize("reader", ["simulated", "emotale", "iemocap", "msp_podcast", "manifest"])
 def test_every_reader_tells_what_its_figures_say_of_the_paper(compared, reader):
     corpus = {"corpus": {"reader": reader, "path": "somewhere"}}
     changed = replace(compared, params=params.load("embedded", "fusion", 0, corpus))

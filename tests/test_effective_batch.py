@@ -65,6 +65,20 @@ def test_the_gradient_of_parts_is_that_of_the_whole(system):
     assert (plain - expected).norm() > 0.01 * expected.norm()  # which is why
 
 
+def test_weights_join_the_whole_batch(system):
+    model, rows = still(system[0]), system[1]
+    whole = collate([rows[i] for i in range(sum(SIZES))])
+    weights = torch.rand(whole["attributes"].shape, generator=torch.Generator().manual_seed(0))
+    expected = gradients(model, model(**whole, weights=weights).loss)
+    pairs = zip(parts_of(rows, SIZES), weights.split(SIZES), strict=True)
+    batches = [batch | {"weights": part} for batch, part in pairs]
+    parts = first_pass(model, model.loss, batches, alone, rank=0)
+    found = sum(gradients(model, second_pass(model, *both)) for both in zip(batches, parts, strict=True))
+    torch.testing.assert_close(found, expected, atol=1e-5 * expected.abs().max().item(), rtol=1e-5)
+    plain = gradients(model, model(**whole).loss)
+    assert (plain - expected).norm() > 0.01 * expected.norm()
+
+
 def test_both_passes_draw_the_same(system):
     model, dataset = system[0].train(), system[1]
     (batch,) = parts_of(dataset, [12])

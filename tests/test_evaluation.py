@@ -61,7 +61,7 @@ def test_a_test_is_made_once_and_anew_where_its_corpus_has_changed_or_it_is_dama
     table = tones.table.assign(transcript="Other words.")
     table.to_csv(project / "words.csv")
     override, count, predict = {"path": str(project / "words.csv")}, [], evaluation._predictions
-    monkeypatch.setattr(evaluation, "_predictions", lambda *given: count.append(1) or predict(*given))
+    monkeypatch.setattr(evaluation, "_predictions", lambda *given, **named: count.append(1) or predict(*given, **named))
     path = evaluate(run.folder, "words", override)
     first = pd.read_parquet(path)
     pd.testing.assert_frame_equal(pd.read_parquet(evaluate(run.folder, "words", override)), first)

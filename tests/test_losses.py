@@ -86,6 +86,33 @@ def test_shapes_that_would_mix_columns_are_refused(shapes):
         ccc(torch.zeros(shapes[0]), torch.zeros(shapes[1]))
 
 
+@given(ratings, st.randoms(use_true_random=False))
+def test_whole_weights_count_an_utterance_that_often(truth, random):
+    truth = torch.tensor(truth)
+    prediction = truth.flip(0).sqrt().requires_grad_()
+    often = torch.tensor([random.randint(0, 3) for _ in truth])
+    often[random.randrange(len(truth))] += 1
+    weights = (random.uniform(0.1, 10) * often.double())[:, None].expand(-1, 3)
+    repeated = prediction.repeat_interleave(often, 0)
+    found, expected = ccc(truth, prediction, weights), ccc(truth.repeat_interleave(often, 0), repeated)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
+    gradients = [torch.autograd.grad((1 - value).sum(), prediction)[0] for value in (found, expected)]
+    torch.testing.assert_close(*gradients, atol=1e-3, rtol=1e-4)  # the epsilon alone stands below constant values
+
+
+def test_weights_of_one_attribute_leave_the_others_alone():
+    generator = torch.Generator().manual_seed(0)
+    truth, prediction = torch.rand(50, 3, generator=generator), torch.rand(50, 3, generator=generator)
+    weights = torch.ones(50, 3)
+    plain = ccc_loss(truth, prediction)
+    torch.testing.assert_close(ccc_loss(truth, prediction, 7 * weights), plain)
+    weights[:25, 1] = 0
+    expected = torch.cat([ccc(truth[25:], prediction[25:])[1:2], ccc(truth, prediction)[::2]]).sum()
+    torch.testing.assert_close(ccc_loss(truth, prediction, weights), 3 - expected)
+    with pytest.raises(ValueError, match=r"weights \(50,\) are not"):
+        ccc_loss(truth, prediction, weights[:, 0])
+
+
 def test_classification_loss_ignores_unknown_labels():
     logits = torch.randn(6, 2, generator=torch.Generator().manual_seed(0), requires_grad=True)
     labels = torch.tensor([0, 1, UNKNOWN, 1, UNKNOWN, 0])

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from sercore import ATTRIBUTES
-from sercore.raters import PUBLISHED, class_statistics, rater_statistics
+from sercore.corpus import CorpusError
+from sercore.raters import PUBLISHED, agreement_weights, class_statistics, rater_statistics
 
 RATERS = 4
 """How many rate each utterance; each column of scores is one of them."""
@@ -103,3 +104,24 @@ def test_only_wanted_splits_count(made):
         pd.concat([given[1], ratings], ignore_index=True),
     )
     pd.testing.assert_frame_equal(rater_statistics(*both), rater_statistics(*given))
+
+
+def test_weights_are_the_inverse_of_what_a_consensus_errs(made):
+    scores, _, (table, ratings) = made
+    chosen = table.index[10:40]
+    found = agreement_weights(ratings, chosen)
+    assert list(found.index) == list(chosen)
+    for column, attribute in enumerate(ATTRIBUTES):
+        errors = [np.var(row, ddof=1) / RATERS for row in scores[10:40, :, column]]
+        expected = np.array([1 / (error + np.mean(errors)) for error in errors])
+        np.testing.assert_allclose(found[attribute], expected / expected.mean())
+
+
+def test_a_single_rating_weighs_as_the_average_and_none_at_all_is_refused(made):
+    table, ratings = made[2]
+    single = ratings[(ratings["utterance"] != "u3") | (ratings["rater"] == "a")]
+    assert (agreement_weights(single, table.index).loc["u3"] == 1).all()
+    assert (agreement_weights(ratings.assign(**dict.fromkeys(ATTRIBUTES, 4.0)), table.index) == 1).all(axis=None)
+    for lacking in (None, ratings.drop_duplicates("utterance")):
+        with pytest.raises(CorpusError, match=r"no training utterance has two single ratings, which loss\.weight"):
+            agreement_weights(lacking, table.index)

@@ -192,7 +192,7 @@ def test_sizes_and_sentences(corpus):
     assert "of the 12 speakers of test3" in report.speaker_sentence(corpus)
 
 
-@pytest.mark.parametrize("reader", ["simulated", "emotale", "msp_podcast", "manifest"])
+@pytest.mark.parametrize("reader", ["simulated", "emotale", "iemocap", "msp_podcast", "manifest"])
 def test_every_reader_has_a_banner(reader):
     corpus = {"reader": reader, "path": "somewhere"}
     text = report.banner(params.load("embedded", "fusion", 0, {"corpus": corpus}))

@@ -12,9 +12,10 @@ from sercore.training import train
 @pytest.fixture
 def folders(project, tones, small):
     two = small | {"training": {"epochs": 2, "batch_size": 8}}
+    plain = two | {"loss": {"gender": 0.0}}
     return [
         train(params.load("embedded", "speech_only", 1, two), tones).folder,
-        train(params.load("embedded", "speech_gender_development_ambiguous", 0, two), tones).folder,
+        train(params.load("embedded", "speech_gender_development_ambiguous", 0, plain), tones).folder,
     ]
 
 
@@ -36,6 +37,20 @@ def test_tables_read_back_as_the_runs(project, tones, folders):
         ours, theirs = run.predictions.set_index("utterance"), expected.predictions.set_index("utterance")
         np.testing.assert_allclose(ours[PREDICTED], theirs[PREDICTED], atol=6e-4)
         pd.testing.assert_frame_equal(ours.drop(columns=PREDICTED), theirs.drop(columns=PREDICTED), check_dtype=False)
+
+
+def test_the_probability_of_a_woman_is_kept_where_a_system_tells_it(project, tones, small, folders):
+    two = small | {"training": {"epochs": 2, "batch_size": 8}}
+    gender = train(params.load("embedded", "fusion_gender", 0, two), tones)
+    assert gender.predictions["predicted_female"].between(0, 1).all()
+    runs.collect([*folders, gender.folder], tones, project / "results")
+    for run in runs.read_results(project / "results"):
+        kept = run.predictions.set_index("utterance")["predicted_female"]
+        if run.params.loss.gender:
+            expected = gender.predictions.set_index("utterance")["predicted_female"]
+            np.testing.assert_allclose(kept[expected.index], expected, atol=6e-4)
+        else:
+            assert kept.isna().all()
 
 
 def test_a_run_does_not_predict_what_it_was_trained_on(tones, folders):

@@ -9,6 +9,7 @@ from sercore.params import Sampling
 from sercore.sampling import EpochSampler, balanced_indices, balanced_subset, training_and_validation
 
 emotions = st.lists(st.sampled_from(list(EMOTIONS)), min_size=30, max_size=200).map(pd.Series)
+primary = st.lists(st.sampled_from(list(PRIMARY_EMOTIONS)), min_size=30, max_size=200).map(pd.Series)
 
 
 @given(emotions, st.integers(0, 9))
@@ -20,7 +21,7 @@ def test_an_epoch_has_the_same_number_of_every_class(emotion, seed):
     assert set(emotion[drawn]) == set(emotion)
 
 
-@given(emotions)
+@given(primary)
 def test_a_class_with_too_few_is_named_with_its_count(emotion):
     counts = emotion.value_counts()
     with pytest.raises(
@@ -29,6 +30,16 @@ def test_a_class_with_too_few_is_named_with_its_count(emotion):
         balanced_indices(emotion, counts.min() + 1, np.random.default_rng(0), "sampling.k")
     for code, count in counts.items():
         assert (f"{code} has {count}" in str(caught.value)) == (count < counts.min() + 1)
+
+
+@given(emotions, st.integers(0, 9))
+def test_of_o_and_x_an_epoch_draws_what_there_is(emotion, seed):
+    counts = emotion.value_counts().reindex(list(EMOTIONS), fill_value=0)
+    smallest = max(1, counts[list(PRIMARY_EMOTIONS)][counts > 0].min())
+    drawn = balanced_indices(emotion, smallest, np.random.default_rng(seed), "k")
+    expected = {code: min(count, smallest) for code, count in counts.items() if count}
+    assert emotion[drawn].value_counts().to_dict() == expected
+    assert len(set(drawn)) == len(drawn)
 
 
 def test_a_missing_emotion_is_named():
@@ -109,6 +120,37 @@ def test_the_training_sets_of_table_5():
         pd.testing.assert_frame_equal(validation, composed()[1])  # every system is chosen on the same utterances
         assert not (training["speaker"].str.startswith("d") & ~is_ambiguous(training)).any()
     pd.testing.assert_frame_equal(composed()[0], TRAINING)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 99), st.lists(st.floats(0.01, 1), min_size=2, max_size=5).map(sorted))
+def test_a_larger_dose_holds_the_smaller_and_leaves_all_else_alone(seed, shares):
+    counts = TRAINING["emotion"].value_counts()
+    smaller = set(composed(seed=seed, ambiguous="none")[0].index)
+    assert smaller == set(TRAINING.index[~is_ambiguous(TRAINING)])
+    for share in shares:
+        dose, _ = composed(seed=seed, ambiguous_share=share)
+        assert smaller <= set(dose.index)
+        for code in "OX":
+            assert abs((dose["emotion"] == code).sum() - share * counts[code]) <= 0.5
+        smaller = set(dose.index)
+    pd.testing.assert_frame_equal(composed(seed=seed, ambiguous_share=1.0)[0], TRAINING)
+
+
+def test_o_and_x_alone():
+    for code, other in ("OX", "XO"):
+        training, _ = composed(ambiguous_codes=code)
+        pd.testing.assert_frame_equal(training, TRAINING[TRAINING["emotion"] != other])
+    halved, _ = composed(ambiguous_codes="X", ambiguous_share=0.5)
+    both, _ = composed(ambiguous_share=0.5)
+    assert set(halved.index) == set(both.index[both["emotion"] != "O"])
+
+
+def test_the_control_of_a_dose_is_as_large_as_none():
+    """With a dose of O and X, and without as many others: as many different utterances as without O and X."""
+    control, _ = composed(ambiguous_share=0.5, agreed="fewer")
+    assert len(control) == (~is_ambiguous(TRAINING)).sum()
+    assert is_ambiguous(control).sum() == is_ambiguous(composed(ambiguous_share=0.5)[0]).sum()
 
 
 @settings(deadline=None, max_examples=20)

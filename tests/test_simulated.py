@@ -1,6 +1,7 @@
 """The simulated release: raters as published, shares as in the paper, the same bytes always, nobody's folder lost."""
 
 import filecmp
+import json
 import os
 import subprocess
 import sys
@@ -79,6 +80,35 @@ def test_raters_are_as_published(seed):
     for statistic, tolerance in TOLERANCE.items():
         difference = (table.loc[statistic, "measured"] - table.loc[statistic, "published"]).abs()
         assert (difference <= tolerance).all(), f"{statistic}\n{table.loc[statistic]}"
+
+
+def drawn_with(noise):
+    generator = np.random.default_rng(0)
+    biases = population.draw_raters(generator, 60)
+    return population.draw_utterances(generator, 4000, biases, 5, population.Noise(**noise))
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.5, 1.2])
+def test_noise_changes_ratings_alone_and_by_its_factor(factor):
+    usual, noisy = drawn_with({}), drawn_with({"raters": factor})
+    for name in ("intended", "true", "raters", "votes"):
+        np.testing.assert_array_equal(getattr(usual, name), getattr(noisy, name))
+    inner = np.abs(usual.true - 4).max(axis=1) < 1  # where few ratings end at 1 or 7
+    published = population.published("ratings of one utterance: standard deviation")
+    rounding = 1 / 12
+    # The published deviation holds the rounding, which no factor changes.
+    expected = factor**2 * (published**2 - rounding) + (rounding if factor else 0)
+    found = noisy.ratings[inner].var(axis=1, ddof=1).mean(axis=0)
+    assert found == pytest.approx(expected, rel=0.12, abs=0.01)  # 1 and 7 end the scale
+
+
+def test_noise_of_ambiguous_utterances_leaves_the_others_alone():
+    usual, noisy = drawn_with({}), drawn_with({"ambiguous": 3.0})
+    ambiguous = np.isin(usual.consensus, ["O", "X"])
+    np.testing.assert_array_equal(usual.votes, noisy.votes)
+    np.testing.assert_array_equal(usual.ratings[~ambiguous], noisy.ratings[~ambiguous])
+    variances = [one.ratings[ambiguous].var(axis=1).mean() for one in (usual, noisy)]
+    assert 2 < variances[1] / variances[0] < 9
 
 
 def test_no_agreement_and_other_follow_from_the_votes():
@@ -236,6 +266,57 @@ def test_release_is_kept_or_replaced(tmp_path):
     simulated.write(Simulated(path=path, seed=1, **TINY))
     assert label.read_bytes() != content
     assert sorted(item.name for item in tmp_path.iterdir()) == [".simulated.lock", "simulated"]
+
+
+def test_a_release_older_than_a_parameter_is_kept(tmp_path):
+    folder = simulated.write(Simulated(path=tmp_path / "simulated", **TINY))
+    marker = folder / simulated.MARKER
+    recipe = json.loads(marker.read_text())
+    assert recipe.pop("gender_link") == 0
+    marker.write_text(json.dumps(recipe))
+    written = marker.stat().st_mtime_ns
+    simulated.write(Simulated(path=folder, **TINY))
+    assert marker.stat().st_mtime_ns == written
+    simulated.write(Simulated(path=folder, gender_link=1, **TINY))
+    assert json.loads(marker.read_text())["gender_link"] == 1
+
+
+def test_a_gender_link_changes_the_sound_alone(folder, tmp_path):
+    linked = simulated.write(Simulated(path=tmp_path / "linked", gender_link=1, **SMALL))
+    for kept in ("Labels", "Transcripts", "Partitions.txt", "Speaker_ids.txt"):
+        paths = [path for path in [folder / kept, *(folder / kept).rglob("*")] if path.is_file()]
+        assert all(path.read_bytes() == (linked / path.relative_to(folder)).read_bytes() for path in paths)
+    table = msp_podcast.read(linked).table
+    louder = pd.Series({path.stem: level(path) - level(folder / "Audios" / path.name) for path in table["path"]})
+    by_gender = louder.groupby(table["gender"]).mean()
+    assert by_gender["Female"] > 1  # dB
+    assert by_gender["Male"] < -1
+    test_audio_is_16_khz_pcm(linked)
+
+
+def level(path):
+    return 20 * np.log10(soundfile.read(path)[0].std())
+
+
+@pytest.mark.parametrize("link", [0, 1])
+def test_whoever_knows_the_gender_reads_arousal_as_well_with_a_link_as_without(link):
+    """Correlation of true arousal with the best linear reading of the voice, by least squares."""
+    generator = np.random.default_rng(0)
+    drawn = population.draw_utterances(generator, 3000, population.draw_raters(generator, 60), 5).deviations
+    speakers = population.draw_speakers(generator, 100)
+    prompts = [
+        population.draw_prompt(generator, speakers[number % 100], "", deviations, link)
+        for number, deviations in enumerate(drawn)
+    ]
+    voice = [[prompt.pitch, prompt.range, prompt.rate, np.log(prompt.volume), 1] for prompt in prompts]
+    female = [[speakers[number % 100].gender == "Female"] for number in range(len(drawn))]
+
+    def reads(given):
+        return np.corrcoef(given @ np.linalg.lstsq(given, drawn[:, 0])[0], drawn[:, 0])[0, 1]
+
+    alone, knowing = reads(np.array(voice)), reads(np.hstack([voice, female]))
+    assert knowing == pytest.approx(0.87, abs=0.02)
+    assert knowing - alone == pytest.approx(0.16 if link else 0, abs=0.03)
 
 
 def test_interrupted_release_is_made_anew(tmp_path, monkeypatch):

@@ -8,11 +8,11 @@ import soundfile
 import torch
 from transformers import TrainerCallback
 
-from sercore import params, runs, training
+from sercore import ATTRIBUTES, params, runs, training
 from sercore.audio import AudioError
 from sercore.batches import Utterances, collate, frozen_features
 from sercore.cache import Ragged, stored
-from sercore.corpus import Corpus, CorpusError
+from sercore.corpus import GENDERS, Corpus, CorpusError
 from sercore.model import AttributeModel
 from sercore.significance import ccc_interval
 from sercore.training import train
@@ -72,6 +72,63 @@ def test_an_interrupted_run_ends_with_the_same_figures(project, tones, small, mo
     pd.testing.assert_frame_equal(resumed.predictions, whole.predictions)
 
 
+def kept(run):
+    return pd.read_parquet(run.folder / "epochs.parquet")
+
+
+def test_what_every_epoch_predicts_is_kept_and_changes_nothing(project, tones, small):
+    plain = train(params.load("embedded", "fusion_gender", 3, small), tones)
+    small["training"]["every_epoch"] = True
+    run = train(params.load("embedded", "fusion_gender", 3, small), tones)
+    assert run.folder.parent != plain.folder.parent
+    assert not (run.folder / "epochs").exists()
+    pd.testing.assert_frame_equal(run.history, plain.history)
+    pd.testing.assert_frame_equal(run.predictions, plain.predictions)
+    epochs = kept(run)
+    assert epochs.groupby("epoch").size().to_dict() == dict.fromkeys(range(1, 5), len(run.predictions))
+    assert (epochs[runs.PREDICTED].dtypes == np.float32).all()
+    best = epochs[epochs["epoch"] == run.metrics["best_epoch"]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(best[["utterance", "split"]], run.predictions[["utterance", "split"]])
+    np.testing.assert_allclose(best[runs.PREDICTED], run.predictions[runs.PREDICTED], atol=6e-4)
+    others = epochs[epochs["epoch"] != run.metrics["best_epoch"]]
+    assert not np.allclose(others.groupby("epoch")[runs.PREDICTED].mean(), best[runs.PREDICTED].mean(), atol=6e-4)
+
+
+@pytest.mark.parametrize("moment", ["_save_checkpoint", "training_step"])
+def test_an_interrupted_run_keeps_what_its_earlier_epochs_predicted(project, tones, small, monkeypatch, moment):
+    """Once between an epoch's predictions and its checkpoint, once in the midst of an epoch."""
+    small["training"]["every_epoch"] = True
+    chosen = params.load("embedded", "fusion_gender", 3, small)
+    whole = train(chosen, tones)
+    whole.folder.rename(project / "whole")
+    original = getattr(training.AttributeTrainer, moment)
+
+    def interrupt(trainer, *arguments, **options):
+        if trainer.state.epoch >= 2.2 or (moment == "_save_checkpoint" and trainer.state.epoch >= 2):
+            raise Interrupted
+        return original(trainer, *arguments, **options)
+
+    monkeypatch.setattr(training.AttributeTrainer, moment, interrupt)
+    with pytest.raises(Interrupted):
+        train(chosen, tones)
+    monkeypatch.undo()
+    monkeypatch.chdir(project)
+    partial = whole.folder.with_name(".seed-3.partial")
+    assert sorted(path.name for path in (partial / "epochs").iterdir()) == ["epoch-01.parquet", "epoch-02.parquet"]
+    (partial / "epochs" / "unfinished").write_bytes(b"cut off")
+    pd.testing.assert_frame_equal(kept(train(chosen, tones)), kept(runs.read(project / "whole")))
+
+
+def test_a_run_without_the_predictions_of_its_epochs_is_made_anew(project, tones, small):
+    small["training"] |= {"every_epoch": True, "epochs": 2}
+    chosen = params.load("embedded", "speech_only", 0, small)
+    first = kept(train(chosen, tones))
+    truncate(runs.run_folder(chosen) / "epochs.parquet")
+    with pytest.raises(params.ParamsError, match=r"seed-0 is damaged or of another version \("):
+        runs.read(runs.run_folder(chosen))
+    pd.testing.assert_frame_equal(kept(train(chosen, tones)), first)
+
+
 def test_a_complete_run_is_read_and_a_changed_one_is_trained_again(project, tones, small, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("trained again")
@@ -101,8 +158,11 @@ def test_a_saved_model_predicts_what_the_run_says_one_utterance_at_a_time(projec
     rows = tones.split("test3")
     dataset = Utterances(rows, tones.table, features, run.params, tones.scale, ["0"])
     with torch.no_grad():
-        single = [model(**collate([dataset[index]])).predictions[0] * 6 + 1 for index in range(len(dataset))]
+        outputs = [model(**collate([dataset[index]])) for index in range(len(dataset))]
+    single = [output.predictions[0] * 6 + 1 for output in outputs]
     expected = run.predictions.set_index("utterance").loc[rows.index]
+    female = [output.gender[0].softmax(0)[GENDERS.index("Female")] for output in outputs]
+    np.testing.assert_allclose(female, expected["predicted_female"], atol=1e-4)
     np.testing.assert_allclose(
         torch.stack(single), expected[["predicted_arousal", "predicted_valence", "predicted_dominance"]], atol=1e-4
     )
@@ -122,7 +182,9 @@ def test_cached_features_give_the_predictions_of_raw_audio(project, tones, small
     torch.testing.assert_close(*outputs, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("variant", [name for name in params.variants() if "disjoint" not in name])
+@pytest.mark.parametrize(
+    "variant", [name for name in params.variants() if not {"disjoint", "soft"} & {*name.split("_")}]
+)
 def test_every_system_trains(project, tones, small, variant):
     """Each variant has the parts that its name says, whatever the precision; gradients reach all that is trained."""
     chosen = params.load("embedded", variant, 0, small | {"training": {"epochs": 1, "batch_size": 8}})
@@ -139,6 +201,20 @@ def test_every_system_trains(project, tones, small, variant):
         if not value.requires_grad:
             torch.testing.assert_close(value, frozen[name], rtol=0, atol=0)
     assert ("whisper" in variant) == (not any(value.requires_grad for value in after.speech.parameters()))
+
+
+def test_rater_disagreement_weighs_the_loss(project, tones, small):
+    chosen = params.load("embedded", "fusion_soft", 0, small)
+    with pytest.raises(CorpusError, match=r"two single ratings, which loss\.weight: agreement needs"):
+        train(chosen, tones)
+    rated = tones.table.loc[tones.table.index.repeat(2)].reset_index()[["utterance", "emotion", *ATTRIBUTES]]
+    rated = rated.assign(rater=["a", "b"] * len(tones.table))
+    alike = train(chosen, replace(tones, ratings=rated))
+    plain = train(params.load("embedded", "fusion", 0, small), tones)
+    pd.testing.assert_frame_equal(alike.history, plain.history, atol=1e-3)
+    rated.loc[::2, "arousal"] += np.random.default_rng(0).normal(0, 2, len(tones.table))
+    weighted = train(chosen, replace(tones, ratings=rated))  # not the run above, although the table is the same
+    assert abs(weighted.history["loss"] - plain.history["loss"]).max() > 0.005
 
 
 def test_half_precision_and_accumulation_train(project, tones, small):

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Literal
 
 from sercore import transcripts
-from sercore.corpora import emotale, manifest, msp_podcast, simulated
+from sercore.corpora import emotale, iemocap, manifest, msp_podcast, simulated
 from sercore.corpora.cached import cached
 from sercore.corpus import Corpus
-from sercore.params import CorpusParams, EmoTale, Manifest, MspPodcast, Simulated, resolve
+from sercore.params import CorpusParams, EmoTale, Iemocap, Manifest, MspPodcast, Simulated, resolve
 
 
 def read(params: CorpusParams, seed: int) -> Corpus:
@@ -27,6 +27,8 @@ def _as_it_is(params: CorpusParams, seed: int) -> Corpus:
             return _release(params.path, params.missing_audio)
         case EmoTale():
             return emotale.read(params, fold=seed % params.folds)
+        case Iemocap():
+            return iemocap.read(params, fold=seed % params.folds)
         case Manifest():
             return manifest.read(params)
         case Simulated():

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from sercore import ATTRIBUTES
 from sercore.corpus import Corpus, CorpusError, some
 
 Tree = list[tuple[Path, list[str]]]
@@ -80,3 +81,18 @@ def require_audio(table: pd.DataFrame, missing_audio: Literal["error", "skip"], 
         raise CorpusError(f"{message}; restore the files, or leave the rows out with missing_audio: skip.")
     warnings.warn(f"{message}; left out.", stacklevel=3)
     return table[~absent]
+
+
+def warn_of_other_means(table: pd.DataFrame, ratings: pd.DataFrame | None, path: Path, tolerance: float) -> None:
+    """Warn of rated utterances whose attributes are not the mean of their ratings, within `tolerance`."""
+    if ratings is None:
+        return
+    means = ratings.groupby("utterance")[list(ATTRIBUTES)].mean()
+    both = table.loc[table.index.isin(means.index), list(ATTRIBUTES)]
+    other = both.index[((both - means.loc[both.index]).abs() > tolerance).any(axis=1)]
+    if len(other):
+        warnings.warn(
+            f"{path}: the attributes of {len(other)} of {len(both)} rated utterances are not the mean of their "
+            f"ratings: {some(other)}.",
+            stacklevel=3,
+        )

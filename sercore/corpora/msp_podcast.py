@@ -70,7 +70,7 @@ def read(path: Path, *, missing_audio: Literal["error", "skip"] = "error") -> Co
     labels = _labels(tree, root)
     table = _consensus(labels)
     ratings = _ratings(labels)
-    _warn_of_other_consensus(table, ratings, labels)
+    files.warn_of_other_means(table, ratings, labels, TOLERANCE)
     waves = files.by_stem(tree, ".wav")
     table = _with_side_files(_with_hidden(table, waves, root), tree)
     _require_splits(table, labels)
@@ -260,18 +260,4 @@ def _warn_of_unread(table: pd.DataFrame, path: Path) -> None:
     if len(unread):
         warnings.warn(
             f"{len(unread)} ratings in {path} are not in a known form: {some(unread)}; left out.", stacklevel=4
-        )
-
-
-def _warn_of_other_consensus(table: pd.DataFrame, ratings: pd.DataFrame | None, labels: Path) -> None:
-    if ratings is None:
-        return
-    means = ratings.groupby("utterance")[list(ATTRIBUTES)].mean()
-    both = table.loc[table.index.isin(means.index), list(ATTRIBUTES)]
-    other = both.index[((both - means.loc[both.index]).abs() > TOLERANCE).any(axis=1)]
-    if len(other):
-        warnings.warn(
-            f"{labels}: the attributes of {len(other)} of {len(both)} rated utterances are not the mean of their "
-            f"ratings: {some(other)}.",
-            stacklevel=3,
         )

@@ -118,9 +118,7 @@ class Utterances:
     @property
     def consensus(self) -> np.ndarray:
         """The word said most often, or X where two are; shape (utterances,)."""
-        counts = (self.votes[:, :, None] == np.arange(len(VOTES))).sum(axis=1)
-        most = counts.max(axis=1, keepdims=True)
-        return np.where((counts == most).sum(axis=1) > 1, "X", VOTES[counts.argmax(axis=1)])
+        return plurality(self.votes)
 
     @property
     def attributes(self) -> np.ndarray:
@@ -133,6 +131,22 @@ class Utterances:
         return (self.true - SHARES @ prototypes()) / np.sqrt(np.diag(_true_covariance()))
 
 
+@dataclass(frozen=True)
+class Noise:
+    """What the published deviations of ratings are multiplied by; 1 leaves them as they are.
+
+    Args:
+        raters: for all residuals and biases.
+        ambiguous: for the residuals of utterances whose consensus is O or X, in addition.
+    """
+
+    raters: float = 1.0
+    ambiguous: float = 1.0
+
+
+AS_PUBLISHED = Noise()
+
+
 def draw_raters(generator: np.random.Generator, count: int) -> np.ndarray:
     """Biases of a pool of `count` raters, shape (count, 3), with exactly the published deviations and mean 0."""
     biases = generator.standard_normal((count, 3))
@@ -141,17 +155,27 @@ def draw_raters(generator: np.random.Generator, count: int) -> np.ndarray:
     return np.linalg.solve(root, biases.T).T @ np.linalg.cholesky(_covariance("bias of a rater: standard deviation")).T
 
 
-def draw_utterances(generator: np.random.Generator, count: int, biases: np.ndarray, raters: int) -> Utterances:
-    """`count` utterances, each judged by `raters` of the pool behind `biases`; emotions, O and X as they come."""
+def draw_utterances(
+    generator: np.random.Generator, count: int, biases: np.ndarray, raters: int, noise: Noise = AS_PUBLISHED
+) -> Utterances:
+    """`count` utterances, each judged by `raters` of the pool behind `biases`; emotions, O and X as they come.
+
+    The same draws are behind another `noise`: utterances, raters and votes stay, and only the ratings change.
+    """
     intended = generator.choice(len(CODES), count, p=SHARES)
     true = prototypes()[intended] + _normal(generator, (count,), _covariance_in_class())
     judges = np.argsort(generator.random((count, len(biases))), axis=1)[:, :raters]
-    felt = true[:, None] + biases[judges] + _normal(generator, judges.shape, _residual_covariance())
+    residuals = _normal(generator, judges.shape, _residual_covariance())
+    votes = _votes(generator, intended, raters)
+    factor = np.where(np.isin(plurality(votes), ["O", "X"]), noise.ambiguous, 1.0)[:, None, None]
+    felt = true[:, None] + noise.raters * (biases[judges] + factor * residuals)
     ratings = np.clip(np.rint(felt), 1, 7).astype(int)
-    return Utterances(intended, true, judges, _votes(generator, intended, raters), ratings)
+    return Utterances(intended, true, judges, votes, ratings)
 
 
-def draw_quotas(generator: np.random.Generator, quotas: np.ndarray, biases: np.ndarray, raters: int) -> Utterances:
+def draw_quotas(
+    generator: np.random.Generator, quotas: np.ndarray, biases: np.ndarray, raters: int, noise: Noise = AS_PUBLISHED
+) -> Utterances:
     """Of as many utterances as it takes, the first whose consensus fills `quotas`, in random order.
 
     Args:
@@ -159,11 +183,12 @@ def draw_quotas(generator: np.random.Generator, quotas: np.ndarray, biases: np.n
         quotas: how many of each consensus emotion of `CODES`, then how many of O or X as they come, shape (9,).
         biases: those of the pool of raters, shape (pool, 3).
         raters: how many of them judge an utterance.
+        noise: of their ratings.
     """
     expected = np.append(SHARES * (1 - OTHER_OR_X), OTHER_OR_X)
     drawn, kept = None, [np.empty(0, dtype=int)]
     while sum(map(len, kept)) < quotas.sum():
-        more = draw_utterances(generator, int(1.5 * (quotas / expected).max()) + 100, biases, raters)
+        more = draw_utterances(generator, int(1.5 * (quotas / expected).max()) + 100, biases, raters, noise)
         drawn = more if drawn is None else drawn + more
         group = [CODES.index(code) if code in CODES else len(CODES) for code in drawn.consensus]
         kept = [np.flatnonzero(np.equal(group, number))[:quota] for number, quota in enumerate(quotas)]
@@ -197,9 +222,16 @@ def assign_speakers(generator: np.random.Generator, count: int, speakers: int, s
     return generator.permutation(np.repeat(np.arange(speakers), counts))
 
 
-def draw_prompt(generator: np.random.Generator, speaker: Speaker, text: str, deviations: np.ndarray) -> Prompt:
-    """How `speaker` says `text`, given `Utterances.deviations` of one utterance, shape (3,)."""
-    pitch, spread, rate, loudness = CUES @ deviations + CUE_NOISE * generator.standard_normal(4)
+def draw_prompt(
+    generator: np.random.Generator, speaker: Speaker, text: str, deviations: np.ndarray, gender_link: float = 0.0
+) -> Prompt:
+    """How `speaker` says `text`, given `Utterances.deviations` of one utterance, shape (3,).
+
+    A woman sounds as if her arousal were `gender_link` standard deviations higher than it is, a man as if his were
+    lower; valence and dominance sound as they are.
+    """
+    sound = deviations + np.array([gender_link if speaker.gender == "Female" else -gender_link, 0, 0])
+    pitch, spread, rate, loudness = CUES @ sound + CUE_NOISE * generator.standard_normal(4)
     return Prompt(
         text=text,
         voice=speaker.voice,
@@ -208,6 +240,13 @@ def draw_prompt(generator: np.random.Generator, speaker: Speaker, text: str, dev
         rate=_round(speaker.rate * (1 + rate / 100), 80, 450),
         volume=_round(100 * 10 ** ((speaker.loudness + loudness) / 20), 5, 200),
     )
+
+
+def plurality(votes: np.ndarray) -> np.ndarray:
+    """The word said most often, or X where two are: votes (utterances, raters) to codes (utterances,)."""
+    counts = (votes[:, :, None] == np.arange(len(VOTES))).sum(axis=1)
+    most = counts.max(axis=1, keepdims=True)
+    return np.where((counts == most).sum(axis=1) > 1, "X", VOTES[counts.argmax(axis=1)])
 
 
 def apportion(shares: np.ndarray, count: int) -> np.ndarray:

@@ -78,7 +78,7 @@ def write(params: Simulated) -> Path:
     """
     _check(params)
     folder = resolve(params.path).resolve()
-    recipe = {"recipe": RECIPE, **params.model_dump(mode="json", exclude={"reader", "path", "transcripts"})}
+    recipe = _recipe(params)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         if _recipe_of(folder) != recipe:
@@ -110,6 +110,7 @@ def assumptions() -> pd.DataFrame:
         ("skew of the training speakers", f"{skew['speakers']:.0%} speak {skew['utterances']:.0%}", paper),
         ("shape of that skew; skew of the other splits", "geometric; none", ours),
         ("women among the speakers", "50%", ours),
+        ("women's and men's voices of the same arousal", "sound the same, but for corpora with a gender link", ours),
         ("voices", f"eSpeak NG, {voices} variants in {len(population.ACCENTS)} accents", ours),
         ("spread, bias and agreement of ratings; spread and correlation of the consensus", "as published", whiser),
         ("correlation of raters' biases and residuals", "that of the consensus", ours),
@@ -154,13 +155,19 @@ def _check(params: Simulated) -> None:
         )
 
 
+def _recipe(params: Simulated) -> dict:
+    return {"recipe": RECIPE, **params.model_dump(mode="json", exclude={"reader", "path", "transcripts"})}
+
+
 def _recipe_of(folder: Path) -> dict | None:
     """What made the release in `folder`; None where there is none yet."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None
     try:
-        return json.loads((folder / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        made = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        # A parameter that is younger than the release had its default.
+        return _recipe(Simulated(reader="simulated", path=folder)) | made
+    except (OSError, ValueError, TypeError):
         raise CorpusError(
             f"{folder} exists and is no simulated release (it has no {MARKER}): set corpus.path to another folder."
         ) from None
@@ -170,6 +177,7 @@ def _splits(params: Simulated) -> Iterator[Split]:
     streams = np.random.SeedSequence(params.seed).spawn(4)
     generators = [np.random.default_rng(stream) for stream in streams]
     biases = population.draw_raters(generators[0], params.raters)
+    noise = population.Noise(params.rater_noise, params.ambiguous_noise)
     balanced = np.append(np.full(len(CODES), params.test_utterances_per_emotion), 0)
     quotas = {
         "Train": population.natural_quotas(params.train_utterances),
@@ -179,19 +187,21 @@ def _splits(params: Simulated) -> Iterator[Split]:
     speakers = (params.train_speakers, params.development_speakers, params.test_speakers)
     first = 1
     for (name, wanted), number, generator in zip(quotas.items(), speakers, generators[1:], strict=True):
-        utterances = population.draw_quotas(generator, wanted, biases, params.raters_per_utterance)
-        yield _split(name, utterances, number, first, generator)
+        utterances = population.draw_quotas(generator, wanted, biases, params.raters_per_utterance, noise)
+        yield _split(name, utterances, number, first, generator, params.gender_link)
         first += number
 
 
-def _split(name: str, utterances: Utterances, speakers: int, first: int, generator: np.random.Generator) -> Split:
+def _split(
+    name: str, utterances: Utterances, speakers: int, first: int, generator: np.random.Generator, gender_link: float
+) -> Split:
     training = name == "Train"
     voices = population.draw_speakers(generator, speakers)
     assigned = population.assign_speakers(generator, len(utterances.intended), speakers, skewed=training)
     prompts = []
     for speaker, emotion, deviations in zip(assigned, utterances.intended, utterances.deviations, strict=True):
         text = grammar.sentence(generator, CODES[emotion], deviations[1], training)
-        prompts.append(population.draw_prompt(generator, voices[speaker], text, deviations))
+        prompts.append(population.draw_prompt(generator, voices[speaker], text, deviations, gender_link))
     return Split(name, utterances, voices, first, assigned, prompts)
 
 

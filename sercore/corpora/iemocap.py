@@ -1,0 +1,184 @@
+"""IEMOCAP: acted dialogues of ten speakers in five sessions, scripted and improvised, as the full release unpacks.
+
+Busso et al., "IEMOCAP: Interactive emotional dyadic motion capture database", Language Resources and Evaluation 42,
+2008. ``Session<k>/dialog/EmoEvaluation/<dialog>.txt`` holds a block an utterance, a header and then a line a rater::
+
+    [6.2901 - 8.2357]<TAB>Ses01F_impro01_F000<TAB>neu<TAB>[2.5000, 2.5000, 2.5000]
+    C-E2:<TAB>Neutral;<TAB>()
+    A-E3:<TAB>val 3; act 2; dom  2;<TAB>()
+
+The three numbers are valence, activation (here arousal) and dominance.
+"""
+
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from sercore import ATTRIBUTES, audio
+from sercore.corpora import files
+from sercore.corpus import COLUMNS, RATING_COLUMNS, Corpus, CorpusError, some
+from sercore.params import Iemocap, resolve
+
+SCALE = (1.0, 5.0)
+EMOTIONS = {
+    "neu": "N",
+    "hap": "H",
+    "exc": "H",
+    "ang": "A",
+    "sad": "S",
+    "fru": "O",
+    "fea": "F",
+    "sur": "U",
+    "dis": "D",
+    "oth": "O",
+    "xxx": "X",
+}
+"""Codes of the consensus. Excitement is filed under happiness, as most of the literature does; frustration, which is
+none of the eight primary emotions, under other; ``xxx`` says that the raters did not agree."""
+
+HEADER = re.compile(
+    r"\[\s*[\d.]+\s*-\s*[\d.]+\s*\]\s+(?P<utterance>\S+)\s+(?P<emotion>\S+)\s+"
+    r"\[(?P<valence>[^,\]]*),(?P<arousal>[^,\]]*),(?P<dominance>[^,\]]*)\]"
+)
+# The letter after the session names the actor with the markers; who speaks is told by the last field.
+UTTERANCE = re.compile(r"(?P<session>Ses\d\d)[FM]_.+_(?P<letter>[FM])\d+")
+# Raters E are external; F and M are the actors themselves, whom the consensus leaves out. A rating may be blank.
+VOTE = re.compile(r"C-(?P<rater>E\d+):\s*(?P<word>[A-Za-z]+)")
+RATING = re.compile(
+    r"A-(?P<rater>E\d+):\s*val\s*(?P<valence>[^;]*);\s*act\s*(?P<arousal>[^;]*);\s*dom\s*(?P<dominance>[^;]*);"
+)
+SPOKEN = re.compile(r"(?P<utterance>Ses\S+)\s+\[[^\]]*\]:?(?P<text>.*)")
+TOLERANCE = 1e-3  # of the consensus, which the release rounds to 4 decimals
+BEYOND = 1.0
+"""How far an attribute may lie outside the scale and still be drawn to its end: raters are reported to have gone
+beyond 5."""
+
+
+def read(params: Iemocap, fold: int) -> Corpus:
+    """Read the release, split by sessions, since the corpus has no official split.
+
+    Of the sessions that are there, in order, number `fold` is test1, the next one development, the others train. All
+    folds together test every session once. No speaker is in two sessions, but scripted dialogues repeat their text in
+    each: transcripts are less new to a system than voices.
+
+    Args:
+        params: where the corpus is.
+        fold: 0 to 4.
+
+    Returns:
+        The corpus; attributes from 1 to 5. ``emotion`` as in `EMOTIONS`. ``transcript`` keeps the tags of the release,
+        such as ``[LAUGHTER]``. ``ratings`` hold each external rater's attributes, if complete, and the first of the
+        same rater's categories, if there is one.
+
+    Raises:
+        CorpusError: the folder is not IEMOCAP, a block cannot be read, or rows lack audio.
+        AudioError: an audio file is not usable.
+
+    Warns:
+        UserWarning: attributes lie outside the scale, or are not the mean of the external raters'.
+    """
+    root = resolve(params.path)
+    tree = files.walk(root)
+    table, ratings = _evaluations(tree, root)
+    files.warn_of_other_means(table, ratings, root, TOLERANCE)
+    names = [UTTERANCE.fullmatch(name) for name in table.index]
+    waves, texts = files.by_stem(tree, ".wav"), _transcripts(tree)
+    table = _within_scale(table, root).assign(
+        path=[waves.get(name) for name in table.index],
+        speaker=[name["session"] + name["letter"] for name in names],
+        gender=[{"F": "Female", "M": "Male"}[name["letter"]] for name in names],
+        transcript=[texts.get(name) for name in table.index],
+    )
+    table = files.require_audio(table, params.missing_audio, root)
+    table = table.assign(split=_splits(table, fold), duration=audio.durations(table["path"]))
+    ratings = ratings[ratings["utterance"].isin(table.index)].dropna(subset=list(ATTRIBUTES))
+    return files.validated(root, "IEMOCAP", table[list(COLUMNS)], SCALE, ratings.reset_index(drop=True))
+
+
+def _evaluations(tree: files.Tree, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Emotion and attributes of each utterance (its name is the index), and the table of single ratings."""
+    utterances, ratings = [], []
+    for path in _files_in(tree, "EmoEvaluation"):
+        for header, lines in _blocks(path):
+            utterances.append(header)
+            # The consensus has the first three letters of the raters' words.
+            votes = {one["rater"]: EMOTIONS.get(one["word"][:3].lower(), "O") for one in map(VOTE.match, lines) if one}
+            for one in filter(None, map(RATING.match, lines)):
+                utterance, emotion = header["utterance"], votes.get(one["rater"])
+                ratings.append({"utterance": utterance, "emotion": emotion, **one.groupdict()})
+    if not utterances:
+        raise CorpusError(
+            f"{root} is not IEMOCAP: no folder EmoEvaluation in it has labels of utterances; "
+            "set corpus.path to the folder that holds Session1 to Session5."
+        )
+    table = pd.DataFrame(utterances).set_index("utterance")
+    table = table.assign(emotion=[EMOTIONS.get(code.lower(), code) for code in table["emotion"]])
+    rated = pd.DataFrame(ratings, columns=list(RATING_COLUMNS), index=[one["utterance"] for one in ratings])
+    return _in_numbers(table, root), _in_numbers(rated, root)
+
+
+def _blocks(path: Path) -> Iterator[tuple[dict[str, str], list[str]]]:
+    """Each utterance's header and the lines of its raters."""
+    header, lines = None, []
+    for number, line in enumerate(_lines(path), 1):
+        if not line.startswith("["):
+            lines.append(line)
+            continue
+        match = HEADER.match(line)
+        if match is None or UTTERANCE.fullmatch(match["utterance"]) is None:
+            raise CorpusError(
+                f"{path}, line {number}: {line!r} is not of the form '[6.2901 - 8.2357] Ses01F_impro01_F000 neu "
+                "[2.5000, 2.5000, 2.5000]' with valence, activation and dominance; restore the file."
+            )
+        if header:
+            yield header, lines
+        header, lines = match.groupdict(), []
+    if header:
+        yield header, lines
+
+
+def _transcripts(tree: files.Tree) -> dict[str, str]:
+    """Text of each utterance; lines without a name (``M: Yeah.``) belong to none."""
+    spoken = [SPOKEN.match(line) for path in _files_in(tree, "transcriptions") for line in _lines(path)]
+    return {one["utterance"]: one["text"].strip() or None for one in spoken if one}
+
+
+def _files_in(tree: files.Tree, folder: str) -> list[Path]:
+    """The text files right in the folders so named, not in folders below, which hold single raters' files."""
+    return [parent / name for parent, names in tree if parent.name == folder for name in names if name.endswith(".txt")]
+
+
+def _lines(path: Path) -> list[str]:
+    # str.splitlines would also split at characters that latin-1 makes of other encodings' letters.
+    return [line.strip() for line in path.read_text(encoding="latin-1").split("\n")]
+
+
+def _in_numbers(table: pd.DataFrame, root: Path) -> pd.DataFrame:
+    return table.assign(**{name: files.numbers(table[name], root) for name in ATTRIBUTES})
+
+
+def _within_scale(table: pd.DataFrame, root: Path) -> pd.DataFrame:
+    """`table` with attributes that lie less than `BEYOND` outside the scale drawn to its end."""
+    low, high = SCALE
+    values = table[list(ATTRIBUTES)]
+    near = ((values < low) & (values >= low - BEYOND)) | ((values > high) & (values <= high + BEYOND))
+    outside = table.index[near.any(axis=1)]
+    if len(outside):
+        warnings.warn(
+            f"{len(outside)} utterances in {root} have an attribute outside the scale {low:g} to {high:g}: "
+            f"{some(outside)}; it is set to the scale's end.",
+            stacklevel=3,
+        )
+    return table.assign(**values.mask(near, values.clip(low, high)))
+
+
+def _splits(table: pd.DataFrame, fold: int) -> pd.Series:
+    """The split of each row's session."""
+    session = table.index.str[:5]
+    there = sorted(set(session))
+    test, development = (there[(fold + step) % len(there)] for step in (0, 1))
+    splits = pd.Series(session, index=table.index).map({development: "development", test: "test1"})
+    return splits.fillna("train")
