@@ -15,17 +15,17 @@
 # # Where do wrong transcripts start to hurt?
 #
 # The paper gives its systems the words as somebody wrote them down {cite:p}`lertpetchpun2025`. Who uses such a system
-# has no transcripts, or those of a speech recogniser, which errs. So the question is open up to which error rate words
-# are worth knowing, and whether it helps to have learnt from words that were wrong already.
+# has no transcripts, or those of a speech recogniser, which errs. So the question is open up to which error rate
+# words are worth knowing, and whether it helps to have learnt from words that were wrong already.
 #
 # - `fusion` was trained on the transcripts as they are;
 # - `fusion_noisy_text` was trained on transcripts with errors, and so was the choice of its epoch;
 # - `speech_only` knows no words.
 #
-# All are tested on the same utterances, of which only the transcripts change: words are replaced, left out and put in,
-# equally often unless a row says otherwise. The words that are put in are drawn from the corpus by their frequency. What
-# is wrong at a low rate is wrong at a higher one too. A word error rate is always the one that was measured, which is a
-# little below the one asked for: it counts the fewest edits that turn one text into the other.
+# All are tested on the same utterances, of which only the transcripts change: words are replaced, left out and put
+# in, equally often unless a row says otherwise. The words that are put in are drawn from the corpus by their
+# frequency. What is wrong at a low rate is wrong at a higher one too. A word error rate is always the one that was
+# measured, which is a little below the one asked for: it counts the fewest edits that turn one text into the other.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
@@ -58,7 +58,8 @@ HTML(transcripts_report.differences_table(tested))
 # %% [markdown]
 # ## What kind of error
 #
-# A word that is left out is one the system does not know. A word that is replaced or put in may tell it something false.
+# A word that is left out is one the system does not know. A word that is replaced or put in may tell it something
+# false.
 
 # %%
 kinds = transcripts_report.compare(study, question, rates, ["substitutions", "deletions", "insertions"])
@@ -84,17 +85,17 @@ HTML(transcripts_report.rates_table(rates))
 # ## What is known, and what is not
 #
 # The errors that are drawn here fall on any word alike. A recogniser's do not: it errs on rare words and on unclear
-# speech, and emotional speech is less clear than other speech. Where the table has a row of a recogniser, it is the one
-# to be read first; it is one recogniser, and its error rate on a synthesiser's voices says nothing about the rate on
-# human ones.
+# speech, and emotional speech is less clear than other speech. Where the table has a row of a recogniser, it is the
+# one to be read first; it is one recogniser, and its error rate on a synthesiser's voices says nothing about the rate
+# on human ones.
 #
 # In a simulated corpus a single word of a sentence tells the emotion or the valence, if any does, and sentences are
 # short. Such a word is either wrong or right. In real speech what is felt is spread over more words, so that the same
-# error rate may cost less; or it is not in the words at all, and there is less to lose. The figures here show at which
-# resolution the question can be answered, not the answer for human speech.
+# error rate may cost less; or it is not in the words at all, and there is less to lose. The figures here show at
+# which resolution the question can be answered, not the answer for human speech.
 #
-# What a system does without a transcript depends on whether it has ever met one that was missing. A training that leaves
-# out transcripts at random was not tried here.
+# What a system does without a transcript depends on whether it has ever met one that was missing. A training that
+# leaves out transcripts at random was not tried here.
 #
 # ## On your own corpus
 #
