@@ -60,10 +60,15 @@ def frozen(names):
 
 def features(names):
     """What caches the features of a variant: the job of the system with its speech encoder and the most others."""
-    speech = parameters(names.variant, names.condition).speech
-    alike = [name for name in TRAINED[names.condition] if parameters(name, names.condition).speech == speech]
+    speech = frozen_speech(names.variant, names.condition)
+    alike = [name for name in TRAINED[names.condition] if frozen_speech(name, names.condition) == speech]
     most = max(alike, key=lambda name: len(used_encoders(name, names.condition)))
     return f"{BUILD}/features/{names.condition}/{most}"
+
+
+def frozen_speech(variant, condition):
+    """What the features of a speech encoder depend on."""
+    return parameters(variant, condition).speech.model_copy(update={"lora": None, "learning_rate": None})
 
 
 def used_encoders(variant, condition):

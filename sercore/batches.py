@@ -14,9 +14,18 @@ from tqdm import tqdm
 from sercore import ATTRIBUTES, audio
 from sercore.cache import Ragged, file_key, model_digest, stored
 from sercore.corpus import GENDERS, some
-from sercore.encoders import DEVICE, AudioInputs, SpeakerEncoder, SpeechEncoder, TextEncoder, encoder_config
+from sercore.encoders import (
+    DEVICE,
+    AudioInputs,
+    SpeakerEncoder,
+    SpeechEncoder,
+    TextEncoder,
+    TextInputs,
+    encoder_config,
+)
 from sercore.losses import UNKNOWN
-from sercore.params import Params, project_root
+from sercore.normalisation import SpeakerNormalised
+from sercore.params import Params, ParamsError, project_root
 
 
 @dataclass(frozen=True)
@@ -24,12 +33,14 @@ class Features:
     """What the frozen encoders make of each row of a corpus table, in its order; None where a run does without.
 
     ``speech`` holds the frozen part of the speech encoder, (frames, ...) a row, or is None where every step computes
-    it; ``text`` and ``speaker`` hold one embedding (1, width) a row.
+    it; ``text`` and ``speaker`` hold one embedding (1, width) a row; ``tokens`` holds what a fine-tuned text encoder
+    takes in place of ``text``, (tokens,) a row.
     """
 
-    speech: Ragged | None
-    text: Ragged | None
-    speaker: Ragged | None
+    speech: Sequence[np.ndarray] | None = None
+    text: Ragged | None = None
+    tokens: list[Tensor] | None = None
+    speaker: Ragged | None = None
 
     def digests(self) -> dict[str, str]:
         """Digest of what each embedding was made of: another encoder, text or sound gives another one."""
@@ -40,7 +51,7 @@ def frozen_features(params: Params, table: pd.DataFrame, speech: SpeechEncoder) 
     """Compute, or read from ``data/cache``, everything about the rows of `table` that no training step changes.
 
     Raises:
-        ParamsError: an encoder cannot be loaded.
+        ParamsError: an encoder cannot be loaded, or speakers are to be normalised by features that are not kept.
         AudioError: an audio file cannot be used, or is too short for the speech encoder.
 
     Warns:
@@ -50,19 +61,28 @@ def frozen_features(params: Params, table: pd.DataFrame, speech: SpeechEncoder) 
     refuse_short(table["duration"], params, speech)
     root = project_root() / "data" / "cache"
     paths, seconds = list(table["path"]), params.speech.max_seconds
-    features = {"speech": None, "text": None, "speaker": None}
+    features = {}
     if params.speech.cache:
-        key = ["packed speech", model_digest(speech), str(speech.finetune), params.speech.encoder, str(seconds)]
+        key = ["packed speech", model_digest(speech.frozen), str(speech.finetune), params.speech.encoder, str(seconds)]
         # Half precision keeps more digits than the bfloat16 in which such a run computes.
         kind = "float32" if params.training.precision == "float32" else "float16"
         size = speech.frozen_numbers(table["duration"].clip(upper=seconds).sum()) * np.dtype(kind).itemsize
         features["speech"] = stored(root, key + file_key(paths), lambda: _speech(params, paths, speech), kind, size)
-    if params.text is not None:
+    if params.speech.per_speaker:
+        if features.get("speech") is None:
+            raise ParamsError(
+                "speech.per_speaker takes the moments of all features, so they must be kept: set speech.cache: true, and "
+                f"make room in {root} where its disk is full."
+            )
+        features["speech"] = SpeakerNormalised(features["speech"], table["speaker"])
+    texts = transcripts(table["transcript"]) if params.text else []
+    if params.text and params.text.finetune:
+        features["tokens"] = TextInputs(params.text.encoder)(texts)
+    elif params.text:
         encoder = TextEncoder(params.text.encoder)
-        texts = transcripts(table["transcript"])
-        key = ["text", model_digest(encoder.model), *map(str, texts)]
+        key = ["text", model_digest(encoder.model.transformer), *map(str, texts)]
         features["text"] = stored(root, key, lambda: encoder(texts))
-    if params.speaker is not None:
+    if params.speaker:
         x_vectors = SpeakerEncoder(params.speaker.encoder)
         key = ["speaker", model_digest(x_vectors.model), str(seconds), *file_key(paths)]
         features["speaker"] = stored(
@@ -163,21 +183,26 @@ class Utterances(Dataset):
             example |= {"audio": self.inputs(waveform), "samples": torch.tensor(len(waveform))}
         if self.features.text:
             example["text"] = torch.from_numpy(self.features.text[position][0].copy())
+        if self.features.tokens:
+            example["tokens"] = self.features.tokens[position]
         if self.features.speaker:
             example["speaker_embedding"] = torch.from_numpy(self.features.speaker[position][0].copy())
         return example
 
 
+PACKED = {"features": "frames", "tokens": "lengths"}
+"""What a batch holds of all utterances behind each other, and the name of how much of it is each one's."""
+
+
 def collate(examples: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Stack examples: waveforms are padded with zeros to the longest, features packed, with ``frames`` of each."""
+    """Stack examples: waveforms are padded with zeros to the longest; `PACKED` are packed, with the sizes of each."""
     batch = {name: _stack(name, [example[name] for example in examples]) for name in examples[0]}
-    if "features" in batch:
-        batch["frames"] = torch.tensor([len(example["features"]) for example in examples])
-    return batch
+    packed = PACKED.keys() & batch.keys()
+    return batch | {PACKED[name]: torch.tensor([len(example[name]) for example in examples]) for name in packed}
 
 
 def _stack(name: str, tensors: list[Tensor]) -> Tensor:
-    if name == "features":
+    if name in PACKED:
         return torch.cat(tensors)
     return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True) if tensors[0].ndim else torch.stack(tensors)
 

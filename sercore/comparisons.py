@@ -3,10 +3,10 @@
 Conventions:
 
 - Arrays as in `sercore.significance`; the endpoint that is tested is the mean CCC of the three attributes.
-- An ensemble's prediction is the mean of its members' predictions, seed by seed.
+- An ensemble's prediction of an attribute is the mean of its members' for that attribute, seed by seed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sercore import ATTRIBUTES, paper
 from sercore.params import Params, ParamsError
-from sercore.questions import Question, members, questions
+from sercore.questions import Question, members, members_by_attribute, questions
 from sercore.raters import mean_of_others
 from sercore.runs import Run
 from sercore.significance import (
@@ -125,7 +125,16 @@ def aligned(
         name: predicted[:, pd.Index(gold["utterance"]).get_indexer(common)] for name, (gold, predicted) in parts.items()
     }
     gold = parts[needed[0]][0].set_index("utterance").loc[common].reset_index()
-    return gold, {name: np.mean([chosen[member] for member in members(name)], axis=0) for name in names}, len(seeds)
+    return gold, {name: _joined(name, chosen) for name in names}, len(seeds)
+
+
+def _joined(system: str, predictions: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """A system's predictions, (runs, utterances, attributes), from those of its members."""
+    means = [
+        np.mean([predictions[member][..., column] for member in names], axis=0)
+        for column, names in enumerate(members_by_attribute(system).values())
+    ]
+    return np.stack(means, axis=-1)
 
 
 def floor(gold: pd.DataFrame, train: pd.DataFrame, generator: np.random.Generator, draws: int = 20) -> Interval:

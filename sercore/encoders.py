@@ -1,11 +1,11 @@
-"""Pretrained encoders: speech (fine-tuned or frozen), and frozen text and speaker embeddings.
+"""Pretrained encoders: speech and text, fine-tuned or frozen, and frozen speaker embeddings.
 
 Every name is a folder in the hub's format (relative to the project's root) or a model on the hub.
 """
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from transformers import (
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from sercore import packing
+from sercore.adapters import add_lora, train_adapters_alone
 from sercore.audio import SAMPLE_RATE
 from sercore.packaged import locate
 from sercore.params import ParamsError
@@ -71,23 +72,23 @@ class SpeechEncoder(nn.Module):
     """A speech encoder in two parts: a frozen one, whose output can be cached, and the rest.
 
     Frozen as a whole, the first part gives all hidden states and nothing is left to train. Fine-tuned, it is the
-    convolutional front-end, and the transformer follows; this is how the challenge's baseline tunes WavLM.
+    convolutional front-end, and the transformer follows; this is how the challenge's baseline tunes WavLM. Whisper's
+    two convolutions are its front-end.
 
     Args:
         config: of a WavLM, wav2vec 2.0, HuBERT or Whisper model.
-        finetune: whether the transformer is trained; Whisper's is used frozen, as in the paper.
+        finetune: whether the transformer is trained.
+        lora: rank of the adapters that are trained in place of the transformer's own weights; None trains these.
 
     Raises:
-        ParamsError: Whisper with `finetune`, or a model that takes no waveforms.
+        ParamsError: a model that takes no waveforms.
     """
 
-    def __init__(self, config: PretrainedConfig, finetune: bool) -> None:
+    def __init__(self, config: PretrainedConfig, finetune: bool, lora: int | None = None) -> None:
         super().__init__()
-        self.finetune = finetune
+        self.finetune, self.lora = finetune, lora
         self.is_whisper = isinstance(config, WhisperConfig)
         if self.is_whisper:
-            if finetune:
-                raise ParamsError("Whisper's encoder is used frozen: set speech.finetune: false.")
             self.transformer = WhisperEncoder(config)
         else:
             # Dropped layers would leave the layer average without some of its hidden states.
@@ -99,6 +100,8 @@ class SpeechEncoder(nn.Module):
                 )
             self.front_end = self.transformer.feature_extractor
             self.transformer.feature_extractor = _AlreadyExtracted()
+        if lora:
+            add_lora(self.transformer, lora)
         self.freeze()
 
     @property
@@ -116,25 +119,37 @@ class SpeechEncoder(nn.Module):
         """Number of hidden states: the transformer's input and the output of each layer."""
         return self.config.num_hidden_layers + 1
 
+    @property
+    def frozen(self) -> nn.ModuleList:
+        """The modules whose output can be cached."""
+        if not self.finetune:
+            return nn.ModuleList([self])
+        if self.is_whisper:
+            return nn.ModuleList([self.transformer.conv1, self.transformer.conv2, self.transformer.embed_positions])
+        return nn.ModuleList([self.front_end])
+
     def frozen_numbers(self, seconds: float) -> float:
         """How many numbers the frozen part gives for `seconds` of sound, about."""
         stride = WHISPER_STRIDE if self.is_whisper else math.prod(self.config.conv_stride)
-        width = self.config.conv_dim[-1] if self.finetune else self.layers * self.config.hidden_size
+        channels = self.config.hidden_size if self.is_whisper else self.config.conv_dim[-1]
+        width = channels if self.finetune else self.layers * self.config.hidden_size
         return seconds * SAMPLE_RATE / stride * width
 
     def freeze(self) -> None:
-        """Ask for no gradient in the frozen part."""
-        (self.front_end if self.finetune else self).requires_grad_(False)
+        """Ask for no gradient in what is not trained."""
+        if self.lora:
+            train_adapters_alone(self.transformer)
+        self.frozen.requires_grad_(False)
 
     def load_pretrained(self, name: str) -> None:
         """Fill both parts with the weights of a folder or hub model."""
         model = pretrained(AutoModel.from_pretrained, name, dtype=torch.float32)
         if self.is_whisper:
-            self.transformer.load_state_dict(model.encoder.state_dict())
+            model = model.encoder
         else:
             self.front_end.load_state_dict(model.feature_extractor.state_dict())
             model.feature_extractor = _AlreadyExtracted()
-            self.transformer.load_state_dict(model.state_dict())
+        _load_weights(self.transformer, model, self.lora)
 
     def train(self, mode: bool = True) -> "SpeechEncoder":
         """Training mode for the part that is trained; what is frozen stays in evaluation mode."""
@@ -153,16 +168,20 @@ class SpeechEncoder(nn.Module):
         Returns:
             Features and the frames of each utterance. Features are packed, the frames of all utterances behind each
             other without any padding: shape (frames, channels), or (frames, layers, width) when all is frozen.
+
+        Raises:
+            ValueError: an utterance is too short for a frame.
         """
         if self.is_whisper:
             frames = torch.div(samples + WHISPER_STRIDE - 1, WHISPER_STRIDE, rounding_mode="floor")
             frames = frames.clamp(max=self.config.max_source_positions)  # its spectrogram ends there
-            return packing.whisper_states(self.transformer, audio, frames), frames
-        frames = self.transformer._get_feat_extract_output_lengths(samples)
-        if int(frames.min()) < 1:
-            raise ValueError(f"an utterance of {int(samples.min())} samples is too short for one frame.")
-        features = self._front_end(audio, samples, frames)
-        return features if self.finetune else torch.stack(self._hidden_states(features, frames), 1), frames
+            features = packing.whisper_front_end(self.transformer, audio, frames)
+        else:
+            frames = self.transformer._get_feat_extract_output_lengths(samples)
+            if int(frames.min()) < 1:
+                raise ValueError(f"an utterance of {int(samples.min())} samples is too short for one frame.")
+            features = self._front_end(audio, samples, frames)
+        return features if self.finetune else torch.stack(list(self._hidden_states(features, frames)), 1), frames
 
     def forward(self, features: Tensor, frames: Tensor, weights: Tensor) -> Tensor:
         """Weighted sum of all hidden states.
@@ -190,19 +209,28 @@ class SpeechEncoder(nn.Module):
             [self.front_end(one[None, :length])[0].T for one, length in zip(audio, samples.tolist(), strict=True)]
         )
 
-    def _hidden_states(self, features: Tensor, frames: Tensor) -> tuple[Tensor, ...]:
+    def _hidden_states(self, features: Tensor, frames: Tensor) -> Iterable[Tensor]:
+        if self.is_whisper:
+            return packing.whisper_states(self.transformer, features, frames)
         # transformers takes a mask over samples; the shortest waveform with that many frames has the same one.
         samples = self._samples(frames)
         mask = frames_mask(samples, int(samples.max()))
         padded = nn.utils.rnn.pad_sequence(features.split(frames.tolist()), batch_first=True)
         states = self.transformer(padded, attention_mask=mask.long(), output_hidden_states=True).hidden_states
         valid = frames_mask(frames, padded.shape[1])
-        return tuple(state[valid] for state in states)
+        return [state[valid] for state in states]
 
     def _samples(self, frames: int | Tensor) -> int | Tensor:
         for kernel, stride in zip(self.config.conv_kernel[::-1], self.config.conv_stride[::-1], strict=True):
             frames = (frames - 1) * stride + kernel
         return frames
+
+
+def _load_weights(transformer: nn.Module, model: nn.Module, lora: int | None) -> None:
+    """Copy the weights of `model` into a transformer that may have adapters."""
+    if lora:  # which rename what they stand beside
+        add_lora(model, lora)
+    transformer.load_state_dict(model.state_dict())
 
 
 class _AlreadyExtracted(nn.Module):
@@ -227,15 +255,76 @@ class AudioInputs:
         return next(iter(inputs.values()))[0]
 
 
-class TextEncoder:
-    """Frozen sentence embedding: masked mean over the last hidden states, L2-normalised."""
+class TextInputs:
+    """Transcripts as the checkpoint's own tokenizer cuts them into tokens."""
 
     def __init__(self, name: str) -> None:
         self.tokenizer = pretrained(AutoTokenizer.from_pretrained, name)
-        self.model = pretrained(AutoModel.from_pretrained, name, dtype=torch.float32).eval().to(DEVICE)
+
+    def __call__(self, texts: Sequence[str | None]) -> list[Tensor]:
+        """Numbers of the tokens (tokens,) of each text; a missing or empty one has none, a too long one is cut."""
+        tokens = [torch.empty(0, dtype=torch.long)] * len(texts)
+        longest = min(self.tokenizer.model_max_length, 512)
+        for index, text in enumerate(texts):
+            if isinstance(text, str) and text.strip():
+                tokens[index] = torch.tensor(self.tokenizer(text, truncation=True, max_length=longest)["input_ids"])
+        return tokens
+
+
+class TextModel(nn.Module):
+    """A transformer's sentence embedding: mean over the last hidden states, L2-normalised.
+
+    Args:
+        config: of a BERT, RoBERTa or the like.
+        lora: as for `SpeechEncoder`.
+    """
+
+    def __init__(self, config: PretrainedConfig, lora: int | None = None) -> None:
+        super().__init__()
+        self.lora = lora
+        self.transformer = AutoModel.from_config(config)
         # Where a checkpoint has no pooler, as RoBERTa's, it would be random, and with it the key of the cache.
-        self.model.pooler = None
-        self.width: int = self.model.config.hidden_size
+        self.transformer.pooler = None
+        if lora:
+            add_lora(self.transformer, lora)
+
+    def freeze(self) -> None:
+        """Ask for no gradient in what is not trained."""
+        if self.lora:
+            train_adapters_alone(self.transformer)
+
+    def load_pretrained(self, name: str) -> None:
+        """Take the weights of a folder or hub model."""
+        model = pretrained(AutoModel.from_pretrained, name, dtype=torch.float32)
+        model.pooler = None
+        _load_weights(self.transformer, model, self.lora)
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Embeddings (utterances, width); zeros for an utterance without a token.
+
+        Args:
+            tokens: of all utterances behind each other, shape (tokens,).
+            lengths: tokens of each utterance, shape (utterances,).
+        """
+        spoken = lengths.nonzero().squeeze(1)
+        embeddings = torch.zeros(len(lengths), self.transformer.config.hidden_size, device=tokens.device)
+        if not len(spoken):
+            return embeddings
+        padded = nn.utils.rnn.pad_sequence(tokens.split(lengths[spoken].tolist()), batch_first=True)
+        mask = frames_mask(lengths[spoken], padded.shape[1])
+        states = self.transformer(padded, attention_mask=mask.long()).last_hidden_state.float()  # (B, tokens, width)
+        mean = (states * mask[..., None]).sum(1) / lengths[spoken, None]
+        return embeddings.index_copy(0, spoken, functional.normalize(mean))
+
+
+class TextEncoder:
+    """Frozen sentence embeddings of texts, see `TextModel`."""
+
+    def __init__(self, name: str) -> None:
+        self.inputs = TextInputs(name)
+        self.model = TextModel(encoder_config(name))
+        self.model.load_pretrained(name)
+        self.model.eval().to(DEVICE)
 
     @torch.no_grad()
     def __call__(self, texts: Sequence[str | None], batch_size: int = 64) -> Iterator[np.ndarray]:
@@ -245,22 +334,14 @@ class TextEncoder:
             texts: transcripts; what is beyond the encoder's longest input is cut.
             batch_size: texts at a time, of similar length.
         """
-        embeddings = np.zeros((len(texts), self.width), np.float32)
-        spoken = [index for index, text in enumerate(texts) if isinstance(text, str) and text.strip()]
-        spoken.sort(key=lambda index: len(texts[index]))
-        for start in range(0, len(spoken), batch_size):
-            chosen = spoken[start : start + batch_size]
-            tokens = self.tokenizer(
-                [texts[index] for index in chosen],
-                padding=True,
-                truncation=True,
-                max_length=min(self.tokenizer.model_max_length, 512),
-                return_tensors="pt",
-            ).to(DEVICE)
-            states = self.model(**tokens).last_hidden_state  # (B, tokens, width)
-            mask = tokens["attention_mask"][..., None]
-            mean = (states * mask).sum(1) / mask.sum(1)
-            embeddings[chosen] = functional.normalize(mean).cpu().numpy()
+        tokens = self.inputs(texts)
+        embeddings = np.zeros((len(texts), self.model.transformer.config.hidden_size), np.float32)
+        by_length = sorted(range(len(texts)), key=lambda index: len(tokens[index]))
+        for start in range(0, len(texts), batch_size):
+            chosen = by_length[start : start + batch_size]
+            lengths = torch.tensor([len(tokens[index]) for index in chosen], device=DEVICE)
+            packed = torch.cat([tokens[index] for index in chosen]).to(DEVICE)
+            embeddings[chosen] = self.model(packed, lengths).cpu().numpy()
         return iter(embeddings[:, None])
 
 

@@ -17,6 +17,7 @@ from sercore import ATTRIBUTES
 from sercore.comparisons import ENDPOINTS, Comparison
 from sercore.corpus import EMOTIONS, SPLITS
 from sercore.runs import Run
+from sercore.speakers import lorenz
 from sercore.studies import by_split, matched
 
 COLOURS = dict(zip(ENDPOINTS, ("#D55E00", "#0072B2", "#009E73", "#000000"), strict=True))  # Okabe and Ito (2008)
@@ -152,9 +153,8 @@ def speaker_skew(corpus: pd.DataFrame) -> Figure:
     """Share of utterances that come from the most talkative speakers (a Lorenz curve from the top), by split."""
     figure, axes = _axes(1, 1, (5.2, 3.6))
     for split, part in by_split(corpus):
-        counts = part["speaker"].value_counts().to_numpy()
-        x, y = np.linspace(0, 100, len(counts) + 1), 100 * np.append(0, np.cumsum(counts)) / counts.sum()
-        axes[0].plot(x, y, label=split, **_line_style(split))
+        x, y = lorenz(part["speaker"].value_counts())
+        axes[0].plot(100 * x, 100 * y, label=split, **_line_style(split))
     axes[0].axhline(80, color="#777777", linewidth=0.8)
     axes[0].set(xlabel="speakers, most talkative first (%)", ylabel="utterances (%)", xlim=(0, 100), ylim=(0, 101))
     axes[0].legend(frameon=False, loc="lower right")

@@ -65,6 +65,14 @@ def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return total / (labels != UNKNOWN).sum().clamp(min=1)
 
 
+def reverse_gradient(values: Tensor) -> Tensor:
+    r"""`values` unchanged, with a gradient of the opposite sign (Ganin & Lempitsky 2015, eq. 13 and 14, lambda 1).
+
+    Behind it a classifier learns as ever, while what lies before it learns to make the classifier fail.
+    """
+    return 2 * values.detach() - values
+
+
 class AdditiveAngularMargin(nn.Module):
     r"""Logits of the additive-angular-margin softmax (Deng et al. 2019, "ArcFace", eq. 3).
 

@@ -1,6 +1,6 @@
 """`AttributeModel`: arousal, valence and dominance of an utterance from its speech, and its words where given."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -14,8 +14,8 @@ from transformers.utils import ModelOutput
 
 from sercore import ATTRIBUTES
 from sercore.corpus import GENDERS
-from sercore.encoders import SpeechEncoder, encoder_config
-from sercore.losses import AdditiveAngularMargin, ccc_loss, classification_loss
+from sercore.encoders import SpeechEncoder, TextModel, encoder_config
+from sercore.losses import AdditiveAngularMargin, ccc_loss, classification_loss, reverse_gradient
 from sercore.params import Params
 
 
@@ -24,11 +24,15 @@ class AttributeConfig(PretrainedConfig):
 
     Args:
         speech: the speech encoder's own configuration, as a mapping.
-        finetune: whether its transformer is trained.
-        text_width, speaker_width: sizes of the frozen embeddings that are concatenated; 0 without.
+        finetune, lora: whether its transformer is trained, and the rank of adapters that are trained in its place.
+        text: the text encoder's own configuration, as a mapping, where it is fine-tuned; empty where it is frozen.
+        text_lora: rank of its adapters.
+        text_width, speaker_width: sizes of the embeddings that are concatenated; 0 without.
         speakers: classes of the speaker head; 0 without.
         layers, convolutions, pooling, width, dropout: the layers behind the encoder, see `sercore.params.Heads`.
+        attributes: those whose CCC is trained.
         gender_weight, speaker_weight: alpha and beta of the auxiliary losses; 0 leaves the head out.
+        adversarial: whether the speaker head's gradient is reversed where it leaves the head.
         margin, angular_scale: of the speaker head's softmax.
         scale: lowest and highest value of the attributes in the corpus's own scale.
     """
@@ -40,6 +44,9 @@ class AttributeConfig(PretrainedConfig):
         self,
         speech: dict[str, Any] | None = None,
         finetune: bool = True,
+        lora: int | None = None,
+        text: dict[str, Any] | None = None,
+        text_lora: int | None = None,
         text_width: int = 0,
         speaker_width: int = 0,
         speakers: int = 0,
@@ -48,18 +55,23 @@ class AttributeConfig(PretrainedConfig):
         pooling: str = "mean",
         width: int = 256,
         dropout: float = 0.1,
+        attributes: Sequence[str] = ATTRIBUTES,
         gender_weight: float = 0.0,
         speaker_weight: float = 0.0,
+        adversarial: bool = False,
         margin: float = 0.2,
         angular_scale: float = 30.0,
         scale: tuple[float, float] = (1.0, 7.0),
         **others: Any,
     ) -> None:
-        self.speech, self.finetune = speech or {}, finetune
+        self.speech, self.finetune, self.lora = speech or {}, finetune, lora
+        self.text, self.text_lora = text or {}, text_lora
         self.text_width, self.speaker_width, self.speakers = text_width, speaker_width, speakers
         self.layers, self.convolutions, self.pooling = layers, convolutions, pooling
         self.width, self.dropout = width, dropout
+        self.attributes = list(attributes)
         self.gender_weight, self.speaker_weight = gender_weight, speaker_weight
+        self.adversarial = adversarial
         self.margin, self.angular_scale = margin, angular_scale
         self.scale = scale
         super().__init__(**others)
@@ -92,7 +104,9 @@ class AttributeModel(PreTrainedModel):
     def __init__(self, config: AttributeConfig) -> None:
         super().__init__(config)
         encoder_config = AutoConfig.for_model(**config.speech)
-        self.speech = SpeechEncoder(encoder_config, config.finetune)
+        self.speech = SpeechEncoder(encoder_config, config.finetune, config.lora)
+        if config.text:
+            self.text = TextModel(AutoConfig.for_model(**config.text), config.text_lora)
         if config.layers == "average":
             self.layer_weights = nn.Parameter(torch.zeros(self.speech.layers))
         widths = [encoder_config.hidden_size] + [config.width] * config.convolutions
@@ -118,6 +132,18 @@ class AttributeModel(PreTrainedModel):
                 config.width, config.speakers, config.margin, config.angular_scale
             )
         self.post_init()
+        self.freeze()
+
+    def freeze(self) -> None:
+        """Ask for no gradient in what is not trained."""
+        for encoder in self.encoders().values():
+            encoder.freeze()
+        for name in set(ATTRIBUTES) - set(self.config.attributes):
+            self.attributes[name].requires_grad_(False)
+
+    def encoders(self) -> dict[str, SpeechEncoder | TextModel]:
+        """The encoders that are part of the model, by the section of `sercore.params.Params` that names them."""
+        return {"speech": self.speech} | ({"text": self.text} if self.config.text else {})
 
     def _init_weights(self, module: nn.Module) -> None:
         """Leave new layers as torch makes them: transformers' standard deviation of .02 all but stops the signal."""
@@ -134,31 +160,38 @@ class AttributeModel(PreTrainedModel):
         Raises:
             ParamsError: the encoder cannot be loaded.
         """
+        text = encoder_config(params.text.encoder) if params.text else None
         config = AttributeConfig(
             speech=encoder_config(params.speech.encoder).to_dict(),
             finetune=params.speech.finetune,
-            text_width=encoder_config(params.text.encoder).hidden_size if params.text else 0,
+            lora=params.speech.lora,
+            text=text.to_dict() if text and params.text.finetune else None,
+            text_lora=params.text.lora if text else None,
+            text_width=text.hidden_size if text else 0,
             # A model without x-vectors is refused by `SpeakerEncoder`.
             speaker_width=getattr(encoder_config(params.speaker.encoder), "xvector_output_dim", 0)
             if params.speaker
             else 0,
             speakers=speakers,
             **params.heads.model_dump(),
+            attributes=params.loss.attributes,
             gender_weight=params.loss.gender,
             speaker_weight=params.loss.speaker,
+            adversarial=params.loss.adversarial,
             margin=params.loss.margin,
             angular_scale=params.loss.scale,
             scale=scale,
         )
         model = cls(config)
-        model.speech.load_pretrained(params.speech.encoder)
+        for name, encoder in model.encoders().items():
+            encoder.load_pretrained(getattr(params, name).encoder)
         return model
 
     @classmethod
     def from_pretrained(cls, *arguments: Any, **options: Any) -> "AttributeModel":
         """As in transformers, which asks for gradients everywhere; what is frozen is frozen again."""
         model = super().from_pretrained(*arguments, **options)
-        model.speech.freeze()
+        model.freeze()
         return model
 
     def forward(
@@ -168,6 +201,8 @@ class AttributeModel(PreTrainedModel):
         audio: Tensor | None = None,
         samples: Tensor | None = None,
         text: Tensor | None = None,
+        tokens: Tensor | None = None,
+        lengths: Tensor | None = None,
         speaker_embedding: Tensor | None = None,
         attributes: Tensor | None = None,
         gender: Tensor | None = None,
@@ -179,7 +214,8 @@ class AttributeModel(PreTrainedModel):
         Args:
             features, frames: the speech encoder's frozen part, computed before (see `SpeechEncoder.frozen_part`); or
             audio, samples: its input.
-            text: (utterances, text_width), L2-normalised, zeros where there is no transcript.
+            text: the frozen text encoder's embedding (utterances, text_width), zeros where there is no transcript; or
+            tokens, lengths: the fine-tuned one's input, see `TextModel`.
             speaker_embedding: (utterances, speaker_width), L2-normalised.
             attributes: truth (utterances, 3), from 0 to 1, in the order arousal, valence, dominance.
             gender: indices into `GENDERS`, or `UNKNOWN`.
@@ -190,6 +226,8 @@ class AttributeModel(PreTrainedModel):
             features, frames = self.speech.frozen_part(audio, samples)
         hidden = self.convolutions(self.speech(features, frames, self._weights()))  # (frames, width)
         pooled = self.pooling(hidden, frames)  # (B, width)
+        if tokens is not None:
+            text = self.text(tokens, lengths)
         joint = torch.cat([part for part in (pooled, text, speaker_embedding) if part is not None], 1)
         # bfloat16 has no number between .500 and .504: on a scale from 1 to 7, predictions would be steps of .02.
         with torch.autocast(joint.device.type, enabled=False):
@@ -200,14 +238,21 @@ class AttributeModel(PreTrainedModel):
         if attributes is None:
             return output
         if self.config.speaker_weight:
-            output.speaker = self.speaker_margin(self.speaker(joint), speaker)
+            heard = reverse_gradient(joint) if self.config.adversarial else joint
+            output.speaker = self.speaker_margin(self.speaker(heard), speaker)
         labels = {"attributes": attributes, "gender": gender, "speaker": speaker, "weights": weights}
         output.loss = self.loss(output, labels)
         return output
 
     def loss(self, outputs: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
         """Sum over attributes of 1 - CCC, plus alpha times the gender's and beta times the speaker's cross-entropy."""
-        total = ccc_loss(labels["attributes"], outputs["predictions"], labels.get("weights"))
+        trained = [ATTRIBUTES.index(name) for name in self.config.attributes]
+        weights = labels.get("weights")
+        total = ccc_loss(
+            labels["attributes"][:, trained],
+            outputs["predictions"][:, trained],
+            None if weights is None else weights[:, trained],
+        )
         if self.config.gender_weight:
             total = total + self.config.gender_weight * classification_loss(outputs["gender"], labels["gender"])
         if self.config.speaker_weight:
@@ -268,6 +313,7 @@ def summary(model: AttributeModel) -> pd.DataFrame:
     parts = {
         "speech encoder: convolutional front-end": getattr(model.speech, "front_end", None),
         "speech encoder: transformer": model.speech.transformer,
+        "text encoder": getattr(model, "text", None),
         "pointwise convolutions": model.convolutions,
         "attribute heads": model.attributes,
         "gender head": getattr(model, "gender", None),

@@ -6,9 +6,13 @@ the layers run. `whisper_states` gives what Whisper's encoder gives where no fra
 window.
 """
 
+from collections.abc import Iterator
+from functools import partial
+
 import torch
 from scipy.fft import next_fast_len
 from torch import Tensor, nn
+from torch.nn import functional
 
 from sercore.wavlm_attention import Packing, attend, distance_bias
 
@@ -54,8 +58,8 @@ def layer_average(transformer: nn.Module, features: Tensor, frames: Tensor, weig
     return average
 
 
-def whisper_states(encoder: nn.Module, spectrogram: Tensor, frames: Tensor) -> Tensor:
-    """All hidden states of Whisper's encoder on each utterance's own length.
+def whisper_front_end(encoder: nn.Module, spectrogram: Tensor, frames: Tensor) -> Tensor:
+    """What the convolutions of Whisper's encoder, and its positions, make of each utterance.
 
     Args:
         encoder: transformers' ``WhisperEncoder``.
@@ -63,19 +67,36 @@ def whisper_states(encoder: nn.Module, spectrogram: Tensor, frames: Tensor) -> T
         frames: of each utterance, shape (utterances,).
 
     Returns:
-        Packed frames (frames, layers + 1, width).
+        Packed frames (frames, width).
     """
     packing = Packing(frames)
     # The convolutions look one frame ahead.
-    convolved = nn.functional.gelu(encoder.conv1(spectrogram[:, :, : 2 * packing.longest + 2]))
-    convolved = nn.functional.gelu(encoder.conv2(convolved)).transpose(1, 2)[:, : packing.longest]
-    hidden = packing.pack(convolved + encoder.embed_positions.weight[: packing.longest])
-    states = [hidden]
+    convolved = functional.gelu(encoder.conv1(spectrogram[:, :, : 2 * packing.longest + 2]))
+    convolved = functional.gelu(encoder.conv2(convolved)).transpose(1, 2)[:, : packing.longest]
+    return packing.pack(convolved + encoder.embed_positions.weight[: packing.longest])
+
+
+def whisper_states(encoder: nn.Module, features: Tensor, frames: Tensor) -> Iterator[Tensor]:
+    """All hidden states of Whisper's encoder on each utterance's own length, one after the other.
+
+    Args:
+        encoder: transformers' ``WhisperEncoder``.
+        features: what `whisper_front_end` gives.
+        frames: of each utterance, shape (utterances,).
+
+    Yields:
+        Packed frames (frames, width): the first layer's input, and the output of each layer.
+    """
+    packing = Packing(frames)
+    drop = partial(functional.dropout, training=encoder.training)
+    hidden = drop(features, encoder.dropout)
     for layer in encoder.layers:
-        hidden = hidden + attend(layer.self_attn, layer.self_attn_layer_norm(hidden), packing, None)
-        hidden = hidden + layer.fc2(layer.activation_fn(layer.fc1(layer.final_layer_norm(hidden))))
-        states.append(hidden)
-    return torch.stack([*states[:-1], encoder.layer_norm(hidden)], 1)
+        yield hidden
+        attended = attend(layer.self_attn, layer.self_attn_layer_norm(hidden), packing, None)
+        hidden = hidden + drop(attended, layer.dropout)
+        inner = layer.activation_fn(layer.fc1(layer.final_layer_norm(hidden)))
+        hidden = hidden + drop(layer.fc2(drop(inner, layer.activation_dropout)), layer.dropout)
+    yield encoder.layer_norm(hidden)
 
 
 def _block(layer: nn.Module, hidden: Tensor, packing: Packing, distances: Tensor | None, first_norm: bool) -> Tensor:
@@ -92,7 +113,7 @@ def _positions(embedding: nn.Module, padded: Tensor) -> Tensor:
     conv, kernel, longest = embedding.conv, embedding.conv.kernel_size[0], padded.shape[1]
     if padded.is_cuda:  # cuDNN's own algorithms suit a GPU, and half precision
         return embedding(padded)
-    around = nn.functional.pad(padded.transpose(1, 2), (kernel // 2, kernel - 1 - kernel // 2))
+    around = functional.pad(padded.transpose(1, 2), (kernel // 2, kernel - 1 - kernel // 2))
     size = next_fast_len(longest + kernel - 1, real=True)
     groups, inputs = conv.groups, conv.in_channels // conv.groups
     signal = torch.fft.rfft(around, size).unflatten(1, (groups, inputs)).permute(3, 1, 0, 2)  # (F, G, B, I)

@@ -9,10 +9,21 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from sercore import ATTRIBUTES
 
 
 class ParamsError(ValueError):
@@ -46,6 +57,12 @@ class Transcripts(Section):
     )
     missing: float = Field(0.0, ge=0, le=1)
     splits: Literal["all", "reported"] = "all"
+
+
+def _once_each(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names or len(set(names)) < len(names):
+        raise ValueError("name one attribute or more, each once")
+    return names
 
 
 class Readable(Section):
@@ -93,6 +110,9 @@ class Manifest(Readable):
 class Simulated(Readable):
     """A simulated release in MSP-Podcast's layout, written to ``path`` if it is not there yet.
 
+    ``skew``: share of the training utterances that the busiest 26 % of the speakers speak; the next 26 % speak that
+    share of what is left, and so on. With 0 all speak alike.
+
     ``gender_link``: by how many standard deviations of arousal more than they feel women sound aroused, and men less.
     With 0 a sound means the same arousal whoever makes it; else it tells no more than a difference to how women or men
     usually sound, so a system that knows the speaker's gender reads arousal as well as without the link, and one that
@@ -113,6 +133,7 @@ class Simulated(Readable):
     rater_noise: float = Field(1.0, ge=0, description="times the published deviations of raters' biases and residuals")
     ambiguous_noise: float = Field(1.0, ge=0, description="times the residuals, for utterances that come out as O or X")
     gender_link: float = 0.0
+    skew: float = Field(0.80, ge=0, lt=1)
 
 
 ENCODERS = ("wavlm", "whisper", "text", "speaker")
@@ -128,19 +149,39 @@ READERS = {
 CorpusParams = Annotated[MspPodcast | EmoTale | Iemocap | Manifest | Simulated, Field(discriminator="reader")]
 
 
-class Speech(Section):
-    """The speech encoder: a folder or hub name; fine-tuned (front-end frozen) or frozen as a whole."""
+class FrozenEncoder(Section):
+    """A frozen encoder, a folder or hub name; its embedding is concatenated."""
 
     encoder: str
+
+
+class AdaptedEncoder(FrozenEncoder):
+    """An encoder that is frozen, or fine-tuned: its own weights, or low-rank adapters (see `sercore.adapters`)."""
+
     finetune: bool
+    lora: int | None = Field(None, ge=1, description="rank of the adapters that are trained in place of the weights")
+    learning_rate: float | None = Field(None, gt=0, description="of what is fine-tuned; null is training.learning_rate")
+
+    @field_validator("lora", "learning_rate")
+    @classmethod
+    def _nothing_of_a_frozen_encoder(cls, value: float | None, others: ValidationInfo) -> float | None:
+        if value is not None and not others.data.get("finetune", True):
+            raise ValueError("a frozen encoder has none; set finetune: true beside it")
+        return value
+
+
+class Speech(AdaptedEncoder):
+    """The speech encoder; fine-tuned, its convolutional front-end stays frozen."""
+
     max_seconds: float = Field(15.0, gt=0)
     cache: bool = Field(description="keep the output of the frozen part on disk, instead of computing it every epoch")
+    per_speaker: bool = Field(False, description="each speaker's frozen features get the mean and spread of all speech")
 
 
-class FrozenEncoder(Section):
-    """A frozen encoder whose embedding is concatenated: a folder or hub name."""
+class Text(AdaptedEncoder):
+    """The text encoder, whose embedding of the transcript is concatenated."""
 
-    encoder: str
+    finetune: bool = False
 
 
 class Heads(Section):
@@ -154,17 +195,30 @@ class Heads(Section):
 
 
 class Loss(Section):
-    """Weights of the auxiliary losses, alpha (gender) and beta (speaker, additive angular margin), and of utterances.
+    """What is learnt: attributes, and by the weights alpha and beta gender and speaker (additive angular margin).
+
+    ``adversarial``: what lies below the speaker head learns to make it fail (Ganin & Lempitsky 2015).
+
 
     ``weight``: what an utterance weighs in the CCC loss: all the same (``none``), or the more, the better its raters
     agree on the attribute (``agreement``, see `sercore.raters.agreement_weights`).
+
+    ``attributes``: those whose CCC is trained and chooses the epoch; what is predicted of the others means nothing.
     """
 
+    attributes: Annotated[tuple[Literal[ATTRIBUTES], ...], AfterValidator(_once_each)] = ATTRIBUTES
     gender: float = Field(0.0, ge=0)
     speaker: float = Field(0.0, ge=0)
+    adversarial: bool = False
     margin: float = Field(0.2, ge=0)
     scale: float = Field(30.0, gt=0)
     weight: Literal["none", "agreement"] = "none"
+
+    @model_validator(mode="after")
+    def _has_an_adversary(self) -> Self:
+        if self.adversarial and not self.speaker:
+            raise ValueError("adversarial needs a speaker head: set loss.speaker above 0")
+        return self
 
 
 class Sampling(Section):
@@ -179,12 +233,19 @@ class Sampling(Section):
     ``ambiguous_codes`` and ``ambiguous_share`` limit the training split's O and X to one of the two, and to a random
     share of each; a larger share holds what a smaller one does. Of O and X an epoch draws what there is where that is
     less than ``samples_per_emotion``.
+
+    ``held_out``: that share of each known speaker's labelled training utterances, drawn once for all seeds, is not
+    trained on but predicted, so that one can score speakers whom a system has heard; at least one of a speaker of two
+    or more, and none of a speaker of one. ``per_speaker``: no speaker is trained on with more utterances; of one who
+    has more, random ones of each emotion stay, equally many as far as they go.
     """
 
     ambiguous: Literal["none", "train", "development", "disjoint"] = "train"
     ambiguous_codes: Literal["OX", "O", "X"] = "OX"
     ambiguous_share: float = Field(1.0, gt=0, le=1)
     agreed: Literal["all", "fewer", "none"] = "all"
+    held_out: float | None = Field(None, gt=0, lt=1)
+    per_speaker: int | None = Field(None, ge=1)
     samples_per_emotion: int | None = Field(ge=1, description="undersampling; null trains on the whole training split")
     validation_per_emotion: int | None = Field(ge=1, description="k of each primary emotion; null validates on all")
 
@@ -210,7 +271,7 @@ class Params(Section):
     seed: int = Field(ge=0, lt=2**32)
     corpus: CorpusParams
     speech: Speech
-    text: FrozenEncoder | None
+    text: Text | None
     speaker: FrozenEncoder | None
     heads: Heads
     loss: Loss
@@ -398,5 +459,5 @@ def _section(location: tuple[str | int, ...]) -> type[Section]:
         return Params
     if location[0] == "corpus":
         return READERS[str(location[1])] if len(location) == 2 else Transcripts
-    sections = {"speech": Speech, "text": FrozenEncoder, "speaker": FrozenEncoder, "heads": Heads, "loss": Loss}
+    sections = {"speech": Speech, "text": Text, "speaker": FrozenEncoder, "heads": Heads, "loss": Loss}
     return (sections | {"sampling": Sampling, "training": Training})[str(location[0])]

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from sercore import ATTRIBUTES, audio, runs
 from sercore.batches import collate, refuse_short, transcripts
 from sercore.corpus import some
-from sercore.encoders import DEVICE, AudioInputs, SpeakerEncoder, TextEncoder, quieten
+from sercore.encoders import DEVICE, AudioInputs, SpeakerEncoder, TextEncoder, TextInputs, quieten
 from sercore.model import AttributeModel
 from sercore.params import Params, ParamsError
 
@@ -39,17 +39,23 @@ def load(run: Path | str | runs.Run) -> "Predictor":
         run: a run's folder, such as ``runs/embedded/fusion/seed-0``, or the run itself.
 
     Raises:
-        ParamsError: the folder is no complete run, its model is absent or damaged, or an encoder cannot be loaded.
+        ParamsError: the folder is no complete run, its model is absent or damaged, an encoder cannot be loaded, or the
+            system needs all of a speaker's utterances at once.
     """
     quieten()
     folder = run.folder if isinstance(run, runs.Run) else Path(run)
     params, model = trained(folder)
+    if params.speech.per_speaker:
+        raise ParamsError(
+            f"{folder} normalises each speaker by all utterances of a corpus, so it predicts no single files: put them "
+            "into a corpus, or load a run without speech.per_speaker."
+        )
     with _project_of(folder):
         return Predictor(params, model)
 
 
 def trained(folder: Path | None) -> tuple[Params, AttributeModel]:
-    """Parameters and model of the complete run in `folder`, on the CPU; raises as `load`."""
+    """Parameters and model of the complete run in `folder`, on the CPU; `ParamsError` as for `load`."""
     if folder is None or not (folder / "model").is_dir():
         problem = "does not exist" if folder and not folder.exists() else "holds no trained model"
         raise ParamsError(
@@ -76,7 +82,8 @@ class Predictor:
         self.params = params
         self.model = model.to(DEVICE)
         self.inputs = AudioInputs(params.speech.encoder)
-        self.text = TextEncoder(params.text.encoder) if params.text else None
+        text = TextInputs if params.text and params.text.finetune else TextEncoder
+        self.text = text(params.text.encoder) if params.text else None
         self.speaker = SpeakerEncoder(params.speaker.encoder) if params.speaker else None
 
     def __call__(self, files: Sequence[Path | str], texts: Sequence[str | None] | None = None) -> pd.DataFrame:
@@ -103,30 +110,32 @@ class Predictor:
             raise ParamsError(f"{len(texts)} texts for {len(paths)} files: give one for each, empty where it has none.")
         durations = pd.Series(audio.durations(paths), index=_utterances(paths), dtype=float)
         refuse_short(durations, self.params, self.model.speech)
-        embeddings = self._embeddings(texts)
+        words = self._words(texts)
         low, high = self.model.config.scale
         predicted = np.empty((len(paths), len(ATTRIBUTES)))
         by_length = np.argsort(-durations.to_numpy(), kind="stable")
         with tqdm(total=len(paths), desc="predictions", unit="file", disable=len(paths) <= BATCH_SIZE) as bar:
             for start in range(0, len(paths), BATCH_SIZE):
                 chosen = by_length[start : start + BATCH_SIZE]
-                batch = [self._example(paths[index], embeddings[index]) for index in chosen]
+                batch = [self._example(paths[index], words[index]) for index in chosen]
                 predicted[chosen] = low + (high - low) * self._predict(batch)
                 bar.update(len(chosen))
         return pd.DataFrame(predicted, durations.index, list(ATTRIBUTES))
 
-    def _embeddings(self, texts: list[str | None]) -> list[Tensor | None]:
-        if self.text is not None:
-            return [torch.from_numpy(embedding[0]) for embedding in self.text(transcripts(texts))]
-        if any(texts):
-            warnings.warn("this system takes no text: the transcripts are not used.", stacklevel=3)
-        return [None] * len(texts)
+    def _words(self, texts: list[str | None]) -> list[dict[str, Tensor]]:
+        """What the model takes of each text."""
+        if self.text is None:
+            if any(texts):
+                warnings.warn("this system takes no text: the transcripts are not used.", stacklevel=3)
+            return [{} for _ in texts]
+        spoken = transcripts(texts)
+        if isinstance(self.text, TextInputs):
+            return [{"tokens": tokens} for tokens in self.text(spoken)]
+        return [{"text": torch.from_numpy(embedding[0])} for embedding in self.text(spoken)]
 
-    def _example(self, path: Path, text: Tensor | None) -> dict[str, Tensor]:
+    def _example(self, path: Path, words: dict[str, Tensor]) -> dict[str, Tensor]:
         waveform = audio.load(path, self.params.speech.max_seconds)
-        example = {"audio": self.inputs(waveform), "samples": torch.tensor(len(waveform))}
-        if text is not None:
-            example["text"] = text
+        example = {"audio": self.inputs(waveform), "samples": torch.tensor(len(waveform))} | words
         if self.speaker is not None:
             example["speaker_embedding"] = torch.from_numpy(self.speaker(waveform)[0])
         return example

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
+from sercore import ATTRIBUTES
 from sercore.params import ParamsError, project_root, read_yaml, variants
 
 STUDY = "study"
@@ -73,9 +74,16 @@ def transfer_corpora() -> dict[str, str]:
 
 
 def members(system: str) -> tuple[str, ...]:
-    """The variants whose mean an ensemble is; of any other system, itself alone."""
-    entry = _declared()["ensembles"].get(system)
-    return tuple(entry["members"]) if entry else (system,)
+    """The variants that an ensemble is made of; of any other system, itself alone."""
+    return tuple(dict.fromkeys(name for names in members_by_attribute(system).values() for name in names))
+
+
+def members_by_attribute(system: str) -> dict[str, tuple[str, ...]]:
+    """For each attribute the variants whose mean prediction an ensemble's is; of any other system, itself alone."""
+    entry = _declared()["ensembles"].get(system, {"members": [system]})
+    if "attributes" in entry:
+        return {name: (entry["attributes"][name],) for name in ATTRIBUTES}
+    return dict.fromkeys(ATTRIBUTES, tuple(entry["members"]))
 
 
 def paper_row(system: str) -> str | None:

@@ -46,8 +46,9 @@ class Run:
     attribute or ``mean`` -> CCC), ``best_epoch``, ``epochs``, ``seconds``, ``peak_memory_mb``, ``parameters``,
     ``trainable_parameters``. ``history``: epoch, training loss, validation CCCs. ``predictions``: utterance, split,
     speaker, emotion, the three attributes and the three ``predicted_...``, in the corpus's own scale, of all utterances
-    outside the training split that the run was not trained on; and `PREDICTED_FEMALE`, which runs without a gender head
-    lack or, in a study's tables, leave NaN. ``folder``: None where the run was read from a study's tables.
+    outside the training split that the run was not trained on, and of those that ``sampling.held_out`` kept in it; and
+    `PREDICTED_FEMALE`, which runs without a gender head lack or, in a study's tables, leave NaN. ``folder``: None where
+    the run was read from a study's tables.
     """
 
     system: str

@@ -78,7 +78,41 @@ def training_and_validation(
     chosen = pd.concat([training.loc[training.index.isin([*agreed.index, *own.index])], lent])
     if chosen.empty:
         raise CorpusError("no O or X utterance is in the training split, and sampling leaves out all others.")
-    return chosen, validation
+    return _capped(chosen, sampling.per_speaker, seed), validation
+
+
+def held_out(training: pd.DataFrame, share: float) -> pd.Index:
+    """Utterances of speakers whom a system hears in training, but not among what it is trained on.
+
+    The draw is the same whatever the seed of a run, so that all runs are scored on the same utterances.
+
+    Args:
+        training: labelled rows of the training split.
+        share: of each speaker's utterances, rounded, but at least one and not all; none of a speaker of one utterance,
+            nor of an unknown speaker.
+
+    Raises:
+        CorpusError: no known speaker has two utterances.
+    """
+    order = np.random.default_rng(0).permutation(len(training))
+    speaker = training["speaker"].iloc[order].dropna()
+    count = speaker.groupby(speaker).transform("size")
+    wanted = (share * count).round().clip(lower=1).clip(upper=count - 1)
+    held = speaker.index[speaker.groupby(speaker).cumcount() < wanted]
+    if held.empty:
+        raise CorpusError("no known training speaker has two utterances, so sampling.held_out must be null.")
+    return held
+
+
+def _capped(table: pd.DataFrame, per_speaker: int | None, seed: int) -> pd.DataFrame:
+    """At most `per_speaker` utterances of each known speaker: the first of each emotion, then the second, and so on."""
+    if per_speaker is None:
+        return table
+    shuffled = table.iloc[np.random.default_rng(seed).permutation(len(table))]
+    turn = shuffled.groupby(["speaker", "emotion"], dropna=False).cumcount()
+    place = shuffled.iloc[turn.argsort(kind="stable")].groupby("speaker", dropna=True).cumcount()
+    kept = place.index[(place < per_speaker) | table["speaker"].isna()[place.index]]
+    return table.loc[table.index.isin(kept)]
 
 
 def _ambiguous(table: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
@@ -30,11 +30,12 @@ from sercore.losses import ccc
 from sercore.model import AttributeModel
 from sercore.params import Params
 from sercore.raters import agreement_weights
-from sercore.sampling import EpochSampler, training_and_validation
+from sercore.sampling import EpochSampler, held_out, training_and_validation
 
 
 def train(params: Params, corpus: Corpus) -> runs.Run:
-    """Train the system of `params`, keep the epoch with the best mean validation CCC, and predict all other splits.
+    """Train the system of `params`, keep the epoch with the best mean validation CCC, and predict all other splits and
+    what was held out of the training split.
 
     A run that is complete, with the same parameters, corpus and encoder, is read instead; an interrupted one goes on
     from its last epoch and ends with the same figures.
@@ -47,8 +48,10 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
     quieten()
     corpus.require_disjoint_speakers()
     set_seed(params.seed)
+    labelled, share = _labelled(corpus, "train"), params.sampling.held_out
+    held = held_out(labelled, share) if share else labelled.index[:0]
     training, validation = training_and_validation(
-        _labelled(corpus, "train"), _labelled(corpus, "development"), params.sampling, params.seed
+        labelled.drop(held), _labelled(corpus, "development"), params.sampling, params.seed
     )
     for name in ("gender", "speaker"):
         if getattr(params.loss, name) and training[name].isna().all():
@@ -57,7 +60,8 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
     model = AttributeModel.from_params(params, scale=corpus.scale, speakers=len(speakers))
     with PartialState(cpu=not torch.cuda.is_available()).main_process_first():  # the others find what it made
         features = frozen_features(params, corpus.table, model.speech)
-    inputs = {"corpus": corpus.digest(), "speech": model_digest(model.speech), **features.digests()}
+    inputs = {"corpus": corpus.digest()} | features.digests()
+    inputs |= {name: model_digest(encoder) for name, encoder in model.encoders().items()}
     weights = agreement_weights(corpus.ratings, training.index) if params.loss.weight == "agreement" else None
     if weights is not None:
         inputs["weights"] = blake2b(weights.to_csv().encode(), digest_size=16).hexdigest()
@@ -77,11 +81,13 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
         train_dataset=dataset(training, weights),
         eval_dataset=dataset(validation),
         data_collator=collate,
-        compute_metrics=validation_ccc,
+        compute_metrics=lambda evaluation: validation_ccc(evaluation, params.loss.attributes),
         sampler=sampler,
+        rates={name: getattr(params, name).learning_rate for name in model.encoders()},
         exact_ccc=params.training.exact_ccc,
     )
-    others = corpus.table[corpus.table["split"] != "train"].drop(training.index, errors="ignore")
+    others = corpus.table[(corpus.table["split"] != "train") | corpus.table.index.isin(held)]
+    others = others.drop(training.index, errors="ignore")
     if params.training.every_epoch:
         labelled = others.dropna(subset=list(ATTRIBUTES))
         trainer.add_callback(
@@ -93,7 +99,7 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
     predictions = _predictions(trainer, dataset(others), others, corpus.scale)
     history = _history(trainer.state.log_history)
     metrics = {
-        "ccc": split_ccc(predictions),
+        "ccc": split_ccc(predictions, params.loss.attributes),
         "best_epoch": int(history.loc[history["mean"].idxmax(), "epoch"]),
         "epochs": params.training.epochs,
         "seconds": round(seconds, 2),
@@ -115,16 +121,16 @@ def prepare(params: Params) -> None:
     corpus_features(params, corpora.read(params.corpus, params.seed).table)
 
 
-def split_ccc(predictions: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """CCC of each attribute, and their mean, for each split of a run's predictions that has labels."""
+def split_ccc(predictions: pd.DataFrame, trained: Sequence[str]) -> dict[str, dict[str, float]]:
+    """CCC of each attribute, and the mean of those `trained`, for each split of a run's predictions that has labels."""
     labelled = predictions.dropna(subset=list(ATTRIBUTES))
-    return {split: _ccc_of(rows) for split, rows in labelled.groupby("split", sort=False)}
+    return {split: _ccc_of(rows, trained) for split, rows in labelled.groupby("split", sort=False)}
 
 
-def validation_ccc(evaluation: EvalPrediction) -> dict[str, float]:
-    """CCC of each attribute and their mean, for the trainer."""
+def validation_ccc(evaluation: EvalPrediction, trained: Sequence[str]) -> dict[str, float]:
+    """CCC of each attribute, and the mean of those `trained`, for the trainer."""
     predicted = evaluation.predictions
-    return _named_ccc(evaluation.label_ids, predicted[0] if isinstance(predicted, tuple) else predicted)
+    return _named_ccc(evaluation.label_ids, predicted[0] if isinstance(predicted, tuple) else predicted, trained)
 
 
 class AttributeTrainer(Trainer):
@@ -133,16 +139,31 @@ class AttributeTrainer(Trainer):
     Args:
         sampler: of each epoch's utterances.
         exact_ccc: whether the loss is that of an update's whole batch, of all accumulation steps and devices as one.
+        rates: learning rates of encoders, see `AttributeModel.encoders`; None is that of everything else.
     """
 
-    def __init__(self, sampler: EpochSampler, exact_ccc: bool, **arguments: Any) -> None:
+    def __init__(
+        self, sampler: EpochSampler, exact_ccc: bool, rates: Mapping[str, float | None], **arguments: Any
+    ) -> None:
         super().__init__(**arguments)
-        self.sampler, self.exact_ccc = sampler, exact_ccc
+        self.sampler, self.exact_ccc, self.rates = sampler, exact_ccc, rates
         self.remove_callback(PrinterCallback)
         self.add_callback(_Progress())
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
         return self.sampler
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """transformers' own, whose groups are divided where an encoder has a learning rate of its own."""
+        optimizer = super().create_optimizer(model)
+        encoders = self.model.encoders()
+        rates = {part: rate for name, rate in self.rates.items() if rate for part in encoders[name].parameters()}
+        groups, optimizer.param_groups = optimizer.param_groups, []
+        for group in groups:
+            for rate in {rates.get(part, group["lr"]): None for part in group["params"]}:
+                chosen = [part for part in group["params"] if rates.get(part, group["lr"]) == rate]
+                optimizer.add_param_group(group | {"params": chosen, "lr": rate})
+        return optimizer
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple[list, Any]:
         """The batches of an update; with the exact CCC, each with what its part of the loss's gradient needs."""
@@ -270,14 +291,15 @@ def _history(log: list[dict[str, float]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _ccc_of(rows: pd.DataFrame) -> dict[str, float]:
+def _ccc_of(rows: pd.DataFrame, trained: Sequence[str]) -> dict[str, float]:
     predicted = rows[[f"predicted_{name}" for name in ATTRIBUTES]]
-    return _named_ccc(rows[list(ATTRIBUTES)].to_numpy(), predicted.to_numpy())
+    return _named_ccc(rows[list(ATTRIBUTES)].to_numpy(), predicted.to_numpy(), trained)
 
 
-def _named_ccc(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+def _named_ccc(truth: np.ndarray, predicted: np.ndarray, trained: Sequence[str]) -> dict[str, float]:
     values = ccc(torch.tensor(truth, dtype=torch.float64), torch.tensor(predicted, dtype=torch.float64)).tolist()
-    return dict(zip(ATTRIBUTES, values, strict=True)) | {"mean": sum(values) / len(values)}
+    named = dict(zip(ATTRIBUTES, values, strict=True))
+    return named | {"mean": sum(named[name] for name in trained) / len(trained)}
 
 
 def _peak_memory_mb() -> float:

@@ -161,6 +161,18 @@ def test_no_ceiling_without_ratings(study):
     assert comparisons.ceiling(gold, study.ratings.drop_duplicates("utterance")) is None  # one rater has no others
 
 
+def test_an_ensemble_may_take_each_attribute_from_another_system():
+    alone = ["fusion_arousal", "fusion_valence", "fusion_dominance"]
+    study = make_study(["fusion", *alone])
+    gold, joined, _ = comparisons.aligned(study.runs, ["fusion_by_attribute"], "test3")
+    assert questions.members("fusion_by_attribute") == tuple(alone)
+    for column, name in enumerate(alone):
+        runs = [run for run in study.runs if run.system == name]
+        for found, run in zip(joined["fusion_by_attribute"], runs, strict=True):
+            expected = run.predictions.set_index("utterance").loc[gold["utterance"], PREDICTED[column]]
+            np.testing.assert_array_equal(found[:, column], expected)
+
+
 # What is declared
 
 

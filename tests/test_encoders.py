@@ -153,11 +153,6 @@ def test_whisper_states_are_those_of_transformers_that_attend_to_no_silence(whis
     torch.testing.assert_close(features[25:125], torch.stack(whole, 2)[0], atol=1e-5, rtol=1e-5)
 
 
-def test_whisper_is_used_frozen(whisper):
-    with pytest.raises(ParamsError, match=r"set speech\.finetune: false"):
-        SpeechEncoder(encoder_config(str(whisper)), finetune=True)
-
-
 def test_text_embedding_is_sentence_transformers_own(project):
     name = "sentence-transformers/all-MiniLM-L6-v2"
     texts = ["What a lovely day.", None, "I could not care less about any of this, frankly.", "  ", "No."]

@@ -30,7 +30,7 @@ from transformers import (
 )
 
 import sercore
-from sercore import corpora, params, runs
+from sercore import corpora, params, questions, runs
 from sercore.__main__ import main
 from sercore.corpus import Corpus
 from sercore.model import AttributeModel
@@ -43,6 +43,7 @@ SIZES = (
     "heads: {width: 16}}"
 )
 SYSTEMS = ("fusion", "whisper_fusion", "fusion_speaker_embedding", "speech_gender_development_ambiguous", "baseline")
+SYSTEMS += ("fusion_lora", "whisper_lora", "whisper_finetuned", "fusion_text_lora")
 
 
 def write_wavlm_large(folder: Path) -> None:
@@ -150,7 +151,7 @@ def command(project: Path, *words: object) -> None:
 
 def test_the_profile_is_the_papers_scale_in_every_system(podcast, monkeypatch):
     monkeypatch.chdir(podcast)
-    for variant in params.variants():
+    for variant in questions.systems(questions.questions("msp_podcast").values()):
         chosen = params.load("msp_podcast", variant, 0)
         training = chosen.training
         assert (training.learning_rate, training.epochs, training.precision) == (1e-5, 20, "bfloat16")

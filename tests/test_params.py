@@ -61,7 +61,12 @@ def test_another_reader_replaces_the_corpus_as_a_whole(root):
     [
         ("large", "fusion", {}, "unknown profile 'large'; params/ has small"),
         ("small", "fusoin", {}, "unknown variant 'fusoin'; params/variants.yaml has fusion, speech_only, gender"),
-        ("small", "fusion", {"loss": {"gendre": 1}}, "unknown parameter 'loss.gendre'; valid are gender, speaker"),
+        (
+            "small",
+            "fusion",
+            {"loss": {"gendre": 1}},
+            "unknown parameter 'loss.gendre'; valid are attributes, gender, speaker",
+        ),
         ("small", "fusion", {"epochs": 1}, "unknown parameter 'epochs'; valid are profile, variant, seed, corpus"),
         ("small", "fusion", {"corpus": {"folds": 3}}, "'corpus.folds'; valid are transcripts, reader, path, seed"),
         ("small", "fusion", {"text": {"encoder": "x", "layer": 3}}, "'text.layer'; valid are encoder"),
@@ -169,3 +174,20 @@ def test_a_notebooks_own_parameters_are_let_through(cells):
 def test_a_parameter_that_a_notebook_does_not_have_is_refused():
     with pytest.raises(params.ParamsError, match=r"unknown parameters varient; valid are profile, seeds\."):
         params.refuse_unknown(["", DEFAULTS, '# Parameters\nprofile = "embedded"\nvarient = "fusion"\n'])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        ({"speech": {"finetune": False, "lora": 8}}, r"'speech\.lora' is 8: a frozen encoder has none; set finetune"),
+        ({"text": {"learning_rate": 1e-4}}, r"'text\.learning_rate' is 0\.0001: a frozen encoder has none"),
+        ({"text": {"finetune": True, "lora": 0}}, r"'text\.lora' is 0: "),
+        ({"loss": {"attributes": []}}, r"'loss\.attributes' is \[\]: name one attribute or more, each once"),
+        ({"loss": {"attributes": ["valence", "valence"]}}, r"'loss\.attributes' is .*each once"),
+        ({"loss": {"attributes": ["anger"]}}, r"'loss\.attributes\.0' is 'anger': .*'arousal'"),
+        ({"loss": {"attributes": "valence"}}, r"'loss\.attributes' is 'valence'"),
+    ],
+)
+def test_what_cannot_be_trained_so_is_refused(root, overrides, sentence):
+    with pytest.raises(ParamsError, match=sentence):
+        params.load("small", "fusion", 0, overrides)

@@ -44,8 +44,7 @@ OTHER = 0.2
 """Of the raters who do not, the share that say "other"; the rest name emotions by their frequency (assumption)."""
 
 SKEW = {"speakers": 0.26, "utterances": 0.80}
-"""That share of the training speakers carries that share of the utterances (arXiv 2506.10930); between, their counts
-fall geometrically (assumption)."""
+"""That share of the training speakers carries that share of the utterances (arXiv 2506.10930)."""
 
 CHANNELS = ("pitch", "range", "rate in per cent", "loudness in dB")
 """What the voice shows feelings by: pitch and range in eSpeak NG's units (0 to 100)."""
@@ -211,13 +210,13 @@ def draw_speakers(generator: np.random.Generator, count: int, pool: Pool = "stud
     return speakers
 
 
-def assign_speakers(generator: np.random.Generator, count: int, speakers: int, skewed: bool) -> np.ndarray:
+def assign_speakers(generator: np.random.Generator, count: int, speakers: int, skew: float) -> np.ndarray:
     """Index of each utterance's speaker, shape (count,); everyone speaks at least once.
 
-    Skewed speakers' counts fall geometrically, at the rate at which `SKEW` holds.
+    Counts fall geometrically: the busiest 26 % speak the share `skew`, the next 26 % that share of what is left, and so
+    on; with 0 they are even.
     """
-    left = 1 - SKEW["utterances"] if skewed else 1.0
-    weights = left ** (np.arange(speakers) / (SKEW["speakers"] * speakers))
+    weights = (1 - skew) ** (np.arange(speakers) / (SKEW["speakers"] * speakers))
     counts = 1 + apportion(weights / weights.sum(), count - speakers)
     return generator.permutation(np.repeat(np.arange(speakers), counts))
 

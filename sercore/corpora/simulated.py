@@ -160,12 +160,14 @@ def _recipe(params: Simulated) -> dict:
 
 
 def _recipe_of(folder: Path) -> dict | None:
-    """What made the release in `folder`; None where there is none yet."""
+    """What made the release in `folder`; None where there is none yet.
+
+    A parameter that is younger than the release had its default.
+    """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None
     try:
         made = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-        # A parameter that is younger than the release had its default.
         return _recipe(Simulated(reader="simulated", path=folder)) | made
     except (OSError, ValueError, TypeError):
         raise CorpusError(
@@ -188,20 +190,20 @@ def _splits(params: Simulated) -> Iterator[Split]:
     first = 1
     for (name, wanted), number, generator in zip(quotas.items(), speakers, generators[1:], strict=True):
         utterances = population.draw_quotas(generator, wanted, biases, params.raters_per_utterance, noise)
-        yield _split(name, utterances, number, first, generator, params.gender_link)
+        yield _split(name, utterances, number, first, generator, params)
         first += number
 
 
 def _split(
-    name: str, utterances: Utterances, speakers: int, first: int, generator: np.random.Generator, gender_link: float
+    name: str, utterances: Utterances, speakers: int, first: int, generator: np.random.Generator, params: Simulated
 ) -> Split:
     training = name == "Train"
     voices = population.draw_speakers(generator, speakers)
-    assigned = population.assign_speakers(generator, len(utterances.intended), speakers, skewed=training)
+    assigned = population.assign_speakers(generator, len(utterances.intended), speakers, params.skew if training else 0)
     prompts = []
     for speaker, emotion, deviations in zip(assigned, utterances.intended, utterances.deviations, strict=True):
         text = grammar.sentence(generator, CODES[emotion], deviations[1], training)
-        prompts.append(population.draw_prompt(generator, voices[speaker], text, deviations, gender_link))
+        prompts.append(population.draw_prompt(generator, voices[speaker], text, deviations, params.gender_link))
     return Split(name, utterances, voices, first, assigned, prompts)
 
 
