@@ -7,7 +7,6 @@ from sercore.evaluation import evaluate
 from sercore.runs import PREDICTED
 from sercore.training import train
 
-
 SYSTEMS = (
     "fusion",
     "whisper_fusion",
