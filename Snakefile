@@ -49,6 +49,7 @@ SEEDS = range(int(config.get("seeds", FOLDS or (1 if "paper" in PARTS else 2))))
 # What chapters read beside runs, made by a rule each.
 MORE = {
     "speakers": "embedding.csv",
+    "transcripts": "wer.csv",
     "across": "matrix.csv",
     "protocol": "draws/selection.csv",
     "groups": "groups.csv",
@@ -281,6 +282,21 @@ rule speakers:
         from sercore import speaker_embeddings
 
         speaker_embeddings.write(parameters("fusion_speaker_embedding", STUDY), Path(output[0]).parent)
+
+
+rule transcripts:
+    message:
+        "Counting the words that transcripts get wrong"
+    input:
+        f"{BUILD}/results/transcripts/{STUDY}/runs.csv",
+    output:
+        f"{BUILD}/results/transcripts/wer.csv",
+    run:
+        from sercore import transcripts_report
+
+        trained = [parameters(variant, STUDY) for variant in VARIANTS["transcripts"]]
+        tests = {test: tested_on(test) for test in TESTS["transcripts"]}
+        transcripts_report.write(trained, tests, Path(output[0]).parent)
 
 
 rule protocol:

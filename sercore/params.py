@@ -362,7 +362,7 @@ def validate(values: Mapping[str, Any]) -> Params:
 
 
 def with_corpus(params: Params, corpus: Mapping[str, Any]) -> Params:
-    """`params` with `corpus` merged over the corpus section; another ``reader`` replaces the section as a whole.
+    """`params` with `corpus` merged over the corpus section; see `merge`.
 
     Raises:
         ParamsError: a key that the reader does not know, or an invalid value.
@@ -419,13 +419,19 @@ def _parsed(text: str, loader: type) -> Any:
 
 
 def merge(base: Mapping[str, Any], difference: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `difference`, section by section; another reader's corpus replaces the whole one."""
+    """`base` with the values of `difference`, section by section.
+
+    Another reader's corpus replaces the whole one but for ``transcripts``, which are no reader's own.
+    """
     merged = dict(base)
     for key, value in difference.items():
         old = merged.get(key)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        another_reader = both and value.get("reader", old.get("reader")) != old.get("reader")
-        merged[key] = merge(old, value) if both and not another_reader else value
+        if not (isinstance(old, Mapping) and isinstance(value, Mapping)):
+            merged[key] = value
+            continue
+        another_reader = value.get("reader", old.get("reader")) != old.get("reader")
+        kept = {name: old[name] for name in old if name == "transcripts"} if another_reader else old
+        merged[key] = merge(kept, value)
     return merged
 
 

@@ -45,12 +45,17 @@ def load(run: Path | str | runs.Run) -> "Predictor":
     quieten()
     folder = run.folder if isinstance(run, runs.Run) else Path(run)
     params, model = trained(folder)
+    if params.speech.per_speaker:
+        raise ParamsError(
+            f"{folder} normalises each speaker by all utterances of a corpus, so it predicts no single files: put them "
+            "into a corpus, or load a run without speech.per_speaker."
+        )
     with _project_of(folder):
         return Predictor(params, model)
 
 
 def trained(folder: Path | None) -> tuple[Params, AttributeModel]:
-    """Parameters and model of the complete run in `folder`, on the CPU; raises as `load`."""
+    """Parameters and model of the complete run in `folder`, on the CPU; `ParamsError` as for `load`."""
     if folder is None or not (folder / "model").is_dir():
         problem = "does not exist" if folder and not folder.exists() else "holds no trained model"
         raise ParamsError(
@@ -58,11 +63,6 @@ def trained(folder: Path | None) -> tuple[Params, AttributeModel]:
             "without their models; `python -m sercore train PROFILE VARIANT SEED` trains one and prints its folder."
         )
     params = runs.read(folder).params
-    if params.speech.per_speaker:
-        raise ParamsError(
-            f"{folder} normalises each speaker by all utterances of a corpus, so it predicts no single files: put them "
-            "into a corpus, or load a run without speech.per_speaker."
-        )
     try:
         return params, AttributeModel.from_pretrained(folder / "model").eval()
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from sercore import ATTRIBUTES
@@ -64,7 +65,7 @@ def overrides(condition: str) -> dict[str, Any]:
 
 def tested_on(test: str) -> dict[str, Any]:
     """What a test changes in the parameters of the corpus."""
-    return _declared()["tests"][test]
+    return {key: value for key, value in _declared()["tests"][test].items() if key != "needs"}
 
 
 def transfer_corpora(profile: str) -> dict[str, str]:
@@ -132,8 +133,10 @@ def _question(name: str, entry: dict[str, Any], profile: str, is_open: bool) -> 
             raise ParamsError(f"params/questions.yaml asks {name!r} for {lacking}: add it under {key} there.")
     reader = read_yaml(project_root() / "params" / f"{profile}.yaml")["corpus"]["reader"] if profile else None
     conditions = [one for one in named if one == STUDY or declared["conditions"][one].get("only", reader) == reader]
+    needs = {one: declared["tests"][one].get("needs", "sercore") for one in entry.get("tests", [])}
+    tests = tuple(one for one, package in needs.items() if find_spec(package))
     pairs = tuple(map(tuple, entry["comparisons"]))
-    found = Question(name, entry["sentence"], pairs, tuple(conditions), tuple(entry.get("tests", [])), is_open)
+    found = Question(name, entry["sentence"], pairs, tuple(conditions), tests, is_open)
     unknown = {one for system in found.compared for one in members(system)} - set(variants())
     if unknown:
         lacking = ", ".join(sorted(unknown))

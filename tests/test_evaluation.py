@@ -7,6 +7,16 @@ from sercore.evaluation import evaluate
 from sercore.runs import PREDICTED
 from sercore.training import train
 
+SYSTEMS = (
+    "fusion",
+    "whisper_fusion",
+    "whisper_lora",
+    "fusion_text_lora",
+    "fusion_speaker",
+    "fusion_speaker_embedding",
+    "fusion_speaker_normalised",
+)
+
 
 @pytest.fixture
 def manifest(project, tones):
@@ -25,7 +35,7 @@ def predicted(path):
     return pd.read_parquet(path).set_index("utterance")[PREDICTED]
 
 
-@pytest.mark.parametrize("variant", ["fusion", "whisper_fusion", "fusion_speaker", "fusion_speaker_embedding"])
+@pytest.mark.parametrize("variant", SYSTEMS)
 def test_on_the_corpus_as_it_is_a_run_predicts_what_training_predicted(project, small, manifest, variant):
     run = trained(variant, manifest, small)
     path = evaluate(run.folder, "same", {})

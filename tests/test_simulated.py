@@ -286,6 +286,7 @@ def test_release_is_kept_or_replaced(tmp_path):
     label = simulated.write(Simulated(path=path, **TINY)) / "Labels" / "labels_consensus.csv"
     written, content = label.stat().st_mtime_ns, label.read_bytes()
     assert simulated.write(Simulated(path=path, **TINY)) == path
+    assert simulated.write(Simulated(path=path, transcripts={"errors": 0.3}, **TINY)) == path
     assert label.stat().st_mtime_ns == written
     simulated.write(Simulated(path=path, seed=1, **TINY))
     assert label.read_bytes() != content

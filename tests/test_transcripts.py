@@ -153,6 +153,12 @@ def test_a_wrong_parameter_is_named(project):
             params.load("embedded", "fusion", 0, {"corpus": {"transcripts": value}})
 
 
+def test_another_reader_takes_over_what_is_done_to_transcripts(project):
+    other = {"corpus": {"reader": "manifest", "path": "any.csv"}}
+    assert params.load("embedded", "fusion_noisy_text", 0, other).corpus.transcripts.errors == 0.3
+    assert params.load("embedded", "fusion", 0, other).corpus.transcripts == Transcripts()
+
+
 @pytest.fixture
 def whisper(monkeypatch):
     """A recogniser that hears how long a sound is; returns how often it was asked."""
