@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from sercore.params import dump, load, merge, project_root
-from sercore.questions import STUDY, open_questions, overrides, question, questions, systems, tested_on
+from sercore.questions import STUDY, at_hand, open_questions, overrides, question, questions, systems, tested_on
 
 PROFILE = config.get("profile", "embedded")
 DATA = {"corpus": {"path": config["data"]}} if "data" in config else {}
@@ -45,7 +45,9 @@ def changed(condition):
 
 # A corpus without an official split is studied fold by fold, so that each speaker is tested once.
 FOLDS = getattr(parameters("fusion", STUDY).corpus, "folds", None)
-SEEDS = range(int(config.get("seeds", FOLDS or (1 if "paper" in PARTS else 3))))
+SEEDS = range(int(config.get("seeds", FOLDS or (1 if "paper" in PARTS else 2))))
+# The chapter on other corpora trains on each that is on this machine.
+CORPORA = at_hand(PROFILE, DATA) if "across" in PARTS else {}
 
 
 def settings(names):
@@ -98,8 +100,9 @@ def tables(names):
 
 
 def results(part):
-    """The collected results of a part under all its conditions."""
-    return expand(f"{BUILD}/results/{part}/{{condition}}/runs.csv", condition=CONDITIONS.get(part, [STUDY]))
+    """The collected results of a part under all its conditions, and what else its chapter reads."""
+    collected = expand(f"{BUILD}/results/{part}/{{condition}}/runs.csv", condition=CONDITIONS.get(part, []))
+    return [*collected, f"{BUILD}/results/across/matrix.csv"] if part == "across" else collected
 
 
 def run_folders(names):
@@ -107,6 +110,12 @@ def run_folders(names):
     from sercore.runs import run_folder
 
     return [run_folder(parameters(name, names.condition, seed)) for name in VARIANTS[names.part] for seed in SEEDS]
+
+
+def elsewhere(name):
+    """The parameters of the runs on another corpus."""
+    profile, seeds = CORPORA[name].profile, range(getattr(CORPORA[name].corpus, "folds", 3))
+    return [load(profile, variant, seed) for variant in VARIANTS["across"] for seed in seeds]
 
 
 rule book:
@@ -214,6 +223,43 @@ rule results:
 
         table = corpora.read(corpus(wildcards.condition), 0)
         runs.collect(run_folders(wildcards), table, Path(output[0]).parent, TESTS[wildcards.part])
+
+
+rule train_elsewhere:
+    message:
+        "Training {wildcards.variant}, seed {wildcards.seed}, on the corpus of {wildcards.profile}"
+    params:
+        settings=lambda names: dump(load(names.profile, names.variant, int(names.seed))),
+    output:
+        touch("build/{profile}/elsewhere/{variant}/seed-{seed}.done"),
+    threads: (workflow.cores or 1) if shutil.which("nvidia-smi") else 1
+    shell:
+        "python -m sercore train {wildcards.profile} {wildcards.variant} {wildcards.seed}"
+
+
+rule across:
+    message:
+        "Testing the systems of every corpus on every other"
+    input:
+        f"{BUILD}/results/across/{STUDY}/runs.csv",
+        [
+            f"build/{one.profile}/elsewhere/{one.variant}/seed-{one.seed}.done"
+            for name in CORPORA
+            if CORPORA[name].profile != PROFILE
+            for one in elsewhere(name)
+        ],
+    params:
+        corpora={name: one.corpus.model_dump(mode="json") for name, one in CORPORA.items()},
+    output:
+        f"{BUILD}/results/across/matrix.csv",
+    run:
+        from sercore import across
+        from sercore.runs import run_folder
+
+        own = [parameters(variant, STUDY, seed) for variant in VARIANTS["across"] for seed in SEEDS]
+        trained = {name: own if one.profile == PROFILE else elsewhere(name) for name, one in CORPORA.items()}
+        folders = {name: list(map(run_folder, runs)) for name, runs in trained.items()}
+        across.write(folders, params.corpora, Path(output[0]).parent)
 
 
 rule pages:

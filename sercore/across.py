@@ -24,8 +24,8 @@ from sercore import ATTRIBUTES, corpora, runs
 from sercore.comparisons import ENDPOINTS, estimates, family, system_difference
 from sercore.corpus import SPLITS
 from sercore.evaluation import evaluate
-from sercore.params import CorpusParams, MspPodcast, Params, Simulated, load, resolve, with_corpus
-from sercore.questions import question, transfer_corpora
+from sercore.params import CorpusParams, MspPodcast, Params, resolve, with_corpus
+from sercore.questions import question
 from sercore.runs import PREDICTED, Run
 from sercore.significance import ccc_interval, ccc_of, correlation_interval, correlation_of, difference_interval
 from sercore.studies import by_system, matched, reported_split
@@ -47,20 +47,6 @@ class Cell:
     system: str
     gold: pd.DataFrame
     predicted: NDArray[np.float64]
-
-
-def at_hand(profile: str, overrides: Mapping[str, Any]) -> dict[str, Params]:
-    """The declared corpora that are on this machine, and that of `profile`: name -> parameters of a run on it.
-
-    Args:
-        profile: of the study.
-        overrides: of its parameters, such as where its corpus lies.
-    """
-    names = transfer_corpora()
-    if profile not in names.values():
-        names = {profile: profile} | names
-    found = {name: load(each, "fusion", 0, overrides if each == profile else {}) for name, each in names.items()}
-    return {name: params for name, params in found.items() if _is_there(params.corpus)}
 
 
 def write(trained: Mapping[str, Sequence[Path]], tested: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
@@ -108,10 +94,6 @@ def read(folder: Path | str) -> dict[str, pd.DataFrame]:
 
 
 # What is tested
-
-
-def _is_there(corpus: CorpusParams) -> bool:
-    return isinstance(corpus, Simulated) or resolve(corpus.path).exists()
 
 
 def _read(folder: Path) -> Run:
@@ -196,8 +178,7 @@ def _differences(cells: Sequence[Cell]) -> pd.DataFrame:
             measured.append(system_difference(gold, a, b))
             pairs.append(pair)
             places += [(train, test)] * len(ENDPOINTS)
-    table = family(pairs, measured).drop(columns="paper")
-    return pd.concat([pd.DataFrame(places, columns=["train", "test"]), table], axis=1)
+    return pd.concat([pd.DataFrame(places, columns=["train", "test"]), family(pairs, measured)], axis=1)
 
 
 def _common(one: Cell, other: Cell) -> tuple[pd.DataFrame, NDArray[np.float64], NDArray[np.float64]]:

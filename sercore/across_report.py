@@ -33,9 +33,9 @@ DARK = 0.55
 def corpora_table(tables: Tables, profile: str) -> str:
     """A row a declared corpus: what kind of speech it is, and on how much of it systems are tested."""
     sizes = tables["matrix"].drop_duplicates("test").set_index("test")[["utterances", "speakers"]]
-    names = {profile: profile} | transfer_corpora()
+    names = transfer_corpora(profile)
     rows = {}
-    for name in [one for one in names if one in sizes.index] + _absent(tables):
+    for name in names:
         kind = BANNERS[load(names[name], "fusion", 0).corpus.reader][0].lower()
         size = [f"{value:,}" for value in sizes.loc[name]] if name in sizes.index else ["absent", "absent"]
         rows[name] = [kind, *size]
@@ -47,9 +47,9 @@ def corpora_table(tables: Tables, profile: str) -> str:
     )
 
 
-def limits(tables: Tables) -> str:
+def limits(tables: Tables, profile: str) -> str:
     """What the corpora at hand allow to say."""
-    absent = _absent(tables)
+    absent = _absent(tables, profile)
     lacking = f" Not at hand: {', '.join(absent)}; nothing is known of them here." if absent else ""
     return f"All pairs of {_and(_names(tables))} were measured.{lacking}"
 
@@ -66,9 +66,9 @@ def answer(tables: Tables) -> str:
         here, own = scores.loc[train, test, system], scores.loc[test, test, system]
         ranking, scale = (lost.loc[name, train, test, system] for name in ("ranking", "scale"))
         lines.append(
-            f"- **{train} → {test}**, `{system}`: CCC {number(here['ccc'])} {interval(here)}, where the system that"
-            f" learnt from {test} has {number(own['ccc'])} {interval(own)}. Aligning gains {number(scale['difference'])}"
-            f" {interval(scale)}. {_judged(ranking)}"
+            f"- **{train} → {test}**, `{system}`: CCC {number(here['ccc'])} {interval(here)}, where the one that"
+            f" learnt from {test} has {number(own['ccc'])} {interval(own)}. Aligning gains"
+            f" {number(scale['difference'])} {interval(scale)}. {_judged(ranking)}"
         )
     return "\n".join(lines) or "Only one corpus is at hand, so nothing was tested across corpora."
 
@@ -120,7 +120,7 @@ def losses_table(tables: Tables) -> str:
     losses = tables["losses"][tables["losses"]["endpoint"] == "mean"]
     texts = losses.assign(pair=_pairs(losses), text=[_step(row) for _, row in losses.iterrows()])
     table = texts.pivot_table(index=["pair", "system"], columns="loss", values="text", aggfunc="first", sort=False)
-    shown = table.reindex(columns=["scale", "ranking"]).fillna("–").reset_index().set_index("pair")
+    shown = table.reindex(columns=["scale", "ranking"]).astype(object).fillna("–").reset_index().set_index("pair")
     shown = shown.assign(system=shown["system"].map(breakable))
     caption = (
         "Trained on → tested on, mean of the three attributes. Scale: what aligning mean and spread gains; it is not"
@@ -196,8 +196,8 @@ def _names(tables: Tables) -> list[str]:
     return list(dict.fromkeys(tables["matrix"]["test"]))
 
 
-def _absent(tables: Tables) -> list[str]:
-    return [name for name in transfer_corpora() if name not in _names(tables)]
+def _absent(tables: Tables, profile: str) -> list[str]:
+    return [name for name in transfer_corpora(profile) if name not in _names(tables)]
 
 
 def _pairs(rows: pd.DataFrame) -> list[str]:
@@ -211,10 +211,10 @@ def _step(row: pd.Series) -> str:
 def _judged(ranking: pd.Series) -> str:
     lost = f"{signed(ranking['difference'])} {interval(ranking)}"
     if ranking["low"] > 0:
-        return f"After that the other still leads by {lost}: ranking is lost."
+        return f"After that the latter still leads by {lost}: ranking is lost."
     if ranking["high"] < 0:
-        return f"After that the other differs by {lost}: its own corpus taught it less."
-    return f"After that the other differs by {lost}: whether ranking is lost is unresolved."
+        return f"After that the latter differs by {lost}: its own corpus taught it less."
+    return f"After that the latter differs by {lost}: whether ranking is lost is unresolved."
 
 
 def _and(names: list[str]) -> str:

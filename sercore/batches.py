@@ -71,8 +71,8 @@ def frozen_features(params: Params, table: pd.DataFrame, speech: SpeechEncoder) 
     if params.speech.per_speaker:
         if features.get("speech") is None:
             raise ParamsError(
-                "speech.per_speaker takes the moments of all features, so they must be kept: set speech.cache: true, and "
-                f"make room in {root} where its disk is full."
+                "speech.per_speaker takes the moments of all features, so they must be kept: set speech.cache: true, "
+                f"and make room in {root} where its disk is full."
             )
         features["speech"] = SpeakerNormalised(features["speech"], table["speaker"])
     texts = transcripts(table["transcript"]) if params.text else []

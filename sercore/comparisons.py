@@ -91,6 +91,7 @@ def compare(study: Study, question: Question, split: str | None = None) -> Compa
     pairs = [system_difference(gold, predictions[one], predictions[other]) for one, other in question.pairs]
     runs = len(next(iter(predictions.values())))
     differences = family(question.pairs, pairs)
+    differences["paper"] = [_printed(row) for _, row in differences.iterrows()]
     return Comparison(question, split, scores, differences, seeds, runs, study.runs[0].params)
 
 
@@ -178,8 +179,14 @@ def system_difference(gold: pd.DataFrame, a: NDArray[np.float64], b: NDArray[np.
     return ccc_difference(truth, a, b, speakers, generator=np.random.default_rng(0))
 
 
+def _printed(row: pd.Series) -> float:
+    """The paper's difference of the two systems of a row, where that is of the mean."""
+    printed = paper.difference(row["system"], row["reference"]) if row["endpoint"] == "mean" else None
+    return printed[0] if printed else np.nan
+
+
 def family(pairs: Sequence[tuple[str, str]], differences: Sequence[Difference]) -> pd.DataFrame:
-    """The table of `Comparison.differences`: for each pair a row an endpoint. All pairs are one family."""
+    """The table of `Comparison.differences` without the column ``paper``; all pairs are one family."""
     tables = []
     adjusted = holm([one.p[-1] for one in differences])
     for (system, reference), one, p in zip(pairs, differences, adjusted, strict=True):
@@ -192,7 +199,5 @@ def family(pairs: Sequence[tuple[str, str]], differences: Sequence[Difference]) 
         last = table["endpoint"] == "mean"
         table["holm"], table["detectable"] = np.where(last, p, np.nan), np.where(last, detectable, np.nan)
         table["verdict"] = np.where(last, "resolved" if resolved else "unresolved", "")
-        printed = paper.difference(system, reference)
-        table["paper"] = np.where(last, printed[0] if printed else np.nan, np.nan)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)

@@ -192,7 +192,8 @@ def speaker_schemes(speakers: pd.Series, sums: Array, draws: int, generator: np.
 
     Returns:
         A row a scheme: ``scheme``, ``speakers`` (of the half), means over the draws of ``reported`` and ``truth``,
-        ``optimism`` (their difference) and ``optimism_sd``; no row where the pool has fewer than four speakers.
+        ``optimism`` (their difference, by which a report is off) and its ``optimism_sd``; no row where the pool has
+        fewer than four speakers.
     """
     labels, known = pd.factorize(speakers, sort=True)
     half = len(known) // 2

@@ -40,6 +40,9 @@ SCHEMES = {
 STEP_NAMES = {"gender": "gender loss", "ambiguous": "without O and X"}
 
 BALANCED, RANDOM, OTHER, LINE = "#0072B2", "#D55E00", "#009E73", "#555555"  # Okabe and Ito (2008)
+FEW = 20
+"""The largest k from which is extrapolated."""
+
 TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 
 
@@ -65,7 +68,9 @@ def curves_figure(tables: Tables, k: int) -> Figure:
         bars.bar(share.index, share, color="#BBBBBB", width=0.8)
         bars.set(ylim=(0, 1), yticks=[])
         bars.grid(visible=False)
-        panel.set(zorder=bars.get_zorder() + 1, frame_on=False, xlabel="epoch")
+        bars.spines[:].set_visible(False)
+        panel.patch.set_visible(False)
+        panel.set(zorder=bars.get_zorder() + 1, xlabel="epoch")
         panel.set_title(system.replace("_without", "\nwithout").replace("_whole", "\nwhole"), fontsize=9)
         for name, (colour, line, _) in styles.items():
             for _, curve in curves[(curves["system"] == system) & (curves["set"] == name)].groupby("seed"):
@@ -84,26 +89,21 @@ def deviation_figure(tables: Tables) -> Figure:
     pools = list(tables["selection"]["pool"].unique())
     figure, axes = _panels(1, len(pools), (9, 4.2), share=True)
     for panel, pool in zip(axes, pools, strict=True):
-        drawn = {name: tables[name].query("pool == @pool and k > 0") for name in ("selection", "differences")}
-        balanced = {name: rows[rows["kind"] == "balanced"] for name, rows in drawn.items()}
+        selection = tables["selection"].query("pool == @pool and k > 0")
+        differences = tables["differences"].query("pool == @pool and kind == 'balanced' and k > 0")
         lines = [
-            ("a CCC, balanced set", balanced["selection"], "reported_sd", (BALANCED, "o", "-")),
-            (
-                "a CCC, as many at random",
-                drawn["selection"].query("kind == 'random'"),
-                "reported_sd",
-                (RANDOM, "s", "--"),
-            ),
+            ("a CCC, balanced set", selection.query("kind == 'balanced'"), "reported_sd", (BALANCED, "o", "-")),
+            ("a CCC, as many at random", selection.query("kind == 'random'"), "reported_sd", (RANDOM, "s", "--")),
         ]
         for draw, style in (("same", (OTHER, "D", "-.")), ("independent", ("#000000", "^", ":"))):
-            rows = balanced["differences"][balanced["differences"]["draw"] == draw]
+            rows = differences[differences["draw"] == draw]
             lines.append((f"a difference, {draw} set{'s' * (draw != 'same')}", rows, "difference_sd", style))
         for label, rows, column, (colour, marker, line) in lines:
             spread = rows.groupby("k")[column].agg([_root_mean_square, "min", "max"])
             panel.fill_between(spread.index, spread["min"], spread["max"], color=colour, alpha=0.12, linewidth=0)
             panel.plot(spread.index, spread.iloc[:, 0], color=colour, marker=marker, linestyle=line, label=label)
         _step_lines(panel, labelled=pool == pools[-1])
-        sizes = sorted(drawn["selection"]["k"].unique())
+        sizes = sorted(selection["k"].unique())
         panel.set(xscale="log", yscale="log", xlabel="k utterances of each emotion")
         panel.set_title(f"sets drawn from {pool}", fontsize=10)
         panel.set_xticks(sizes, sizes)
@@ -167,7 +167,7 @@ def selection_table(tables: Tables, k: int) -> str:
         f"Mean CCC of the three attributes, averaged over {rows['seed'].nunique()} trained runs of each system and"
         f" {first['draws']:,} sets where sets are drawn; after ± the standard deviation over the draws alone, within a"
         " run. Regret: CCC on test of the best epoch there minus that of the chosen one. Reported − test: below it the"
-        " range over the runs; it holds what choosing on the set flatters, and whatever else tells the two splits apart."
+        " range over the runs; it holds what choosing on the set flatters, and all else that tells the splits apart."
         " Weighted alike, and the last epoch: CCC over all utterances of a primary emotion, where each emotion counts"
         " the same."
     )
@@ -175,7 +175,7 @@ def selection_table(tables: Tables, k: int) -> str:
 
 
 def differences_table(tables: Tables, k: int) -> str:
-    """How the reported difference of two systems, each at its own epoch, varies with the draw, and how often it flips."""
+    """How the reported difference of two systems, each at its own epoch, varies with the draw, and how often flips."""
     rows = _at_size(tables["differences"].query("pool == 'development' and kind in ('balanced', 'random')"), k)
     cells = []
     for (system, reference, kind, draw), part in rows.groupby(["system", "reference", "kind", "draw"], sort=False):
@@ -205,6 +205,7 @@ def speakers_table(tables: Tables) -> str:
             "on other speakers": number(part["truth"].mean()),
             "optimism": cell(signed(part["optimism"].mean(), 4), _range(part["optimism"], 4)),
             "± by the speakers": number(_root_mean_square(part["optimism_sd"]), 4),
+            "error": number(_error(part), 4),
         }
         cells.append({"pool": f"{pool}: {part['speakers'].iloc[0]} speakers", "scheme": SCHEMES[scheme]} | shown)
     table = pd.DataFrame(cells)
@@ -213,7 +214,9 @@ def speakers_table(tables: Tables) -> str:
         "A random half of a split's speakers plays the development split, the other half is the truth, drawn"
         " again and again. All utterances of the speakers count, as they come. Optimism: reported minus the CCC of the"
         " epoch in use on the other speakers, with its range over systems and seeds; ±: standard deviation of that over"
-        " the draws, which is how far a report may lie from the truth."
+        " the draws; error: root mean square, of both together. Whoever is to be the truth is a draw as well, which"
+        " is in every row alike. Crossed, the truth is that of the epoch that all speakers choose, which may be better"
+        " than what half of them chose."
     )
     return html(table, caption, "schemes")
 
@@ -246,28 +249,29 @@ def answer(tables: Tables, k: int) -> str:
 
 
 def beside_the_paper(tables: Tables, k: int) -> str:
-    """The paper's small differences beside the deviation that the draw alone makes, and from which k on it would fall."""
+    """The paper's small differences beside what the draw alone makes, and from which k on it would make them rarely."""
     pool = tables["selection"]["pool"].unique()[-1]
     rows = tables["differences"].query("kind == 'balanced' and draw == 'same' and k > 0")
     here = rows.query("pool == 'development' and k == @k")
     most = rows.query("pool == @pool")
-    largest = int(most["k"].max())
-    deviation = _root_mean_square(most.loc[most["k"] == largest, "difference_sd"])
+    few = int(most.loc[most["k"] <= FEW, "k"].max())  # more would be a large part of the pool, and vary less
+    deviation = _root_mean_square(most.loc[most["k"] == few, "difference_sd"])
     lines = []
     for name, step in STEPS.items():
         size, digits = paper.difference(*step)
-        needed = largest * (1.96 * deviation / abs(size)) ** 2
+        needed = few * (1.96 * deviation / abs(size)) ** 2
         lines.append(
             f"- **{signed(size, digits)} ({STEP_NAMES[name]})**: at k = {k}, two systems on the same set differ by as"
             f" much from their mean difference in {_percent(here[name].mean())} of the draws, by the draw alone. Taken"
-            f" from the deviation at k = {largest} on {pool}, {number(deviation, 4)}, as 1/√k goes, the draw would make"
+            f" from the deviation at k = {few} on {pool}, {number(deviation, 4)}, as 1/√k goes, the draw would make"
             f" it in fewer than 5 % of draws from k of about {_rounded(needed)} on."
         )
     lines += [
         "",
         "The paper does not tell its k, so its own standard deviation cannot be given; and its systems' errors may go"
         " together more than these do, which makes the draw matter less. The rule of 1/√k takes a corpus without end:"
-        f" nearer to all that there is, the draw matters less, and the choice of speakers and the seed are left. {_caveat()}",
+        " nearer to all that there is, the draw matters less, and the choice of speakers and the seed are left."
+        f" {_caveat()}",
     ]
     return "\n".join(lines)
 
@@ -298,14 +302,8 @@ def recommendation(tables: Tables, k: int) -> str:
     rows = tables["selection"].query("pool == 'development'")
     balanced = rows.query("kind == 'balanced' and k == @k")
     by_kind = {kind: rows[rows["kind"] == kind] for kind in ("weighted", LAST)}
-    schemes = {name: part for name, part in tables["speakers"].query("pool == 'development'").groupby("scheme")}
-    same, split, crossed = (schemes[name] for name in SCHEMES)
-    flips = (
-        tables["differences"]
-        .query("pool == 'development' and kind == 'balanced' and k == @k")
-        .groupby("draw")["flips"]
-        .mean()
-    )
+    flips = tables["differences"].query("pool == 'development' and kind == 'balanced' and k == @k")
+    flips = flips.groupby("draw")["flips"].mean()
     lines = [
         "1. **Choose the epoch on all development utterances of a primary emotion, with weights that make the emotions"
         " count alike, in place of drawing k of each.** This keeps the balance and takes the draw away. Here: regret"
@@ -315,15 +313,11 @@ def recommendation(tables: Tables, k: int) -> str:
         "2. **If a set is drawn, draw it once for all systems, and say its k and seed.** Here the order of two systems"
         f" flips in {_percent(flips['same'])} of draws on one set, in {_percent(flips['independent'])} where each has"
         " its own (mean over the pairs).",
-        "3. **Do not report on what chose.** Here choosing and reporting on the same speakers is off by"
-        f" {signed(same['optimism'].mean(), 4)} on average, on separate speakers by {signed(split['optimism'].mean(), 4)},"
-        f" crossed by {signed(crossed['optimism'].mean(), 4)}.",
-        "4. **If there is no test split to report on, cross: each half of the development speakers reports what the other"
-        " chose.** It wastes less than a plain split: a report lies off by a standard deviation of"
-        f" {number(_root_mean_square(crossed['optimism_sd']), 4)}, against {number(_root_mean_square(split['optimism_sd']), 4)}"
-        f" with a plain split and {number(_root_mean_square(same['optimism_sd']), 4)} without any.",
-        "5. **Give the interval over speakers and seeds.** The draw is one source of chance among three, and the only one"
-        " that can be had for nothing: see [how sure one can be](/notebooks/significance).",
+        "3. **Do not report on the speakers who chose.** The report belongs on a test split. Where there is none, each"
+        " half of the development speakers can report what the other chose, and all of them choose in the end. Here"
+        f" reports are off by, on average (and as root mean square): {_errors(tables)}.",
+        "4. **Give the interval over speakers and seeds.** The draw is one source of chance among three, and the only"
+        " one that can be had for nothing: see [how sure one can be](/notebooks/significance).",
     ]
     return "\n".join(lines)
 
@@ -340,6 +334,21 @@ def _at_size(rows: pd.DataFrame, k: int) -> pd.DataFrame:
 
 def _root_mean_square(values: pd.Series) -> float:
     return float(np.sqrt((values**2).mean()))
+
+
+def _error(rows: pd.DataFrame) -> float:
+    """Root mean square of reported minus truth, over draws and runs."""
+    return float(np.sqrt((rows["optimism"] ** 2 + rows["optimism_sd"] ** 2).mean()))
+
+
+def _errors(tables: Tables) -> str:
+    """Optimism and error of each scheme on the development split."""
+    schemes = dict(list(tables["speakers"].query("pool == 'development'").groupby("scheme")))
+    return "; ".join(
+        f"{what}, {signed(schemes[name]['optimism'].mean(), 4)} ({number(_error(schemes[name]), 4)})"
+        for name, what in SCHEMES.items()
+        if name in schemes
+    )
 
 
 def _plus_minus(rows: pd.DataFrame, name: str) -> str:

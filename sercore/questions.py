@@ -1,11 +1,11 @@
 """What the study asks, as ``params/questions.yaml`` declares it: questions, comparisons, conditions, and ensembles."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sercore import ATTRIBUTES
-from sercore.params import ParamsError, project_root, read_yaml, variants
+from sercore.params import Params, ParamsError, Simulated, load, project_root, read_yaml, resolve, variants
 
 STUDY = "study"
 """The condition in which a profile is as it is."""
@@ -67,9 +67,26 @@ def tested_on(test: str) -> dict[str, Any]:
     return _declared()["tests"][test]
 
 
-def transfer_corpora() -> dict[str, str]:
-    """The corpora that the question `across` trains and tests on: name -> profile, in the file's order."""
-    return dict(_declared()["open"]["across"]["corpora"])
+def transfer_corpora(profile: str) -> dict[str, str]:
+    """The corpora on which the question `across` trains and tests, and that of `profile`: name -> profile."""
+    names = dict(_declared()["open"]["across"]["corpora"])
+    return names if profile in names.values() else {profile: profile} | names
+
+
+def at_hand(profile: str, overrides: Mapping[str, Any]) -> dict[str, Params]:
+    """Those of `transfer_corpora` that are on this machine: name -> parameters of a run on it.
+
+    Args:
+        profile: of the study.
+        overrides: of its parameters, such as where its corpus lies.
+    """
+    names = transfer_corpora(profile)
+    found = {name: load(each, "fusion", 0, overrides if each == profile else {}) for name, each in names.items()}
+    return {
+        name: params
+        for name, params in found.items()
+        if isinstance(params.corpus, Simulated) or resolve(params.corpus.path).exists()
+    }
 
 
 def members(system: str) -> tuple[str, ...]:

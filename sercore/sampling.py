@@ -50,7 +50,7 @@ def training_and_validation(
 
     Args:
         training, development: labelled rows of the two splits of a corpus table.
-        sampling: ``samples_per_emotion`` of each emotion are never left out.
+        sampling: ``samples_per_emotion`` of each emotion are never left out, unless a speaker is capped.
         seed: the same seed draws the same utterances, also of another system with the same validation set.
 
     Raises:

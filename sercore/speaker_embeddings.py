@@ -7,7 +7,6 @@ utterances: at the threshold at which as many pairs of one speaker are rejected 
 guessing.
 """
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from sklearn.metrics import roc_curve, silhouette_score
 from tqdm import tqdm
 
 from sercore import audio, corpora
-from sercore.cache import complete
 from sercore.corpus import CorpusError
 from sercore.encoders import SpeakerEncoder, quieten
 from sercore.params import Params, ParamsError
@@ -35,12 +33,12 @@ def write(params: Params, folder: Path) -> None:
     ``counts.csv``: ``utterances`` of each known speaker, of all splits, the busiest first. ``embedding_2d.csv``: ``x``,
     ``y`` and the number ``speaker`` (from 1) of up to 100 random utterances of each of the ten busiest speakers, by
     t-SNE (van der Maaten & Hinton, 2008), in random order. ``embedding.csv``: of the same utterances, but on the whole
-    embedding, ``measure`` (silhouette; equal-error rate), ``value``, ``low``, ``high``, ``speakers``, ``utterances`` and
-    ``encoder``; see `separation`.
+    embedding, ``measure`` (silhouette; equal-error rate), ``value``, ``low``, ``high``, ``speakers``, ``utterances``
+    and ``encoder``; see `separation`.
 
     Args:
         params: with the corpus, and the speaker encoder, as of ``fusion_speaker_embedding``.
-        folder: replaced as a whole once all is computed.
+        folder: holds the tables, beside whatever else is there.
 
     Raises:
         ParamsError: no speaker encoder.
@@ -61,14 +59,11 @@ def write(params: Params, folder: Path) -> None:
         ),
         "embedding": separation(embeddings, rows["number"]).assign(encoder=params.speaker.encoder),
     }
-    shutil.rmtree(folder, ignore_errors=True)
-    complete(
-        folder,
-        lambda partial: [
-            content.to_csv(partial / f"{name}.csv", index=False, float_format="%.4g")
-            for name, content in tables.items()
-        ],
-    )
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in tables.items():
+        partial = folder / f".{name}.csv.partial"
+        content.to_csv(partial, index=False, float_format="%.4g")
+        partial.rename(folder / f"{name}.csv")
 
 
 def choose(table: pd.DataFrame, generator: np.random.Generator) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from transformers.models.wavlm.modeling_wavlm import AMSoftmaxLoss
 
-from sercore.losses import UNKNOWN, AdditiveAngularMargin, ccc, ccc_loss, classification_loss
+from sercore.losses import UNKNOWN, AdditiveAngularMargin, ccc, ccc_loss, classification_loss, reverse_gradient
 
 ratings = arrays(np.float64, st.tuples(st.integers(2, 40), st.just(3)), elements=st.floats(0, 1, width=32))
 
@@ -146,3 +146,12 @@ def test_without_margin_it_is_the_softmax_of_transformers():
     )
     ours = torch.nn.functional.cross_entropy(head(embedding, labels), labels)
     torch.testing.assert_close(ours, theirs(embedding, labels), atol=1e-4, rtol=1e-4)
+
+
+@given(arrays(np.float32, st.tuples(st.integers(1, 20), st.just(3)), elements=st.floats(-1e6, 1e6, width=32)))
+def test_a_reversed_gradient_leaves_the_values_and_turns_the_sign(values):
+    given_values, weights = torch.tensor(values, requires_grad=True), torch.randn(3)
+    reversed_values = reverse_gradient(given_values)
+    torch.testing.assert_close(reversed_values, given_values, rtol=0, atol=0)
+    (gradient,) = torch.autograd.grad((reversed_values @ weights).sum(), given_values)
+    torch.testing.assert_close(gradient, -weights.expand(len(values), 3))

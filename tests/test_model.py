@@ -87,3 +87,31 @@ def test_new_layers_are_scaled_to_their_inputs(project):
     for layer in (*model.convolutions, *model.attributes["valence"], *model.gender):
         if isinstance(layer, nn.Linear):
             assert layer.weight.std().item() == pytest.approx((3 * layer.in_features) ** -0.5, rel=0.15)
+
+
+def test_an_adversary_turns_the_gradient_below_the_speaker_head_and_not_within(project):
+    """By linearity: gradient of the joint loss is that of the attributes, plus or minus that of the speaker's part."""
+    models = {name: made(f"fusion{name}", project) for name in ("_speaker", "_speaker_adversarial", "")}
+    for name in ("_speaker_adversarial", ""):
+        models[name].load_state_dict(models["_speaker"].state_dict(), strict=False)
+    torch.manual_seed(1)
+    batch = {
+        "features": torch.randn(14, models[""].speech.config.conv_dim[-1]),
+        "frames": torch.tensor([9, 5]),
+        "text": torch.randn(2, models[""].config.text_width),
+        "attributes": torch.rand(2, 3),
+        "speaker": torch.tensor([0, 2]),
+    }
+    gradients, outputs = {}, {}
+    for name, model in models.items():
+        outputs[name] = model(**batch)
+        outputs[name].loss.backward()
+        gradients[name] = {key: value.grad for key, value in model.named_parameters() if value.grad is not None}
+    torch.testing.assert_close(outputs["_speaker"].speaker, outputs["_speaker_adversarial"].speaker)
+    for key, plain in gradients[""].items():
+        added = gradients["_speaker"][key] - plain
+        torch.testing.assert_close(gradients["_speaker_adversarial"][key] - plain, -added, atol=1e-4, rtol=1e-3)
+    assert (gradients["_speaker"]["convolutions.0.weight"] - gradients[""]["convolutions.0.weight"]).abs().max() > 1e-3
+    for key in gradients["_speaker"].keys() - gradients[""].keys():
+        assert key.startswith("speaker")
+        torch.testing.assert_close(gradients["_speaker_adversarial"][key], gradients["_speaker"][key])

@@ -82,6 +82,8 @@ def test_another_reader_replaces_the_corpus_as_a_whole(root):
         ("small", "fusion", {"training": {"batch_size": 1}}, "'training.batch_size' is 1: .*or equal to 2"),
         ("small", ["fusion"], {}, "unknown variant .'fusion'.; params/variants.yaml has fusion"),
         ("small", "fusion", "{training: {epochs: 2}}", "overrides is '.*', not a mapping; papermill takes"),
+        ("small", "fusion", {"loss": {"adversarial": True}}, "'loss' is .*: adversarial needs a speaker head"),
+        ("small", "fusion", {"corpus": {"skew": 1}}, "'corpus.skew' is 1"),
         ("small", "fusion", {"seed": 3}, "overrides may not set seed"),
     ],
 )

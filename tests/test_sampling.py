@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from sercore.corpus import EMOTIONS, PRIMARY_EMOTIONS, CorpusError
 from sercore.params import Sampling
-from sercore.sampling import EpochSampler, balanced_indices, balanced_subset, training_and_validation
+from sercore.sampling import EpochSampler, balanced_indices, balanced_subset, held_out, training_and_validation
 
 emotions = st.lists(st.sampled_from(list(EMOTIONS)), min_size=30, max_size=200).map(pd.Series)
 primary = st.lists(st.sampled_from(list(PRIMARY_EMOTIONS)), min_size=30, max_size=200).map(pd.Series)
@@ -194,3 +194,53 @@ def test_too_few_to_leave_out_is_said():
             Sampling(samples_per_emotion=1, validation_per_emotion=1, agreed="none"),
             0,
         )
+
+
+speakers = st.lists(st.sampled_from(["a", "b", "c", "d", None]), min_size=8, max_size=80)
+
+
+@given(speakers, st.floats(0.01, 0.99))
+def test_every_speaker_loses_the_share_that_is_held_out(speaker, share):
+    table = pd.DataFrame({"speaker": pd.Series(speaker, dtype=object)})
+    counts = table["speaker"].value_counts()
+    if not (counts >= 2).any():
+        with pytest.raises(CorpusError, match="no known training speaker has two utterances"):
+            held_out(table, share)
+        return
+    held = held_out(table, share)
+    assert held.is_unique
+    lost = table.loc[held, "speaker"]
+    assert lost.notna().all()
+    for name, count in counts.items():
+        number = (lost == name).sum()
+        if count == 1:
+            assert number == 0
+        else:
+            assert 1 <= number <= count - 1
+            assert abs(number - share * count) <= 1
+    pd.testing.assert_index_equal(held, held_out(table, share))
+
+
+def test_what_is_held_out_is_random_within_a_speaker():
+    order = held_out(pd.DataFrame({"speaker": ["a"] * 1000}), 0.5)
+    assert 200 < (order < 500).sum() < 300
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 60), st.integers(0, 9))
+def test_no_speaker_has_more_utterances_than_the_cap(cap, seed):
+    training, validation = composed(per_speaker=cap, seed=seed)
+    counts = training["speaker"].value_counts()
+    assert (counts == TRAINING["speaker"].value_counts().clip(upper=cap)[counts.index]).all()
+    pd.testing.assert_frame_equal(validation, composed(seed=seed)[1])
+    emotions, able = (pd.crosstab(table["speaker"], table["emotion"]) for table in (training, TRAINING))
+    for speaker, kept in emotions.reindex(
+        columns=able.columns, fill_value=0
+    ).iterrows():  # one less of an emotion than of another only where there are no more
+        assert ((kept >= kept.max() - 1) | (kept == able.loc[speaker, kept.index])).all()
+
+
+def test_unknown_speakers_are_not_capped():
+    chosen = Sampling(samples_per_emotion=None, validation_per_emotion=None, per_speaker=2)
+    unknown = TRAINING.assign(speaker=None)
+    assert len(training_and_validation(unknown, DEVELOPMENT, chosen, 0)[0]) == len(TRAINING)

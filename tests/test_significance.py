@@ -14,7 +14,10 @@ from sercore.significance import (
     bootstrap_interval,
     ccc_difference,
     ccc_interval,
+    correlation_interval,
+    correlation_of,
     detection_power,
+    difference_interval,
     holm,
     method_difference,
     minimum_detectable_difference,
@@ -496,3 +499,45 @@ def test_one_of_twenty_equal_systems_is_called_different():
     for rejected in (np.mean(swaps, axis=0), np.mean(methods, axis=0)):
         assert (rejected < 0.075).all(), rejected
         assert (rejected > 0.025).all(), rejected
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds(), st.floats(-3, 3), st.floats(-20, 20))
+def test_the_correlation_is_the_highest_ccc_that_a_change_of_scale_gives(rng, logarithm, offset):
+    gold, predicted, speakers = simulate(rng)
+    aligned = correlation_interval(gold, predicted, speakers).ccc
+    expected = np.mean([[stats.pearsonr(gold[:, a], run[:, a])[0] for a in range(3)] for run in predicted], axis=0)
+    np.testing.assert_allclose(aligned, [*expected, expected.mean()], rtol=1e-9)
+    z = (predicted - predicted.mean(axis=1, keepdims=True)) / predicted.std(axis=1, keepdims=True)
+    standardised = ccc_interval(gold, gold.mean(axis=0) + gold.std(axis=0) * z, speakers).ccc
+    np.testing.assert_allclose(aligned, standardised, rtol=1e-9)
+    assert (ccc_interval(gold, offset + np.exp(logarithm) * predicted, speakers).ccc <= aligned + 1e-12).all()
+
+
+def test_limits_of_a_correlation_and_of_a_difference_equal_a_literal_jackknife():
+    gold, predicted, speakers = simulate(np.random.default_rng(5))
+
+    def correlations(keep):
+        each = np.mean(
+            [[np.corrcoef(gold[keep, a], run[keep, a])[0, 1] for a in range(3)] for run in predicted], axis=0
+        )
+        return np.array([*each, each.mean()])
+
+    def lost(keep):
+        table = [[audmetric.concordance_cc(gold[keep, a], run[keep, a]) for a in range(3)] for run in predicted]
+        each = np.mean(table, axis=0)
+        return correlations(keep) - np.array([*each, each.mean()])
+
+    everyone, each = np.full(len(gold), True), [speakers != one for one in np.unique(speakers)]
+    quantile, factor = stats.t.ppf(0.975, 11), np.sqrt(11 / 12)
+    z = np.arctanh([correlations(keep) for keep in each])
+    reach = quantile * factor * np.sqrt(((z - z.mean(axis=0)) ** 2).sum(axis=0))
+    found = correlation_interval(gold, predicted, speakers)
+    middle = np.arctanh(correlations(everyone))
+    np.testing.assert_allclose([found.low, found.high], np.tanh([middle - reach, middle + reach]), rtol=1e-8)
+
+    without = np.array([lost(keep) for keep in each])
+    reach = quantile * factor * np.sqrt(((without - without.mean(axis=0)) ** 2).sum(axis=0))
+    expected = lost(everyone)
+    found = difference_interval(gold, predicted, predicted, speakers, a_of=correlation_of)
+    np.testing.assert_allclose(found, [expected, expected - reach, expected + reach], rtol=1e-8)

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sercore import ATTRIBUTES
 from sercore.corpora import grammar, msp_podcast, population, simulated
@@ -145,15 +147,37 @@ def test_emotions_have_the_shares_of_the_challenge():
 
 
 def test_a_quarter_of_the_training_speakers_speaks_most():
-    counts = np.bincount(population.assign_speakers(np.random.default_rng(0), 84_260, 2114, skewed=True))
+    counts = np.bincount(population.assign_speakers(np.random.default_rng(0), 84_260, 2114, 0.80))
     top = np.sort(counts)[::-1].cumsum() / counts.sum()
     assert top[round(0.26 * 2114) - 1] == pytest.approx(0.80, abs=0.02)
-    counts = np.bincount(population.assign_speakers(np.random.default_rng(0), 1600, 40, skewed=True))
+    counts = np.bincount(population.assign_speakers(np.random.default_rng(0), 1600, 40, 0.80))
     top = np.sort(counts)[::-1].cumsum() / counts.sum()
     assert top[9] < 0.80 < top[10]  # 26 % of 40 speakers are 10.4 of them
     assert counts.min() >= 1
-    even = np.bincount(population.assign_speakers(np.random.default_rng(0), 1605, 100, skewed=False))
+    even = np.bincount(population.assign_speakers(np.random.default_rng(0), 1605, 100, 0))
     assert set(even) == {16, 17}
+
+
+@given(st.floats(0, 0.99), st.integers(1, 60), st.integers(0, 500))
+def test_any_skew_has_its_share_and_loses_no_speaker(skew, speakers, more):
+    assigned = population.assign_speakers(np.random.default_rng(0), speakers + more, speakers, skew)
+    counts = np.bincount(assigned, minlength=speakers)
+    assert counts.min() >= 1
+    assert counts.sum() == speakers + more
+    assert (np.diff(counts) <= 1).all()  # the first speaks most, but for rounding
+    if skew == 0:
+        assert np.ptp(counts) <= 1
+
+
+def test_skew_changes_who_speaks_and_nothing_else():
+    plain, skewed = (list(simulated._splits(Simulated(path="x", skew=skew, **SMALL))) for skew in (0, 0.95))
+    for one, other in zip(plain, skewed, strict=True):
+        assert one.speakers == other.speakers
+        assert [prompt.text for prompt in one.prompts] == [prompt.text for prompt in other.prompts]
+        np.testing.assert_array_equal(one.utterances.ratings, other.utterances.ratings)
+        assert (one.prompts == other.prompts) == (one.name != "Train")
+    assert np.bincount(plain[0].assigned).max() == 15
+    assert np.bincount(skewed[0].assigned).max() > 50
 
 
 def test_release_is_read_as_one_of_msp_podcast(corpus):

@@ -8,6 +8,7 @@ import soundfile
 import torch
 from transformers import TrainerCallback
 
+import sercore
 from sercore import ATTRIBUTES, params, runs, training
 from sercore.audio import AudioError
 from sercore.batches import Utterances, collate, frozen_features
@@ -47,6 +48,33 @@ def test_a_run_leaves_its_folder(project, tones, small):
         predicted = rows[["predicted_arousal", "predicted_valence", "predicted_dominance"]].to_numpy()
         expected = ccc_interval(rows[["arousal", "valence", "dominance"]], predicted[None], rows["utterance"]).ccc
         assert list(run.metrics["ccc"][split].values()) == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+def test_what_is_held_out_is_not_trained_on_but_predicted(project, tones, small):
+    sampling = small["sampling"] | {"held_out": 0.2, "samples_per_emotion": 2}
+    chosen = small | {"sampling": sampling, "training": {"epochs": 1, "batch_size": 8}}
+    held = [
+        frame.loc[frame["split"] == "train", ["utterance", "speaker", "arousal"]]
+        for frame in (train(params.load("embedded", "fusion", seed, chosen), tones).predictions for seed in (0, 1))
+    ]
+    pd.testing.assert_frame_equal(*held)  # the same whatever the seed
+    assert held[0]["speaker"].value_counts().to_dict() == dict.fromkeys("0123", 4)
+    # Labels of what is held out change nothing that is learnt.
+    table = tones.table.copy()
+    table.loc[held[0]["utterance"], "valence"] = 1.0
+    changed = train(params.load("embedded", "fusion", 0, chosen), replace(tones, table=table))
+    first = train(params.load("embedded", "fusion", 0, chosen), tones)
+    columns = ["predicted_arousal", "predicted_valence", "predicted_dominance"]
+    pd.testing.assert_frame_equal(changed.predictions[columns], first.predictions[columns])
+
+
+def test_a_system_that_normalises_speakers_keeps_features_and_predicts_no_single_file(project, tones, small):
+    once = small | {"training": {"epochs": 1, "batch_size": 8}}
+    run = train(params.load("embedded", "fusion_speaker_normalised", 0, once), tones)
+    with pytest.raises(params.ParamsError, match="normalises each speaker by all utterances of a corpus"):
+        sercore.load(run)
+    with pytest.raises(params.ParamsError, match=r"speech\.per_speaker .* set speech\.cache: true"):
+        train(params.load("embedded", "fusion_speaker_normalised", 0, once | {"speech": {"cache": False}}), tones)
 
 
 @pytest.mark.slow
@@ -193,7 +221,7 @@ def test_every_system_trains(project, tones, small, variant):
     before = AttributeModel.from_params(chosen, speakers=4, scale=tones.scale)
     after = AttributeModel.from_pretrained(run.folder / "model")
     assert hasattr(after, "gender") == ("gender" in variant)
-    assert hasattr(after, "speaker_margin") == (variant == "fusion_speaker")
+    assert hasattr(after, "speaker_margin") == (variant in ("fusion_speaker", "fusion_speaker_adversarial"))
     assert bool(after.config.speaker_width) == (variant == "fusion_speaker_embedding")
     assert bool(after.config.text_width) == (chosen.text is not None)
     frozen = dict(before.speech.named_parameters())
