@@ -11,13 +11,11 @@ Conventions:
 import json
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sercore.figures import STYLE
+from sercore.figures import panels
 from sercore.params import project_root
 from sercore.report import costs
 from sercore.studies import Study
@@ -157,7 +155,7 @@ def tricks_figure() -> Figure:
     table = _comparisons(["step_small", "step_base"]).query("way != @PLAIN and device == device.iloc[0]")
     table = table[table["setting"] == table["setting"].iloc[0]]
     parts = list(table["part"].unique())
-    figure, axes = _panels(len(parts), (8.4, 2.6), share=True)
+    figure, axes = panels(1, len(parts), (8.4, 2.6), share=True)
     for panel, part in zip(axes, parts, strict=True):
         rows = table[table["part"] == part]
         places = np.arange(len(rows))
@@ -194,7 +192,7 @@ def agreement() -> str:
 def scaling_figure() -> Figure:
     """Seconds of a training step against utterances, duration, width and layers."""
     table = _part("scaling")
-    figure, axes = _panels(4, (9.6, 2.9))
+    figure, axes = panels(1, 4, (9.6, 2.9))
     for panel, (against, label) in zip(axes, AXES.items(), strict=True):
         for way, rows in table[table["against"] == against].groupby("way", sort=False):
             colour, marker, line = LINES[way]
@@ -358,11 +356,3 @@ def _seconds(value: float) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
-
-
-def _panels(columns: int, size: tuple[float, float], share: bool = False) -> tuple[Figure, list[Axes]]:
-    """A figure that is shown only where it is returned, and its panels."""
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, columns, figsize=size, squeeze=False, sharey=share, layout="constrained")
-    plt.close(figure)
-    return figure, list(axes.ravel())

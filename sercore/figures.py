@@ -48,7 +48,7 @@ def forest(comparisons: Sequence[Comparison]) -> Figure:
     diamond is the paper's difference, where it prints one.
     """
     count = sum(len(one.question.pairs) for one in comparisons)
-    figure, axes = _axes(1, 1, (7.6, 1.1 + 0.36 * (count + len(comparisons) - 1)))
+    figure, axes = panels(1, 1, (7.6, 1.1 + 0.36 * (count + len(comparisons) - 1)))
     panel, place, names = axes[0], 0, {}
     for one in comparisons:
         if len(comparisons) > 1:
@@ -87,7 +87,7 @@ def forest(comparisons: Sequence[Comparison]) -> Figure:
 
 def learning_curves(runs: Sequence[Run]) -> Figure:
     """Training loss and validation CCC against the epoch, a line a run; a ring marks each run's chosen epoch."""
-    figure, axes = _axes(1, 2, (8, 3.2))
+    figure, axes = panels(1, 2, (8, 3.2))
     for number, run in enumerate(runs):
         history, best = run.history.set_index("epoch"), run.metrics["best_epoch"]
         axes[0].plot(history["loss"], color="#555555")
@@ -105,7 +105,7 @@ def predicted_against_gold(runs: Sequence[Run], split: str) -> Figure:
     """Density of predictions against gold values, all runs of one system together, one panel an attribute."""
     gold, predicted = matched(runs, split)
     low, high = np.floor(gold[list(ATTRIBUTES)].min().min()), np.ceil(gold[list(ATTRIBUTES)].max().max())
-    figure, axes = _axes(1, 3, (8.4, 3), share=True)
+    figure, axes = panels(1, 3, (8.4, 3), share=True)
     for number, (panel, name) in enumerate(zip(axes, ATTRIBUTES, strict=True)):
         x, y = np.tile(gold[name], len(predicted)), predicted[:, :, number].ravel()
         extent = (low, high, low, high)
@@ -120,7 +120,7 @@ def predicted_against_gold(runs: Sequence[Run], split: str) -> Figure:
 
 def emotion_errors(errors: pd.DataFrame) -> Figure:
     """RMSE and bias of each attribute by emotion, from `emotion_errors`."""
-    figure, axes = _axes(1, 2, (8, 0.9 + 0.36 * len(errors)), share=True)
+    figure, axes = panels(1, 2, (8, 0.9 + 0.36 * len(errors)), share=True)
     for offset, name in zip((-0.2, 0, 0.2), ATTRIBUTES, strict=True):
         for panel, measure in zip(axes, ("RMSE", "bias"), strict=True):
             where = np.arange(len(errors)) + offset
@@ -137,7 +137,7 @@ def emotion_errors(errors: pd.DataFrame) -> Figure:
 def emotion_shares(corpus: pd.DataFrame) -> Figure:
     """Share of each emotion in each split."""
     splits = by_split(corpus)
-    figure, axes = _axes(1, 1, (8, 3.2))
+    figure, axes = panels(1, 1, (8, 3.2))
     width = 0.8 / len(splits)
     for number, (split, part) in enumerate(splits):
         shares = 100 * part["emotion"].value_counts(normalize=True).reindex(list(EMOTIONS), fill_value=0)
@@ -151,7 +151,7 @@ def emotion_shares(corpus: pd.DataFrame) -> Figure:
 
 def speaker_skew(corpus: pd.DataFrame) -> Figure:
     """Share of utterances that come from the most talkative speakers (a Lorenz curve from the top), by split."""
-    figure, axes = _axes(1, 1, (5.2, 3.6))
+    figure, axes = panels(1, 1, (5.2, 3.6))
     for split, part in by_split(corpus):
         x, y = lorenz(part["speaker"].value_counts())
         axes[0].plot(100 * x, 100 * y, label=split, **_line_style(split))
@@ -163,7 +163,7 @@ def speaker_skew(corpus: pd.DataFrame) -> Figure:
 
 def durations(corpus: pd.DataFrame) -> Figure:
     """Distribution of the utterances' lengths, by split."""
-    figure, axes = _axes(1, 1, (6.4, 3))
+    figure, axes = panels(1, 1, (6.4, 3))
     bins = np.histogram_bin_edges(corpus["duration"], bins=30)
     for split, part in by_split(corpus):
         axes[0].hist(part["duration"], bins, density=True, histtype="step", label=split, **_line_style(split))
@@ -175,7 +175,7 @@ def durations(corpus: pd.DataFrame) -> Figure:
 def attributes_by_emotion(corpus: pd.DataFrame) -> Figure:
     """Consensus of each attribute by emotion: median, quartiles, and whiskers to the 5th and 95th percentile."""
     present = [code for code in EMOTIONS if (corpus["emotion"] == code).any()]
-    figure, axes = _axes(1, 3, (8.4, 0.9 + 0.3 * len(present)), share=True)
+    figure, axes = panels(1, 3, (8.4, 0.9 + 0.3 * len(present)), share=True)
     for panel, name in zip(axes, ATTRIBUTES, strict=True):
         values = [corpus.loc[corpus["emotion"] == code, name].dropna() for code in present]
         boxes = panel.boxplot(
@@ -209,8 +209,11 @@ def _line_style(split: str) -> dict:
     return {"color": SPLIT_COLOURS[split], "linestyle": SPLIT_LINES[split], "linewidth": 1.8}
 
 
-def _axes(rows: int, columns: int, size: tuple[float, float], share: bool = False) -> tuple[Figure, list[Axes]]:
-    """A figure that is shown only where it is returned, and its panels."""
+def panels(rows: int, columns: int, size: tuple[float, float], share: bool = False) -> tuple[Figure, list[Axes]]:
+    """A figure of `size` (inches) that is shown only where it is returned, and its panels, row by row.
+
+    With `share` all have the same vertical axis.
+    """
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, sharey=share, layout="constrained")
     plt.close(figure)

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from sercore import paper
-from sercore.figures import STYLE
+from sercore.figures import panels
 from sercore.protocol import LAST, STEPS
 from sercore.tables import breakable, cell, html, number, signed
 
@@ -59,7 +59,7 @@ def curves_figure(tables: Tables, k: int) -> Figure:
     """CCC against the epoch, a panel a system and a line a seed; bars: how often balanced sets choose an epoch."""
     curves, shares = tables["curves"], tables["epochs"].query("kind == 'balanced' and k == @k")
     systems, runs = list(curves["system"].unique()), curves["seed"].nunique()
-    figure, axes = _panels(1, len(systems), (9, 3.4), share=True)
+    figure, axes = panels(1, len(systems), (9, 3.4), share=True)
     reported = next(name for name in curves["set"] if name not in ("whole", "weighted"))
     styles = {"weighted": (BALANCED, "--", "development, emotions alike"), reported: ("#000000", "-", reported)}
     for panel, system in zip(axes, systems, strict=True):
@@ -87,7 +87,7 @@ def curves_figure(tables: Tables, k: int) -> Figure:
 def deviation_figure(tables: Tables) -> Figure:
     """What the draw alone does, against k: to a reported CCC, and to the difference of two; a panel a pool."""
     pools = list(tables["selection"]["pool"].unique())
-    figure, axes = _panels(1, len(pools), (9, 4.2), share=True)
+    figure, axes = panels(1, len(pools), (9, 4.2), share=True)
     for panel, pool in zip(axes, pools, strict=True):
         selection = tables["selection"].query("pool == @pool and k > 0")
         differences = tables["differences"].query("pool == @pool and kind == 'balanced' and k > 0")
@@ -120,7 +120,7 @@ def deviation_figure(tables: Tables) -> Figure:
 def optimism_figure(tables: Tables) -> Figure:
     """Reported CCC minus that of the same epoch on a fresh set, against k; bars: range over systems and seeds."""
     pools = list(tables["selection"]["pool"].unique())
-    figure, axes = _panels(1, 1, (6.4, 3.6))
+    figure, axes = panels(1, 1, (6.4, 3.6))
     styles = {
         ("balanced", pools[0]): (BALANCED, "o", "-"),
         ("random", pools[0]): (RANDOM, "s", "--"),
@@ -406,11 +406,3 @@ def _step_lines(panel: Axes, *, labelled: bool) -> None:
         if labelled:
             text = f"{signed(size, digits)}\n{STEP_NAMES[name]}"
             panel.annotate(text, (1.02, abs(size)), xycoords=("axes fraction", "data"), va="center", fontsize=7.5)
-
-
-def _panels(rows: int, columns: int, size: tuple[float, float], share: bool = False) -> tuple[Figure, list[Axes]]:
-    """A figure that is shown only where it is returned, and its panels."""
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, sharey=share, layout="constrained")
-    plt.close(figure)
-    return figure, list(axes.ravel())

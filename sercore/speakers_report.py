@@ -10,14 +10,12 @@ Conventions:
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sercore.corpora.population import SKEW
-from sercore.figures import STYLE
+from sercore.figures import panels
 from sercore.params import ParamsError, resolve
 from sercore.report import BANNERS
 from sercore.speakers import HEARD, NEW, Measured, busiest_share, changes, differences, lorenz, training_counts
@@ -75,7 +73,7 @@ def counts(found: Mapping[str, Study], embedded: Mapping[str, dict[str, pd.DataF
 
 def lorenz_figure(curves: Mapping[str, Sequence[int]]) -> Figure:
     """Share of the utterances that the busiest speakers speak, a line a corpus; a cross marks the paper's point."""
-    figure, axes = _panels(1, (6, 4))
+    figure, axes = panels(1, 1, (6, 4))
     for (name, spoken), (colour, _, line) in zip(curves.items(), STYLES, strict=False):
         x, y = lorenz(spoken)
         axes[0].plot(100 * x, 100 * y, color=colour, linestyle=line, linewidth=1.8, label=name)
@@ -110,7 +108,7 @@ def skew_table(curves: Mapping[str, Sequence[int]]) -> str:
 
 def embedding_figure(embedded: Mapping[str, dict[str, pd.DataFrame]]) -> Figure:
     """The speaker embeddings of ten speakers, projected to a plane; a panel a corpus, a colour and marker a speaker."""
-    figure, axes = _panels(len(embedded), (4.2 * len(embedded), 4))
+    figure, axes = panels(1, len(embedded), (4.2 * len(embedded), 4))
     for panel, (name, tables) in zip(axes, embedded.items(), strict=True):
         for (_, points), (colour, marker) in zip(
             tables["embedding_2d"].groupby("speaker"), SPEAKER_STYLES, strict=False
@@ -163,7 +161,7 @@ def difference_figure(found: Mapping[str, Study], measured: Measured) -> Figure:
     """Difference of each system to its reference against the skew, a panel for heard and one for new speakers."""
     table = differences(found, measured)
     kinds = [kind for kind in (HEARD, NEW) if kind in set(table["speakers"])]
-    figure, axes = _panels(len(kinds), (4.4 * len(kinds), 4), share=True)
+    figure, axes = panels(1, len(kinds), (4.4 * len(kinds), 4), share=True)
     for panel, kind in zip(axes, kinds, strict=True):
         systems = table[table["speakers"] == kind].groupby("system", sort=False)
         offsets = np.linspace(-1.6, 1.6, len(systems))
@@ -285,11 +283,3 @@ def standing(found: Mapping[str, Study], measured: Measured) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
-
-
-def _panels(columns: int, size: tuple[float, float], share: bool = False) -> tuple[Figure, list[Axes]]:
-    """A figure that is shown only where it is returned, and its panels."""
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, columns, figsize=size, squeeze=False, sharey=share, layout="constrained")
-    plt.close(figure)
-    return figure, list(axes.ravel())

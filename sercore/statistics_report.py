@@ -11,10 +11,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, PercentFormatter
 from scipy import stats
@@ -34,7 +32,7 @@ from sercore.calibration import (
     UTTERANCES,
 )
 from sercore.comparisons import aligned
-from sercore.figures import STYLE
+from sercore.figures import panels
 from sercore.params import project_root
 from sercore.questions import questions
 from sercore.significance import (
@@ -125,7 +123,7 @@ def rates_table() -> str:
 
 def rates_figure() -> Figure:
     """Coverage and false rejections against the number of speakers; a line shows what was promised."""
-    figure, axes = _panels(3, (9, 4.4))
+    figure, axes = panels(1, 3, (9, 4.4))
     found = outcomes()
     for panel, (family, (what, counted, nominal)) in zip(axes, FAMILIES.items(), strict=True):
         block = found[found["family"] == family]
@@ -234,7 +232,7 @@ def power_table() -> str:
 def power_figure() -> Figure:
     """Detectable difference against the correlation of the systems' errors; lines show the paper's differences."""
     table, weighed = simulated("power"), steps()
-    figure, axes = _panels(1, (7.6, 4))
+    figure, axes = panels(1, 1, (7.6, 4))
     panel, places = axes[0], np.arange(table["correlation"].nunique())
     for (name, rows), (colour, marker, line) in zip(
         table.groupby("set", sort=False), (UTTERANCE, SPEAKER), strict=True
@@ -506,11 +504,3 @@ def _percent(share: float) -> str:
 def _whole(share: float) -> str:
     """A share that was chosen."""
     return f"{100 * share:g} %"
-
-
-def _panels(columns: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
-    """A figure that is shown only where it is returned, and its panels."""
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, columns, figsize=size, squeeze=False, layout="constrained")
-    plt.close(figure)
-    return figure, list(axes.ravel())
