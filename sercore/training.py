@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -48,69 +48,49 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
     quieten()
     corpus.require_disjoint_speakers()
     set_seed(params.seed)
-    labelled, share = _labelled(corpus, "train"), params.sampling.held_out
-    held = held_out(labelled, share) if share else labelled.index[:0]
-    training, validation = training_and_validation(
-        labelled.drop(held), _labelled(corpus, "development"), params.sampling, params.seed
-    )
-    for name in ("gender", "speaker"):
-        if getattr(params.loss, name) and training[name].isna().all():
-            raise CorpusError(f"no training utterance has a {name}, which loss.{name} needs: add them or set it to 0.")
-    speakers = sorted(training["speaker"].dropna().unique())
+    rows = _rows(params, corpus)
+    speakers = sorted(rows.training["speaker"].dropna().unique())
     model = AttributeModel.from_params(params, scale=corpus.scale, speakers=len(speakers))
     with PartialState(cpu=not torch.cuda.is_available()).main_process_first():  # the others find what it made
         features = frozen_features(params, corpus.table, model.speech)
     inputs = {"corpus": corpus.digest()} | features.digests()
     inputs |= {name: model_digest(encoder) for name, encoder in model.encoders().items()}
-    weights = agreement_weights(corpus.ratings, training.index) if params.loss.weight == "agreement" else None
-    if weights is not None:
-        inputs["weights"] = blake2b(weights.to_csv().encode(), digest_size=16).hexdigest()
+    if rows.weights is not None:
+        inputs["weights"] = blake2b(rows.weights.to_csv().encode(), digest_size=16).hexdigest()
     if (run := runs.find(params, inputs)) is not None:
         return run
     per_emotion, batch_size = params.sampling.samples_per_emotion, params.training.batch_size
-    sampler = EpochSampler(training["emotion"], per_emotion, batch_size, params.seed)
+    sampler = EpochSampler(rows.training["emotion"], per_emotion, batch_size, params.seed)
     with PartialState().main_process_first():
         partial = runs.partial_folder(params, inputs)
 
-    def dataset(rows: pd.DataFrame, weights: pd.DataFrame | None = None) -> Utterances:
-        return Utterances(rows, corpus.table, features, params, corpus.scale, speakers, weights)
+    def dataset(chosen: pd.DataFrame, weights: pd.DataFrame | None = None) -> Utterances:
+        return Utterances(chosen, corpus.table, features, params, corpus.scale, speakers, weights)
+
+    def predicted(chosen: pd.DataFrame) -> pd.DataFrame:
+        return _predictions(trainer, dataset(chosen), chosen, corpus.scale)
 
     trainer = AttributeTrainer(
         model=model,
         args=_arguments(params, partial / "checkpoints"),
-        train_dataset=dataset(training, weights),
-        eval_dataset=dataset(validation),
+        train_dataset=dataset(rows.training, rows.weights),
+        eval_dataset=dataset(rows.validation),
         data_collator=collate,
         compute_metrics=lambda evaluation: validation_ccc(evaluation, params.loss.attributes),
         sampler=sampler,
         rates={name: getattr(params, name).learning_rate for name in model.encoders()},
         exact_ccc=params.training.exact_ccc,
     )
-    others = corpus.table[(corpus.table["split"] != "train") | corpus.table.index.isin(held)]
-    others = others.drop(training.index, errors="ignore")
     if params.training.every_epoch:
-        labelled = others.dropna(subset=list(ATTRIBUTES))
-        trainer.add_callback(
-            _EveryEpoch(lambda: _predictions(trainer, dataset(labelled), labelled, corpus.scale), partial)
-        )
+        trainer.add_callback(_EveryEpoch(lambda: predicted(rows.others.dropna(subset=list(ATTRIBUTES))), partial))
     start = time.perf_counter()
     trainer.train(resume_from_checkpoint=_last_checkpoint(partial / "checkpoints"))
     seconds = time.perf_counter() - start
-    predictions = _predictions(trainer, dataset(others), others, corpus.scale)
-    history = _history(trainer.state.log_history)
-    metrics = {
-        "ccc": split_ccc(predictions, params.loss.attributes),
-        "best_epoch": int(history.loc[history["mean"].idxmax(), "epoch"]),
-        "epochs": params.training.epochs,
-        "seconds": round(seconds, 2),
-        "peak_memory_mb": round(_peak_memory_mb()),
-        "parameters": model.num_parameters(),
-        "trainable_parameters": model.num_parameters(only_trainable=True),
-    }
+    predictions, history = predicted(rows.others), _history(trainer.state.log_history)
     if trainer.is_world_process_zero():
         model.save_pretrained(partial / "model")
         shutil.rmtree(partial / "checkpoints")
-        runs.finish(partial, metrics, history, predictions)
+        runs.finish(partial, _metrics(params, model, predictions, history, seconds), history, predictions)
     trainer.accelerator.wait_for_everyone()
     return runs.read(runs.run_folder(params))
 
@@ -248,6 +228,46 @@ def _arguments(params: Params, folder: Path) -> TrainingArguments:
         disable_tqdm=True,
         report_to="none",
     )
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of a corpus table: trained on, choosing the epoch, and predicted; and what the first weigh in the loss."""
+
+    training: pd.DataFrame
+    validation: pd.DataFrame
+    others: pd.DataFrame
+    weights: pd.DataFrame | None
+
+
+def _rows(params: Params, corpus: Corpus) -> _Rows:
+    labelled, share = _labelled(corpus, "train"), params.sampling.held_out
+    held = held_out(labelled, share) if share else labelled.index[:0]
+    training, validation = training_and_validation(
+        labelled.drop(held), _labelled(corpus, "development"), params.sampling, params.seed
+    )
+    for name in ("gender", "speaker"):
+        if getattr(params.loss, name) and training[name].isna().all():
+            raise CorpusError(f"no training utterance has a {name}, which loss.{name} needs: add them or set it to 0.")
+    predicted = (corpus.table["split"] != "train") | corpus.table.index.isin(held)
+    others = corpus.table[predicted].drop(training.index, errors="ignore")
+    weights = agreement_weights(corpus.ratings, training.index) if params.loss.weight == "agreement" else None
+    return _Rows(training, validation, others, weights)
+
+
+def _metrics(
+    params: Params, model: AttributeModel, predictions: pd.DataFrame, history: pd.DataFrame, seconds: float
+) -> dict[str, Any]:
+    """What `sercore.runs.Run` calls metrics."""
+    return {
+        "ccc": split_ccc(predictions, params.loss.attributes),
+        "best_epoch": int(history.loc[history["mean"].idxmax(), "epoch"]),
+        "epochs": params.training.epochs,
+        "seconds": round(seconds, 2),
+        "peak_memory_mb": round(_peak_memory_mb()),
+        "parameters": model.num_parameters(),
+        "trainable_parameters": model.num_parameters(only_trainable=True),
+    }
 
 
 def _labelled(corpus: Corpus, split: str) -> pd.DataFrame:
