@@ -6,13 +6,14 @@ the layers run. `whisper_states` gives what Whisper's encoder gives where no fra
 window.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
 from scipy.fft import next_fast_len
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from sercore.wavlm_attention import Packing, attend, distance_bias
 
@@ -103,21 +104,46 @@ def _block(layer: nn.Module, hidden: Tensor, packing: Packing, distances: Tensor
     """A transformer's layer, normalised before its parts (as in the large models) or after them."""
     if first_norm:
         hidden = hidden + layer.dropout(attend(layer.attention, layer.layer_norm(hidden), packing, distances))
-        return hidden + layer.feed_forward(layer.final_layer_norm(hidden))
+        return hidden + _feed_forward(layer.feed_forward, layer.final_layer_norm(hidden))
     hidden = layer.layer_norm(hidden + layer.dropout(attend(layer.attention, hidden, packing, distances)))
-    return layer.final_layer_norm(hidden + layer.feed_forward(hidden))
+    return layer.final_layer_norm(hidden + _feed_forward(layer.feed_forward, hidden))
+
+
+def _recomputed(function: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
+    """A function's value, of which only the arguments are kept; the backward pass computes again what else it needs.
+
+    It draws the same random numbers, and stops at the last tensor that it needs: a matrix product at the function's end
+    is not repeated.
+    """
+    if torch.is_grad_enabled() and any(argument.requires_grad for argument in arguments):
+        return checkpoint(function, *arguments, use_reentrant=False)
+    return function(*arguments)
+
+
+def _feed_forward(module: nn.Module, hidden: Tensor) -> Tensor:
+    """transformers' own, but of its wide tensors only one is kept for the backward pass."""
+
+    def narrowed(wide: Tensor) -> Tensor:
+        return module.output_dense(module.intermediate_dropout(module.intermediate_act_fn(wide)))
+
+    return module.output_dropout(_recomputed(narrowed, module.intermediate_dense(hidden)))
 
 
 def _positions(embedding: nn.Module, padded: Tensor) -> Tensor:
     """The positional convolution of (utterances, longest, width), by FFT."""
-    conv, kernel, longest = embedding.conv, embedding.conv.kernel_size[0], padded.shape[1]
     if padded.is_cuda:  # cuDNN's own algorithms suit a GPU, and half precision
         return embedding(padded)
+    conv = embedding.conv
+    return embedding.activation(_recomputed(_convolved, padded, conv.weight, conv.bias)).transpose(1, 2)
+
+
+def _convolved(padded: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """(utterances, longest, width), convolved over time: (utterances, width, longest)."""
+    longest, (_, inputs, kernel) = padded.shape[1], weight.shape
+    groups = padded.shape[2] // inputs
     around = functional.pad(padded.transpose(1, 2), (kernel // 2, kernel - 1 - kernel // 2))
     size = next_fast_len(longest + kernel - 1, real=True)
-    groups, inputs = conv.groups, conv.in_channels // conv.groups
     signal = torch.fft.rfft(around, size).unflatten(1, (groups, inputs)).permute(3, 1, 0, 2)  # (F, G, B, I)
-    filters = torch.fft.rfft(conv.weight, size).unflatten(0, (groups, -1)).conj().permute(3, 0, 2, 1)  # (F, G, I, O)
+    filters = torch.fft.rfft(weight, size).unflatten(0, (groups, -1)).conj().permute(3, 0, 2, 1)  # (F, G, I, O)
     mixed = (signal @ filters).permute(2, 1, 3, 0).flatten(1, 2)  # (B, width, F)
-    convolved = torch.fft.irfft(mixed, size)[..., :longest] + conv.bias[:, None]
-    return embedding.activation(convolved).transpose(1, 2)
+    return torch.fft.irfft(mixed, size)[..., :longest] + bias[:, None]

@@ -8,9 +8,10 @@ h, from frame i to frame j, a bias of their distance that the querying frame gat
 The :math:`2 T - 1` distances are looked up once for each length, instead of :math:`T^2` pairs, and not once a head and
 utterance.
 
-Two kernels give the same: `padded` is ``scaled_dot_product_attention`` on the padded batch, whose gated bias has the
-shape (utterances, heads, longest, longest); `blocked` is FlexAttention on the packed frames, which keeps nothing of
-that shape, where it runs, and without dropout. `kernel` chooses by trial.
+Two kernels give the same: `padded` is ``scaled_dot_product_attention`` on padded batches, whose gated bias has the
+shape (utterances, heads, longest, longest); `blocked` is FlexAttention on the packed frames, which has nothing of that
+shape, where it runs, and without dropout. `kernel` chooses by trial. Neither keeps anything of that shape for the
+backward pass.
 """
 
 import warnings
@@ -20,6 +21,7 @@ from time import perf_counter
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
@@ -69,13 +71,13 @@ class Packing:
         return [(one[self.owner].nonzero().squeeze(1), Packing(frames[one])) for one in chosen]
 
     def pad(self, packed: Tensor) -> Tensor:
-        """(frames, width) to (utterances, longest, width), zeros where padded."""
-        padded = packed.new_zeros(self.utterances * self.longest, packed.shape[1])
-        return padded.index_copy(0, self.index, packed).view(self.utterances, self.longest, -1)
+        """(frames, ...) to (utterances, longest, ...), zeros where padded."""
+        padded = packed.new_zeros(self.utterances * self.longest, *packed.shape[1:])
+        return padded.index_copy(0, self.index, packed).unflatten(0, (self.utterances, self.longest))
 
     def pack(self, padded: Tensor) -> Tensor:
-        """(utterances, longest, width) to (frames, width)."""
-        return padded.reshape(-1, padded.shape[-1]).index_select(0, self.index)
+        """(utterances, longest, ...) to (frames, ...)."""
+        return padded.flatten(0, 1).index_select(0, self.index)
 
 
 def attend(attention: nn.Module, hidden: Tensor, packing: Packing, distances: Tensor | None) -> Tensor:
@@ -111,22 +113,106 @@ def padded(joint: Tensor, packing: Packing, gate: Tensor | None, distances: Tens
     Returns:
         Packed frames (frames, heads, size).
     """
-    mixed, furthest = [], packing.longest - 1
-    for rows, group in packing.groups:
-        near = None if distances is None else distances[:, furthest - group.longest + 1 : furthest + group.longest]
-        mixed.append(_padded(joint[rows], group, None if gate is None else gate[rows], near, dropout))
-    order = torch.cat([rows for rows, _ in packing.groups])
-    return torch.cat(mixed)[order.argsort()]
+    return _Padded.apply(joint, gate, distances, packing, dropout)
 
 
-def _padded(joint: Tensor, packing: Packing, gate: Tensor | None, distances: Tensor | None, dropout: float) -> Tensor:
-    query, key, value = packing.pad(joint.flatten(1)).unflatten(2, joint.shape[1:]).permute(2, 0, 3, 1, 4)
-    bias = torch.zeros_like(packing.valid, dtype=joint.dtype).masked_fill(~packing.valid, -torch.inf)[:, None, None]
-    if distances is not None:
-        gates = packing.pad(gate).transpose(1, 2)[..., None]  # (B, heads, T, 1)
-        bias = (gates * _toeplitz(distances) + bias).to(joint.dtype)  # (B, heads, T, T)
-    mixed = functional.scaled_dot_product_attention(query, key, value, bias, dropout)
-    return packing.pack(mixed.transpose(1, 2).flatten(2)).unflatten(1, joint.shape[2:])
+class _Padded(torch.autograd.Function):
+    r"""`padded`, which keeps its arguments alone: the backward pass computes the weights again, a group at a time.
+
+    torch's fused kernels know no gradient of a bias. That of the output, :math:`dO`, gives that of the weights,
+    :math:`dP = dO\, V^\top`, and of the scores and thus the bias, :math:`dS_{ij} = P_{ij} (dP_{ij} - \sum_k P_{ik}
+    dP_{ik})` (Dao et al. 2022, appendix B.2).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx, joint: Tensor, gate: Tensor | None, distances: Tensor | None, packing: Packing, dropout: float
+    ) -> Tensor:
+        ctx.save_for_backward(joint, gate, distances)
+        ctx.packing, ctx.draws = packing, _Draws(dropout) if dropout else None
+        kept = ctx.draws and ctx.draws.begin(joint.device)
+        mixed = torch.empty_like(joint[:, 0])
+        for rows, group in packing.groups:
+            query, key, value = _heads(joint, rows, group)
+            bias = _bias(joint, gate, distances, rows, group)
+            if kept:
+                weights = _weights(query, key, bias)
+                output = (weights * kept(weights)) @ value
+            else:
+                output = functional.scaled_dot_product_attention(query, key, value, bias)
+            mixed[rows] = group.pack(output.transpose(1, 2))
+        return mixed
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, to_mixed: Tensor) -> tuple[Tensor | None, ...]:
+        joint, gate, distances = ctx.saved_tensors
+        kept = ctx.draws and ctx.draws.begin(joint.device)
+        to_joint, to_gate, to_distances = (one if one is None else torch.zeros_like(one) for one in ctx.saved_tensors)
+        for rows, group in ctx.packing.groups:
+            query, key, value = _heads(joint, rows, group)
+            dropped = weights = _weights(query, key, _bias(joint, gate, distances, rows, group))
+            to_output = group.pad(to_mixed[rows]).transpose(1, 2)
+            to_weights = to_output @ value.mT
+            if kept:
+                drawn = kept(weights)
+                dropped, to_weights = weights * drawn, to_weights.mul_(drawn)
+            to_value = dropped.mT @ to_output
+            product = to_weights.mul_(weights)
+            to_scores = product.addcmul_(weights, product.sum(3, keepdim=True), value=-1)
+            scale = query.shape[3] ** -0.5
+            to_heads = (to_scores @ key).mul_(scale), (to_scores.mT @ query).mul_(scale), to_value
+            to_joint[rows] = group.pack(torch.stack(to_heads, 2).permute(0, 3, 2, 1, 4))
+            if ctx.needs_input_grad[1]:
+                by_frame = (to_scores * _toeplitz(_near(distances, group))).sum(3)
+                to_gate[rows] = group.pack(by_frame.transpose(1, 2)).to(gate.dtype)
+            if ctx.needs_input_grad[2]:
+                by_pair = (to_scores * group.pad(gate[rows]).transpose(1, 2)[..., None]).sum(0)
+                _near(to_distances, group).add_(_diagonals(by_pair))
+        return to_joint, to_gate, to_distances, None, None
+
+
+class _Draws:
+    """What attention weights are multiplied by for dropout: drawn again alike as often as it begins."""
+
+    def __init__(self, dropout: float) -> None:
+        self.dropout, self.seed = dropout, int(torch.randint(2**62, ()))
+
+    def begin(self, device: torch.device) -> Callable[[Tensor], Tensor]:
+        """A function that draws for one group's weights after another's."""
+        share, generator = 1 - self.dropout, torch.Generator(device).manual_seed(self.seed)
+        return lambda weights: torch.empty_like(weights).bernoulli_(share, generator=generator).div_(share)
+
+
+def _heads(joint: Tensor, rows: Tensor, group: Packing) -> Tensor:
+    """Query, key and value of one group, whose packed frames are `rows`: (3, utterances, heads, longest, size)."""
+    return group.pad(joint[rows]).permute(2, 0, 3, 1, 4)
+
+
+def _bias(joint: Tensor, gate: Tensor | None, distances: Tensor | None, rows: Tensor, group: Packing) -> Tensor:
+    """What is added to a group's scores, (utterances, heads, longest, longest) or to be broadcast to it."""
+    bias = torch.zeros_like(group.valid, dtype=joint.dtype).masked_fill(~group.valid, -torch.inf)[:, None, None]
+    if distances is None:
+        return bias
+    gates = group.pad(gate[rows]).transpose(1, 2)[..., None]  # (B, heads, T, 1)
+    return torch.addcmul(bias, gates, _toeplitz(_near(distances, group))).to(joint.dtype)
+
+
+def _weights(query: Tensor, key: Tensor, bias: Tensor) -> Tensor:
+    """Attention weights, (utterances, heads, longest, longest)."""
+    scores = torch.baddbmm(
+        bias.expand(*query.shape[:3], -1).flatten(0, 1),
+        query.flatten(0, 1),
+        key.flatten(0, 1).mT,
+        alpha=query.shape[3] ** -0.5,
+    )
+    return scores.softmax(2).view(*query.shape[:3], -1)
+
+
+def _near(distances: Tensor, group: Packing) -> Tensor:
+    """Those of the distances, (heads, 2 T - 1), that occur in a group."""
+    middle = distances.shape[1] // 2
+    return distances[:, middle - group.longest + 1 : middle + group.longest]
 
 
 def blocked(joint: Tensor, packing: Packing, gate: Tensor | None, distances: Tensor | None, dropout: float) -> Tensor:
@@ -212,6 +298,13 @@ def _toeplitz(distances: Tensor) -> Tensor:
     """(heads, 2 T - 1) to (heads, T, T): row i, column j holds the distance j - i."""
     longest = (distances.shape[1] + 1) // 2
     return distances.unfold(1, longest, 1).flip(1)
+
+
+def _diagonals(pairs: Tensor) -> Tensor:
+    """(heads, T, T) to (heads, 2 T - 1): sums of what has the same distance, the transpose of `_toeplitz`."""
+    longest = pairs.shape[1]
+    skewed = functional.pad(pairs.flip(1), (0, longest)).flatten(1)[:, :-longest]  # each row a place further right
+    return skewed.unflatten(1, (longest, -1)).sum(1)
 
 
 def _gate(attention: nn.Module, hidden: Tensor) -> Tensor:
