@@ -70,10 +70,40 @@ HTML(efficiency_report.tricks_table())
 HTML(efficiency_report.modules_table())
 
 # %% [markdown]
+# A batch that is good for training need not be so for prediction:
+
+# %%
+HTML(efficiency_report.batch_table())
+
+# %% [markdown]
 # How much of what the machine can do is used:
 
 # %%
 HTML(efficiency_report.products_table())
+
+# %% [markdown]
+# ## What is not the same
+#
+# Two things are computed otherwise than the plain way does, and thus with another result.
+#
+# Whisper's encoder takes 30 s, whatever the utterance; here it takes the utterance.
+
+# %%
+Markdown(efficiency_report.whisper_sentence())
+
+# %% [markdown]
+# The CCC of a batch is no mean over its utterances. Where a batch is spread over accumulation steps or devices, the
+# usual average of their losses is that of small batches, with another gradient. `training: {exact_ccc: true}` takes the
+# loss of the whole:
+
+# %%
+HTML(efficiency_report.exact_table())
+
+# %% [markdown]
+# ## Reading a corpus
+
+# %%
+Markdown(efficiency_report.release_sentence())
 
 # %% [markdown]
 # ## How the cost grows

@@ -239,6 +239,58 @@ def products_table() -> str:
     return html(table, caption, "products")
 
 
+# What is computed in another way, and what is computed once
+
+
+def exact_table() -> str:
+    """What an update's gradient and time are when its batch is spread over accumulation steps."""
+    rows = _part("exact_ccc")
+    table = pd.DataFrame(
+        {
+            "the update": rows["way"],
+            "steps": rows["steps"],
+            "distance of its gradient": rows["distance"].map(_percent),
+            "cosine": rows["cosine"].map("{:.3f}".format),
+            "seconds": rows["seconds"].map(_seconds),
+        }
+    )
+    caption = (
+        f"An update of {rows['batch'].iloc[0]} utterances, {_size('small')}: distance from the gradient of the whole"
+        " batch, by its length, and the angle between the two. `exact_ccc` passes each step twice, once without"
+        " gradients."
+    )
+    return html(table, caption, "exact")
+
+
+def whisper_sentence() -> str:
+    """How far Whisper's states are from those with the silence of its window, and the ratio of times."""
+    row = _part("whisper").iloc[0]
+    return (
+        f"On utterances of {row['seconds_of_speech']:.1f} s its states are computed {row['ratio']:.1f} times as fast"
+        f" as with silence up to its window of {row['window']:.0f} s. They are not the same: frames no longer attend to"
+        f" the silence. The input of the first layer differs by at most {row['first_layer']:.1e} of its largest value,"
+        f" a later state by up to {row['largest']:.2f} of it; the last states correlate by {row['correlation']:.3f}."
+    )
+
+
+def batch_table() -> str:
+    """Utterances a second in prediction, by model and number of utterances in a batch."""
+    table = _part("batch_sizes").pivot_table("utterances_a_second", "model", "batch", sort=False)
+    table.columns = [f"{count} in a batch" for count in table.columns]
+    caption = "Utterances predicted a second, from cached front-end outputs. No prediction depends on its batch."
+    return html(table.map(_seconds).rename(index=_size), caption, "batches")
+
+
+def release_sentence() -> str:
+    """Processor seconds to read a release, for the first time and again."""
+    row = _part("release").iloc[0]
+    return (
+        f"A release of MSP-Podcast of {row['utterances']:,.0f} utterances, with its labels, ratings, transcripts and"
+        f" the durations of its files, takes {row['first']:.0f} s of processor time to read, and {row['again']:.1f} s"
+        " again."
+    )
+
+
 # Systems
 
 

@@ -52,6 +52,19 @@ def make_benchmark():
     gpus = [{"gpu": "X9", "peak_tflop_s": 100, "share": share, "hours": 2 / share} for share in (0.2, 0.4)]
     estimate = {"front_end_gflop_a_second": 5.1, "transformer_gflop_a_second": 31.2, "mean_seconds": 5.7}
     parts["estimate"] = estimate | {"rows": [run | gpu for gpu in gpus]}
+    updates = [("one batch", 1, 0.0), ("averaged over steps", 4, 0.31), ("exact_ccc", 4, 2e-7)]
+    parts["exact_ccc"] = [
+        {"way": way, "batch": 32, "steps": steps, "distance": distance, "cosine": 1 - distance / 4, "seconds": 1.5}
+        for way, steps, distance in updates
+    ]
+    whisper = {"window": 15.0, "seconds_of_speech": 2.51, "first_layer": 1e-7, "largest": 0.34, "correlation": 0.98765}
+    parts["whisper"] = [whisper | {"ratio": 4.32}]
+    parts["batch_sizes"] = [
+        {"model": model, "batch": batch, "utterances_a_second": batch * factor}
+        for model, factor in (("small", 10.0), ("base", 1.0))
+        for batch in (1, 4)
+    ]
+    parts["release"] = [{"utterances": 120_000, "first": 61.2, "again": 4.56}]
     sizes = {
         "small": {"hidden_size": 256, "num_hidden_layers": 6},
         "base": {"hidden_size": 768, "num_hidden_layers": 12},
@@ -163,10 +176,26 @@ def test_figures_have_labelled_axes(draw):
     assert figure.axes[0].get_ylabel()
 
 
+@pytest.mark.usefixtures("measured")
+def test_what_is_not_the_same_is_told():
+    assert texts(chapter.exact_table())[2] == ["averaged over steps", "4", "31 %", "0.922", "1.50"]
+    assert "computed 4.3 times as fast" in chapter.whisper_sentence()
+    assert "a later state by up to 0.34 of it; the last states correlate by 0.988" in chapter.whisper_sentence()
+    assert texts(chapter.batch_table())[1:] == [
+        ["6 layers of width 256", "10.0", "40.0"],
+        ["12 layers of width 768", "1.00", "4.00"],
+    ]
+    assert "of 120,000 utterances" in chapter.release_sentence()
+    assert "takes 61 s of processor time to read, and 4.6 s again" in chapter.release_sentence()
+
+
+PARTS = ("scaling", "matmul", "systems", "estimate", "whisper", "exact_ccc", "batch_sizes", "release")
+
+
 def test_committed_benchmark_is_whole():
     """All that the chapter shows was measured, of ways that agree."""
     parts = chapter.benchmark()["cpu"]["parts"]
-    assert set(parts) >= {*chapter.WORK, *chapter.MODULES, "scaling", "matmul", "systems", "estimate"}
+    assert set(parts) >= {*chapter.WORK, *chapter.MODULES, *PARTS}
     deviations = [row["deviation"] for part in (*chapter.WORK, *chapter.MODULES) for row in parts[part]]
     assert max(deviations) <= 1e-4
     assert {row["against"] for row in parts["scaling"]} == set(chapter.AXES)

@@ -126,7 +126,7 @@ def test_the_other_kernel_is_tried_before_it_is_used(monkeypatch, fault):
 
     if fault != "no backward pass":
         monkeypatch.setattr(wavlm_attention, "blocked", faster)
-        monkeypatch.setattr(wavlm_attention, "padded", lambda *arguments: (sleep(0.05), padded(*arguments))[1])
+        monkeypatch.setattr(wavlm_attention, "padded", lambda *arguments: (sleep(0.5), padded(*arguments))[1])
     if fault:
         with pytest.warns(UserWarning, match="FlexAttention is not used on this cpu device"):
             assert wavlm_attention._faster("cpu", 2, 4) is wavlm_attention.padded
