@@ -22,7 +22,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -376,7 +376,7 @@ def recomputed(texts: bool) -> Iterator[None]:
 
     def features(chosen: params.Params, table: pd.DataFrame, speech: nn.Module) -> Features:
         found = known(chosen, table, speech)
-        return Features(found.speech, Words(chosen, table, found.text), found.speaker) if texts else found
+        return replace(found, text=Words(chosen, table, found.text)) if texts else found
 
     with (
         patch.object(packing, "supports", lambda transformer: False),

@@ -67,7 +67,7 @@ HTML(labels_report.training_sets(study, asked.compared))
 # %% [markdown]
 # ## Dose and raters' noise
 #
-# In the simulation the raters' noise can be turned up and down. Utterances, voices and votes stay the same, and with
+# In the simulation the raters' noise can be turned up. Utterances, voices and votes stay the same, and with
 # them which utterances are O or X; only the ratings of arousal, valence and dominance change, in all splits. One
 # condition makes the ratings of O and X alone noisier: raters who do not agree on the word are there unsure of the
 # feeling, too. That is the case in which O and X should do harm, and in which soft use should help. In all others the
