@@ -16,7 +16,7 @@ export TOKENIZERS_PARALLELISM = false
 export MALLOC_MMAP_THRESHOLD_ = 4294967296
 export MALLOC_TRIM_THRESHOLD_ = 8589934592
 
-.PHONY: study test book results clean
+.PHONY: study test book results benchmark clean
 
 study: .venv/installed        ## train, execute the chapters and build the book, in build/$(PROFILE)
 	$(SNAKEMAKE) $(CONFIG)
@@ -32,6 +32,9 @@ book: .venv/installed         ## render the committed results, without training
 
 results: .venv/installed      ## maintainers: make the committed results and the notebooks' outputs anew
 	$(SNAKEMAKE) committed $(CONFIG)
+
+benchmark: .venv/installed    ## what training and prediction cost here, beside the plain way; see benchmarks/
+	OMP_NUM_THREADS=$$(getconf _NPROCESSORS_ONLN) python benchmarks/efficiency.py
 
 clean:                        ## remove everything that a study makes, but not .venv
 	rm -rf data runs build book/_build .snakemake

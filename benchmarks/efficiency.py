@@ -4,9 +4,9 @@ Plain: transformers' own modules on padded batches in random order, the convolut
 in every step, all hidden states stacked. All ways of a part have the same weights and batches and must give the same
 values before they are timed. They are timed in turn, so that what else the machine does falls on all of them.
 
-``python benchmarks/efficiency.py [part ...]`` writes ``efficiency.json`` beside this file, in which other parts stay as
-they are, and prints what it measured. Where there is a GPU, it is used, bfloat16 and `torch.compile` join in, and
-the results stand beside those of the CPU.
+``make benchmark``, or ``python benchmarks/efficiency.py [part ...]`` for some parts, writes ``efficiency.json`` beside
+this file, in which other parts stay as they are, and prints what it measured. Where there is a GPU, it is used,
+bfloat16 and `torch.compile` join in, and the results stand beside those of the CPU.
 """
 
 import contextlib
@@ -26,23 +26,25 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
+import soundfile
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import WavLMConfig, WavLMModel
+from transformers import WavLMConfig, WavLMModel, WhisperConfig, WhisperModel
 from transformers.models.wavlm.modeling_wavlm import WavLMAttention, WavLMPositionalConvEmbedding
 
-from sercore import ATTRIBUTES, batches, corpora, packing, params, predict, training, wavlm_attention
+from sercore import ATTRIBUTES, audio, batches, corpora, packing, params, predict, training, wavlm_attention
 from sercore.batches import Features, collate
 from sercore.corpus import EMOTIONS, PRIMARY_EMOTIONS
-from sercore.encoders import DEVICE, TextEncoder, frames_mask
+from sercore.effective_batch import first_pass, second_pass
+from sercore.encoders import DEVICE, WHISPER_STRIDE, AudioInputs, TextEncoder, frames_mask
 from sercore.losses import ccc_loss
 from sercore.model import AttributeConfig, AttributeModel, AttributeOutput
 
@@ -572,6 +574,156 @@ def scaling() -> list[dict[str, Any]]:
     return rows
 
 
+def whisper() -> list[dict[str, Any]]:
+    """How far Whisper's states on an utterance's own length are from those on its whole window, and what they cost.
+
+    Padded to its window, as transformers computes it, an utterance's frames attend to the silence behind them.
+    """
+    config = WhisperConfig.from_pretrained(ROOT / "models" / "whisper-nano", dropout=0.0)
+    encoder = WhisperModel.from_pretrained(ROOT / "models" / "whisper-nano").encoder.to(DEVICE).eval()
+    inputs = AudioInputs("models/whisper-nano")
+    table = corpora.read(params.load("embedded", "fusion", 0).corpus, 0).table.query("split == 'test3'")
+    waveforms = [audio.load(path, 15.0) for path in table["path"].iloc[:16]]
+    spectrograms = torch.stack([inputs(waveform) for waveform in waveforms]).to(DEVICE)
+    frames = torch.tensor([-(-len(waveform) // WHISPER_STRIDE) for waveform in waveforms], device=DEVICE)
+
+    @torch.no_grad()
+    def plain() -> Tensor:
+        states = encoder(spectrograms, output_hidden_states=True).hidden_states
+        return torch.cat([torch.stack(states, 2)[i, :count] for i, count in enumerate(frames.tolist())])
+
+    @torch.no_grad()
+    def ours() -> Tensor:
+        features = packing.whisper_front_end(encoder, spectrograms, frames)
+        return torch.stack(list(packing.whisper_states(encoder, features, frames)), 1)
+
+    values, times = [plain(), ours()], {plain: [], ours: []}
+    for _ in range(5):
+        for way, taken in times.items():
+            taken.append(timed(way))
+    scale = values[0].abs().amax(dim=(0, 2))
+    apart_by = ((values[1] - values[0]).abs().amax(dim=(0, 2)) / scale).tolist()
+    correlation = torch.corrcoef(torch.stack([value[:, -1].flatten() for value in values]))[0, 1]
+    return [
+        {
+            "window": 2 * config.max_source_positions / 100,
+            "seconds_of_speech": digits(sum(map(len, waveforms)) / 16_000 / len(waveforms)),
+            "first_layer": digits(apart_by[0]),
+            "largest": digits(max(apart_by)),
+            "correlation": digits(float(correlation)),
+            "ratio": digits(np.median(times[plain]) / np.median(times[ours])),
+        }
+    ]
+
+
+def exact_ccc() -> list[dict[str, Any]]:
+    """Gradient and time of an update whose batch is spread over accumulation steps, by that of the whole batch."""
+    model, count = build(**SIZES["small"]), 4 * BATCHES["small"]
+    drawn = examples(model, durations(0, count))
+    labels = {"gender": torch.tensor(0), "speaker": torch.tensor(0)}
+    drawn = [labels | {name: one[name] for name in ("features", "attributes")} for one in drawn]
+
+    def on_device(rows: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+        return {name: value.to(DEVICE) for name, value in collate(rows).items()}
+
+    whole = on_device(drawn)
+    parts = [on_device(drawn[at : at + BATCHES["small"]]) for at in range(0, count, BATCHES["small"])]
+
+    def one_batch() -> None:
+        model(**whole).loss.backward()
+
+    def averaged() -> None:
+        for part in parts:
+            (model(**part).loss / len(parts)).backward()
+
+    def exact() -> None:
+        known = first_pass(model, model.loss, parts, lambda tensor: tensor.clone(), rank=0)
+        for part, one in zip(parts, known, strict=True):
+            second_pass(model, part, one).backward()
+
+    ways = {"one batch": one_batch, "averaged over steps": averaged, "exact_ccc": exact}
+    gradients, times = {}, {way: [] for way in ways}
+    for _ in range(4):
+        for way, run in ways.items():
+            model.zero_grad()
+            times[way].append(timed(run))
+            gradients[way] = torch.cat([one.grad.flatten() for one in model.parameters() if one.grad is not None])
+    expected = gradients["one batch"]
+    return [
+        {
+            "way": way,
+            "batch": count,
+            "steps": 1 if way == "one batch" else len(parts),
+            "distance": digits(float((gradients[way] - expected).norm() / expected.norm())),
+            "cosine": digits(float(torch.cosine_similarity(gradients[way], expected, dim=0))),
+            "seconds": digits(np.median(taken[1:])),
+        }
+        for way, taken in times.items()
+    ]
+
+
+def batch_sizes() -> list[dict[str, Any]]:
+    """Utterances a second in prediction, by the number of utterances in a batch."""
+    counts = (1, 4, 16, 64)
+    model = build(**SIZES["small"]).eval()
+    data = examples(model, durations(0, max(counts)))
+    steps = {count: predictor(model, data, count, *CACHED) for count in counts}
+    times: dict[int, list[float]] = {count: [] for count in counts}
+    for number in range(3):
+        for count, step in steps.items():
+            times[count].append(timed(partial(step, number)))
+    return [
+        {"model": "small", "batch": count, "utterances_a_second": digits(len(data) / np.median(taken))}
+        for count, taken in times.items()
+    ]
+
+
+def release() -> list[dict[str, Any]]:
+    """Processor seconds to read labels, ratings, transcripts and durations of a release of MSP-Podcast's size."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        shutil.copytree(ROOT / "params", "params")
+        _write_release(Path("release"), UTTERANCES_OF_A_RELEASE)
+        chosen = params.MspPodcast(reader="msp_podcast", path=Path("release"))
+        seconds = []
+        for _ in range(2):
+            start = process_time()
+            table = corpora.read(chosen, 0).table
+            seconds.append(process_time() - start)
+    return [{"utterances": len(table), "first": digits(seconds[0]), "again": digits(seconds[1])}]
+
+
+UTTERANCES_OF_A_RELEASE = 120_000
+"""About as many as the challenge's release has."""
+
+
+def _write_release(root: Path, count: int) -> None:
+    """A release with all its files: one sound under many names, five ratings of each."""
+    for name in ("Audios", "Labels", "Transcripts"):
+        (root / name).mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    files = [f"MSP-PODCAST_{number // 50:04d}_{number % 50:04d}.wav" for number in range(count)]
+    soundfile.write(root / "Audios" / files[0], np.zeros(1600), 16_000)
+    for file in files[1:]:
+        os.link(root / "Audios" / files[0], root / "Audios" / file)
+    for file in files:
+        (root / "Transcripts" / file.replace(".wav", ".txt")).write_text("some words that were said\n")
+    ratings = generator.integers(1, 8, (count, 5, 3))
+    consensus = pd.DataFrame(ratings.mean(1), columns=["EmoAct", "EmoVal", "EmoDom"]).round(6)
+    consensus.insert(0, "FileName", files)
+    consensus.insert(1, "EmoClass", "N")
+    speakers = np.arange(count) // 50
+    splits = np.where(speakers % 4 == 0, "Development", "Train")
+    consensus = consensus.assign(SpkrID=speakers, Gender=np.resize(["Female", "Male"], count // 50 + 1)[speakers])
+    consensus.assign(Split_Set=splits).to_csv(root / "Labels" / "labels_consensus.csv", index=False)
+    details = [
+        f"WORKER{rater:08d}; Neutral; Neutral; A:{a}.000000; V:{v}.000000; D:{d}.000000;"
+        for each in ratings.tolist()
+        for rater, (a, v, d) in enumerate(each)
+    ]
+    detailed = pd.DataFrame({"FileName": np.repeat(files, 5), "EmoDetail": details})
+    detailed.to_csv(root / "Labels" / "labels_detailed.csv", index=False)
+
+
 def product_rate() -> float:
     """Floating-point operations a second of a large matrix product."""
     size, kind = (8192, torch.bfloat16) if GPU else (2048, torch.float32)
@@ -695,6 +847,10 @@ PARTS: dict[str, Callable[[], Any]] = {
     "scaling": scaling,
     "matmul": matmul,
     "systems": systems,
+    "whisper": whisper,
+    "exact_ccc": exact_ccc,
+    "batch_sizes": batch_sizes,
+    "release": release,
     "estimate": estimate,
 }
 

@@ -135,4 +135,4 @@ HTML(efficiency_report.estimate_table())
 HTML(statistics_report.benchmark_table())
 
 # %% [markdown]
-# All of this is made by `python benchmarks/efficiency.py` and `python benchmarks/significance.py`.
+# All of this is made by `make benchmark` and `python benchmarks/significance.py`.

@@ -104,8 +104,8 @@ def totals_table() -> str:
         " Plain: transformers' modules on padded batches in random order, everything computed from the audio and the"
         " words in every step; for adapters, as `peft` leaves the front-end. Medians of rounds in turn, in brackets"
         " the range of the rounds' ratios. Memory: what a"
-        " step takes at most beyond weights, the optimiser's state and data, in a process of its own. The cache was"
-        " there, as it is for all runs but the first."
+        " step takes at most beyond weights, the optimiser's state and data, in a process of its own, whose allocator"
+        " is set as in the `Makefile`. The cache was there, as it is for all runs but the first."
     )
     return html(_named(pd.concat(blocks, axis=1), WORK), caption, "totals")
 

@@ -159,6 +159,58 @@ def test_nothing_is_kept_for_a_backward_pass_of_a_frozen_part():
     assert adapted < 0.75 * everything
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_no_tensor_of_pairs_of_frames_is_kept(dropout):
+    """Of transformers' own attention one is, so that the count would see it."""
+    model = make("wavlm", True, attention_dropout=dropout, mask_time_prob=0.0).train()
+    arguments, sizes = (model, *inputs([150, 140]), torch.ones(4, dtype=torch.float64)), {}
+    for average in (packing.layer_average, padded_average):
+        kept = sizes.setdefault(average, [])
+        with torch.autograd.graph.saved_tensors_hooks(lambda one, kept=kept: kept.append(one.numel()), lambda one: one):
+            average(*arguments)
+    assert max(sizes[packing.layer_average]) < 150**2 < max(sizes[padded_average])
+
+
+def attention_arguments(frames, heads=2, size=3):
+    generator = torch.Generator().manual_seed(0)
+    shapes = (sum(frames), 3, heads, size), (sum(frames), heads), (heads, 2 * max(frames) - 1)
+    return [torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True) for shape in shapes]
+
+
+def dropped(joint, gate, distances, seed=0):
+    torch.manual_seed(seed)
+    return padded(joint, Packing(torch.tensor([6, 3, 5])), gate, distances, 0.3)
+
+
+def test_the_backward_pass_drops_what_was_dropped():
+    """Against finite differences."""
+    arguments = attention_arguments([6, 3, 5])
+    assert torch.autograd.gradcheck(dropped, arguments)
+    assert torch.autograd.gradcheck(lambda joint: dropped(joint, None, None), arguments[:1])
+
+
+def test_dropout_leaves_the_mean_as_it_is():
+    arguments = [one.detach() for one in attention_arguments([6, 3, 5])]
+    still = padded(arguments[0], Packing(torch.tensor([6, 3, 5])), *arguments[1:], 0.0)
+    draws = torch.stack([dropped(*arguments, seed=seed) for seed in range(2000)])
+    error = draws.std(0) / len(draws) ** 0.5
+    assert ((draws.mean(0) - still).abs() < 5 * error + 1e-9).all()
+    assert (draws.std(0) > 0.01).all()
+
+
+def test_what_is_computed_again_is_dropped_alike(monkeypatch):
+    """Gradients with dropout everywhere are those of keeping everything, drawn with the same seed."""
+    rates = dict.fromkeys(("hidden_dropout", "attention_dropout", "activation_dropout", "feat_proj_dropout"), 0.2)
+    model = make("wavlm", True, **rates).train()
+    arguments = (model, *inputs([21, 5, 13]), torch.ones(4, dtype=torch.float64))
+    gradients = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        gradients.append(results(packing.layer_average, *arguments))
+        monkeypatch.setattr(packing, "checkpoint", lambda function, *values, **options: function(*values))
+    torch.testing.assert_close(*gradients, rtol=0, atol=1e-12)
+
+
 def test_models_that_it_does_not_know_are_left_to_transformers():
     assert packing.supports(make("wavlm", True))
     assert not packing.supports(make("wav2vec2", True, add_adapter=True))
