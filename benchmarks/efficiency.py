@@ -13,6 +13,7 @@ import contextlib
 import copy
 import ctypes
 import gc
+import io
 import json
 import multiprocessing
 import os
@@ -697,15 +698,15 @@ UTTERANCES_OF_A_RELEASE = 120_000
 
 
 def _write_release(root: Path, count: int) -> None:
-    """A release with all its files: one sound under many names, five ratings of each."""
+    """A release with all its files: one sound, five ratings of each."""
     for name in ("Audios", "Labels", "Transcripts"):
         (root / name).mkdir(parents=True)
     generator = np.random.default_rng(0)
     files = [f"MSP-PODCAST_{number // 50:04d}_{number % 50:04d}.wav" for number in range(count)]
-    soundfile.write(root / "Audios" / files[0], np.zeros(1600), 16_000)
-    for file in files[1:]:
-        os.link(root / "Audios" / files[0], root / "Audios" / file)
+    sound = io.BytesIO()
+    soundfile.write(sound, np.zeros(1600), 16_000, format="WAV")
     for file in files:
+        (root / "Audios" / file).write_bytes(sound.getvalue())
         (root / "Transcripts" / file.replace(".wav", ".txt")).write_text("some words that were said\n")
     ratings = generator.integers(1, 8, (count, 5, 3))
     consensus = pd.DataFrame(ratings.mean(1), columns=["EmoAct", "EmoVal", "EmoDom"]).round(6)

@@ -100,12 +100,6 @@ Markdown(efficiency_report.whisper_sentence())
 HTML(efficiency_report.exact_table())
 
 # %% [markdown]
-# ## Reading a corpus
-
-# %%
-Markdown(efficiency_report.release_sentence())
-
-# %% [markdown]
 # ## How the cost grows
 
 # %% mystnb={"image": {"alt": "Seconds of a training step against utterances, duration, width and layers"}}

@@ -281,16 +281,6 @@ def batch_table() -> str:
     return html(table.map(_seconds).rename(index=_size), caption, "batches")
 
 
-def release_sentence() -> str:
-    """Processor seconds to read a release, for the first time and again."""
-    row = _part("release").iloc[0]
-    return (
-        f"A release of MSP-Podcast of {row['utterances']:,.0f} utterances, with its labels, ratings, transcripts and"
-        f" the durations of its files, takes {row['first']:.0f} s of processor time to read, and {row['again']:.1f} s"
-        " again."
-    )
-
-
 # Systems
 
 
