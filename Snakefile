@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from sercore.params import dump, load, merge, project_root
+from sercore.params import dump, load, merge, project_root, with_corpus
 from sercore.questions import STUDY, at_hand, open_questions, overrides, question, questions, systems, tested_on
 
 PROFILE = config.get("profile", "embedded")
@@ -195,11 +195,31 @@ rule train:
         "execute.py"
 
 
+rule tested:
+    message:
+        "Reading and caching what {wildcards.part} tests on ({wildcards.condition})"
+    input:
+        rules.corpus.output,
+    params:
+        tests=lambda names: {test: tested_on(test) for test in TESTS[names.part]},
+    output:
+        touch(f"{BUILD}/tested/{{part}}/{{condition}}"),
+    # A recogniser hears for minutes: while systems are trained, not after.
+    priority: 1
+    run:
+        from sercore.training import prepare
+
+        for override in params.tests.values():
+            for variant in VARIANTS[wildcards.part]:
+                prepare(with_corpus(parameters(variant, wildcards.condition), override))
+
+
 rule test:
     message:
         "Testing {wildcards.variant}, seed {wildcards.seed} ({wildcards.condition}) on what {wildcards.part} asks for"
     input:
         rules.train.output,
+        rules.tested.output,
     params:
         tests=lambda names: {test: tested_on(test) for test in TESTS[names.part]},
     output:
