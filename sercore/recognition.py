@@ -29,7 +29,7 @@ def recognised(paths: Iterable[Path], name: str) -> list[str]:
         AudioError: an audio file is not usable.
     """
     paths, weights = list(paths), Path(locate(name)) / "model.bin"
-    key = ["recognised", name, *file_key([weights] if weights.is_file() else []), *file_key(paths)]
+    key = ["recognised, no three tokens twice", name, *file_key([weights] if weights.is_file() else []), *file_key(paths)]
     digest = blake2b("\n".join(key).encode(), digest_size=16).hexdigest()
     folder = project_root() / "data" / "cache" / f"transcripts-{digest}"
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -57,8 +57,10 @@ def _load(name: str) -> Any:
 
 
 def _heard(model: Any, path: Path) -> str:
-    # Whisper's other temperatures would draw words at random.
-    segments, _ = model.transcribe(audio.load(path, audio.duration(path)), temperature=0.0)
+    # An utterance of a corpus is speech, never silence. Where Whisper says the same words on and on, it would draw others
+    # at random; no three tokens twice ends that alike each time.
+    options = {"temperature": 0.0, "no_speech_threshold": None, "no_repeat_ngram_size": 3}
+    segments, _ = model.transcribe(audio.load(path, audio.duration(path)), **options)
     return " ".join(segment.text.strip() for segment in segments)
 
 
