@@ -6,17 +6,18 @@ Conventions:
 - "Aligned" is after the predictions were given the test corpus's mean and standard deviation.
 """
 
+import itertools
 from collections.abc import Mapping
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from sercore.comparisons import ENDPOINTS, LEVEL
-from sercore.figures import STYLE
+from sercore.figures import panels
 from sercore.params import load
 from sercore.questions import transfer_corpora
 from sercore.report import BANNERS
@@ -78,21 +79,12 @@ def heat_map(tables: Tables) -> Figure:
     matrix = tables["matrix"][tables["matrix"]["endpoint"] == "mean"]
     systems, names = list(dict.fromkeys(matrix["system"])), _names(tables)
     size = 1.25 + 1.25 * len(names)
-    with plt.rc_context(STYLE | {"axes.grid": False}):
-        figure, axes = plt.subplots(
-            len(systems),
-            2,
-            figsize=(2 * size + 0.6, len(systems) * (0.5 + 0.8 * size)),
-            squeeze=False,
-            layout="constrained",
-        )
-        for row, system in zip(axes, systems, strict=True):
-            for panel, (measure, title) in zip(row, MEASURES.items(), strict=True):
-                values = matrix[matrix["system"] == system].set_index(["train", "test"])
-                image = _panel(panel, values, measure, names)
-                panel.set_title(f"{system}\n{title}", fontsize=9.5)
-        figure.colorbar(image, ax=axes, label="mean CCC (in brackets: 95 % interval over speakers)", shrink=0.8)
-    plt.close(figure)
+    figure, axes = panels(len(systems), 2, (2 * size + 0.6, len(systems) * (0.5 + 0.8 * size)))
+    for panel, (system, measure) in zip(axes, itertools.product(systems, MEASURES), strict=True):
+        values = matrix[matrix["system"] == system].set_index(["train", "test"])
+        image = _panel(panel, values, measure, names)
+        panel.set_title(f"{system}\n{MEASURES[measure]}", fontsize=9.5)
+    figure.colorbar(image, ax=axes, label="mean CCC (in brackets: 95 % interval over speakers)", shrink=0.8)
     return figure
 
 
@@ -172,7 +164,7 @@ def systems_answer(tables: Tables) -> str:
 # Steps of the above
 
 
-def _panel(panel: Axes, values: pd.DataFrame, measure: str, names: list[str]) -> plt.cm.ScalarMappable:
+def _panel(panel: Axes, values: pd.DataFrame, measure: str, names: list[str]) -> AxesImage:
     low, high = ("low", "high") if measure == "ccc" else (f"{measure}_low", f"{measure}_high")
     grid = values.pivot_table(measure, "train", "test").reindex(index=names, columns=names)
     image = panel.imshow(grid, cmap="Blues", vmin=0, vmax=0.9, aspect="auto")
@@ -187,6 +179,7 @@ def _panel(panel: Axes, values: pd.DataFrame, measure: str, names: list[str]) ->
     panel.set_xticks(range(len(names)), names)
     panel.set_yticks(range(len(names)), names, rotation=90, va="center")
     panel.set(xlabel="tested on", ylabel="trained on")
+    panel.grid(visible=False)
     panel.spines[:].set_visible(False)
     panel.tick_params(length=0)
     return image

@@ -5,14 +5,13 @@ Conventions as in `sercore.chapters`; of an ensemble, the systems that it is mad
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from sercore import ATTRIBUTES
 from sercore.comparisons import Comparison
-from sercore.figures import STYLE
+from sercore.figures import panels
 from sercore.params import AdaptedEncoder
 from sercore.questions import members
 from sercore.report import BANNERS
@@ -87,8 +86,9 @@ def costs_table(comparison: Comparison, runs: Sequence[Run]) -> str:
     caption = (
         f"{basis(comparison.seeds, pooled=comparison.runs < comparison.seeds)} Seconds: median training time of a run,"
         " validation included, without what frozen parts compute once for all runs. Memory: of the accelerator where"
-        " there is one, else of the whole process, Python and its libraries included. Where each attribute has its own"
-        " system, parameters and seconds are added up, and the memory is that of one after the other."
+        " there is one, else of the whole process: Python, its libraries, and what it has read of the files that hold"
+        " frozen features, which are large where all of an encoder is frozen. Where each attribute has its own system,"
+        " parameters and seconds are added up, and the memory is that of one after the other."
     )
     source = BANNERS[comparison.params.corpus.reader][1]
     numbers = table.rename_axis("system").reset_index()
@@ -98,9 +98,7 @@ def costs_table(comparison: Comparison, runs: Sequence[Run]) -> str:
 def costs_figure(comparison: Comparison, runs: Sequence[Run]) -> Figure:
     """Mean CCC with its interval against each price, parameters on a logarithmic axis; one mark a system."""
     table = costs(comparison, runs)
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, len(COSTS), figsize=(8.6, 4.2), sharey=True, layout="constrained")
-    plt.close(figure)
+    figure, axes = panels(1, len(COSTS), (8.6, 4.2), sharey=True)
     for panel, (name, label) in zip(axes, COSTS.items(), strict=True):
         for place, (system, row) in enumerate(table.iterrows()):
             style = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}

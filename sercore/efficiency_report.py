@@ -155,7 +155,7 @@ def tricks_figure() -> Figure:
     table = _comparisons(["step_small", "step_base"]).query("way != @PLAIN and device == device.iloc[0]")
     table = table[table["setting"] == table["setting"].iloc[0]]
     parts = list(table["part"].unique())
-    figure, axes = panels(1, len(parts), (8.4, 2.6), share=True)
+    figure, axes = panels(1, len(parts), (8.4, 2.6), sharey=True)
     for panel, part in zip(axes, parts, strict=True):
         rows = table[table["part"] == part]
         places = np.arange(len(rows))

@@ -4,6 +4,7 @@ A colour never stands alone: the attributes also differ in their marker and line
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -105,7 +106,7 @@ def predicted_against_gold(runs: Sequence[Run], split: str) -> Figure:
     """Density of predictions against gold values, all runs of one system together, one panel an attribute."""
     gold, predicted = matched(runs, split)
     low, high = np.floor(gold[list(ATTRIBUTES)].min().min()), np.ceil(gold[list(ATTRIBUTES)].max().max())
-    figure, axes = panels(1, 3, (8.4, 3), share=True)
+    figure, axes = panels(1, 3, (8.4, 3), sharey=True)
     for number, (panel, name) in enumerate(zip(axes, ATTRIBUTES, strict=True)):
         x, y = np.tile(gold[name], len(predicted)), predicted[:, :, number].ravel()
         extent = (low, high, low, high)
@@ -120,7 +121,7 @@ def predicted_against_gold(runs: Sequence[Run], split: str) -> Figure:
 
 def emotion_errors(errors: pd.DataFrame) -> Figure:
     """RMSE and bias of each attribute by emotion, from `emotion_errors`."""
-    figure, axes = panels(1, 2, (8, 0.9 + 0.36 * len(errors)), share=True)
+    figure, axes = panels(1, 2, (8, 0.9 + 0.36 * len(errors)), sharey=True)
     for offset, name in zip((-0.2, 0, 0.2), ATTRIBUTES, strict=True):
         for panel, measure in zip(axes, ("RMSE", "bias"), strict=True):
             where = np.arange(len(errors)) + offset
@@ -175,7 +176,7 @@ def durations(corpus: pd.DataFrame) -> Figure:
 def attributes_by_emotion(corpus: pd.DataFrame) -> Figure:
     """Consensus of each attribute by emotion: median, quartiles, and whiskers to the 5th and 95th percentile."""
     present = [code for code in EMOTIONS if (corpus["emotion"] == code).any()]
-    figure, axes = panels(1, 3, (8.4, 0.9 + 0.3 * len(present)), share=True)
+    figure, axes = panels(1, 3, (8.4, 0.9 + 0.3 * len(present)), sharey=True)
     for panel, name in zip(axes, ATTRIBUTES, strict=True):
         values = [corpus.loc[corpus["emotion"] == code, name].dropna() for code in present]
         boxes = panel.boxplot(
@@ -209,12 +210,12 @@ def _line_style(split: str) -> dict:
     return {"color": SPLIT_COLOURS[split], "linestyle": SPLIT_LINES[split], "linewidth": 1.8}
 
 
-def panels(rows: int, columns: int, size: tuple[float, float], share: bool = False) -> tuple[Figure, list[Axes]]:
+def panels(rows: int, columns: int, size: tuple[float, float], **options: Any) -> tuple[Figure, list[Axes]]:
     """A figure of `size` (inches) that is shown only where it is returned, and its panels, row by row.
 
-    With `share` all have the same vertical axis.
+    The options are those of `matplotlib.pyplot.subplots`, such as ``sharey``.
     """
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, sharey=share, layout="constrained")
+        figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained", **options)
     plt.close(figure)
     return figure, list(axes.ravel())

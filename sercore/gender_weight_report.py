@@ -5,7 +5,6 @@ Tables are HTML, sentences are Markdown.
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 
 from sercore import ATTRIBUTES, chapters
 from sercore.comparisons import ENDPOINTS, Comparison
-from sercore.figures import COLOURS, LINES, MARKERS, STYLE
+from sercore.figures import COLOURS, LINES, MARKERS, panels
 from sercore.gender_weight import FLOOR, Measured, link_effects, reading
 from sercore.questions import STUDY, overrides
 from sercore.report import BANNERS
@@ -30,16 +29,15 @@ def answer(measured: Sequence[Measured]) -> str:
 
 def figure(measured: Sequence[Measured]) -> Figure:
     """Difference of CCC to weight 0, and gender accuracy, against the weight: a column a condition."""
-    with plt.rc_context(STYLE):
-        shape = {"figsize": (1.4 + 3.6 * len(measured), 5.6), "height_ratios": (2, 1), "layout": "constrained"}
-        result, axes = plt.subplots(2, len(measured), sharex=True, sharey="row", squeeze=False, **shape)
+    size = (1.4 + 3.6 * len(measured), 5.6)
+    result, drawn = panels(2, len(measured), size, sharex=True, sharey="row", height_ratios=(2, 1))
+    axes = np.reshape(drawn, (2, -1))
     for one, (upper, lower) in zip(measured, axes.T, strict=True):
         _differences_panel(upper, one)
         _accuracy_panel(lower, one)
     axes[0][0].set_ylabel("difference of CCC to weight 0\n")
     axes[1][0].set_ylabel("gender:\nbalanced accuracy")
     result.legend(*axes[0][0].get_legend_handles_labels(), ncols=4, loc="outside upper center", frameon=False)
-    plt.close(result)
     return result
 
 

@@ -9,7 +9,6 @@ Conventions:
 from collections.abc import Mapping
 from itertools import pairwise
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -17,7 +16,7 @@ from matplotlib.figure import Figure
 
 from sercore import ATTRIBUTES
 from sercore.comparisons import LEVEL
-from sercore.figures import STYLE
+from sercore.figures import panels
 from sercore.groups import FEWEST
 from sercore.report import BANNERS
 from sercore.tables import cell, downloads, html, interval, number, probability, score_cells, signed
@@ -85,15 +84,11 @@ def forest(tables: Tables) -> Figure:
     scores, spread = _chosen(tables["groups"]), _chosen(tables["speakers"])
     profiles = list(dict.fromkeys(scores["profile"]))
     rows = 1 + scores.groupby("profile").apply(lambda part: len(_rows(part))).max()
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
-            1, len(profiles), figsize=(1.2 + 4 * len(profiles), 1.2 + 0.34 * rows), squeeze=False, layout="constrained"
-        )
-    for panel, profile in zip(axes[0], profiles, strict=True):
+    figure, axes = panels(1, len(profiles), (1.2 + 4 * len(profiles), 1.2 + 0.34 * rows))
+    for panel, profile in zip(axes, profiles, strict=True):
         _panel(panel, *(table[table["profile"] == profile] for table in (scores, spread)))
-    handles, labels = axes[0][0].get_legend_handles_labels()
+    handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, ncols=len(labels), loc="outside upper center", frameon=False)
-    plt.close(figure)
     return figure
 
 

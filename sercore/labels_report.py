@@ -11,7 +11,6 @@ Conventions:
 from collections.abc import Mapping
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -21,7 +20,7 @@ from scipy import stats
 from sercore import ATTRIBUTES, corpora
 from sercore.comparisons import CEILING, Comparison
 from sercore.corpus import PRIMARY_EMOTIONS
-from sercore.figures import STYLE
+from sercore.figures import panels
 from sercore.params import Params, project_root
 from sercore.raters import PUBLISHED_CLASSES, SOURCE, agreement_weights
 from sercore.sampling import EpochSampler, training_and_validation
@@ -143,7 +142,7 @@ def kinds_table(described: Mapping[str, pd.DataFrame]) -> str:
         for (kind, count), rows in table.groupby(["kind", "utterances"], sort=False):
             chosen = rows.set_index(["statistic", "attribute"])
             cells = {key: _kind_cell(row) for key, row in chosen.iterrows()}
-            blocks.append(pd.Series(cells, name=f"{source}: {kind} ({count:,})"))
+            blocks.append(pd.Series(cells, name=f"{source}: {kind} ({count:,.0f})"))
     table = pd.DataFrame(blocks).reindex(columns=pd.MultiIndex.from_product([STATISTICS, ATTRIBUTES]))
     caption = (
         "Mean and standard deviation (sd) of the consensus, and raters' sd: that of the ratings of one utterance, in"
@@ -158,19 +157,15 @@ def kinds_figure(described: Mapping[str, pd.DataFrame], statistic: str) -> Figur
     """One of `STATISTICS` by kind and attribute, a row of panels a source; behind a mean, a band of one sd."""
     measured = {source: table[table["statistic"] == statistic]["value"] for source, table in described.items()}
     known = {source: table for source, table in described.items() if measured[source].notna().any()}
-    with plt.rc_context(STYLE):
-        size = (8.4, 0.7 + 1.2 * len(known))
-        figure, grid = plt.subplots(
-            len(known), 3, figsize=size, squeeze=False, sharex="row", sharey=True, layout="constrained"
-        )
-    plt.close(figure)
+    figure, axes = panels(len(known), 3, (8.4, 0.7 + 1.2 * len(known)), sharex="row", sharey=True)
+    grid = np.reshape(axes, (-1, 3))
     for panel, attribute in zip(grid[0], ATTRIBUTES, strict=True):
         panel.set_title(attribute, fontsize=10)
-    for panels, (source, table) in zip(grid, known.items(), strict=True):
-        for panel, attribute in zip(panels, ATTRIBUTES, strict=True):
+    for row, (source, table) in zip(grid, known.items(), strict=True):
+        for panel, attribute in zip(row, ATTRIBUTES, strict=True):
             rows = table[table["attribute"] == attribute]
             _points(panel, _of(rows, statistic), _of(rows, "sd")["value"] if statistic == "mean" else None)
-        panels[0].set_ylabel(source.replace(", ", ",\n", 1).replace(" (", "\n("), fontsize=7.5)
+        row[0].set_ylabel(source.replace(", ", ",\n", 1).replace(" (", "\n("), fontsize=7.5)
     for panel in grid[-1]:
         panel.set_xlabel(f"{statistic} (points of the scale)", fontsize=9)
     return figure
@@ -268,9 +263,7 @@ def dose_response(compared: Mapping[str, Comparison], studies: Mapping[str, Stud
 
 def dose_figure(doses: pd.DataFrame) -> Figure:
     """`dose_response`: a line a condition; bars are 95 % intervals, shifted sideways so that they do not overlap."""
-    with plt.rc_context(STYLE):
-        figure, panel = plt.subplots(figsize=(7, 3.8), layout="constrained")
-    plt.close(figure)
+    figure, (panel,) = panels(1, 1, (7, 3.8))
     conditions = list(doses.groupby("condition", sort=False))
     for place, ((condition, rows), (colour, marker, line)) in enumerate(zip(conditions, LINES, strict=False)):
         shift = 1.6 * (place - (len(conditions) - 1) / 2)

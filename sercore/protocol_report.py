@@ -59,7 +59,7 @@ def curves_figure(tables: Tables, k: int) -> Figure:
     """CCC against the epoch, a panel a system and a line a seed; bars: how often balanced sets choose an epoch."""
     curves, shares = tables["curves"], tables["epochs"].query("kind == 'balanced' and k == @k")
     systems, runs = list(curves["system"].unique()), curves["seed"].nunique()
-    figure, axes = panels(1, len(systems), (9, 3.4), share=True)
+    figure, axes = panels(1, len(systems), (9, 3.4), sharey=True)
     reported = next(name for name in curves["set"] if name not in ("whole", "weighted"))
     styles = {"weighted": (BALANCED, "--", "development, emotions alike"), reported: ("#000000", "-", reported)}
     for panel, system in zip(axes, systems, strict=True):
@@ -87,7 +87,7 @@ def curves_figure(tables: Tables, k: int) -> Figure:
 def deviation_figure(tables: Tables) -> Figure:
     """What the draw alone does, against k: to a reported CCC, and to the difference of two; a panel a pool."""
     pools = list(tables["selection"]["pool"].unique())
-    figure, axes = panels(1, len(pools), (9, 4.2), share=True)
+    figure, axes = panels(1, len(pools), (9, 4.2), sharey=True)
     for panel, pool in zip(axes, pools, strict=True):
         selection = tables["selection"].query("pool == @pool and k > 0")
         differences = tables["differences"].query("pool == @pool and kind == 'balanced' and k > 0")

@@ -15,6 +15,10 @@ from sercore.cache import complete, file_key
 from sercore.packaged import locate
 from sercore.params import ParamsError, project_root
 
+# An utterance of a corpus is speech, never silence. Where Whisper repeats itself on and on, its default draws others at
+# random; no three tokens twice ends that alike each time.
+OPTIONS = {"temperature": 0.0, "no_speech_threshold": None, "no_repeat_ngram_size": 3}
+
 
 def recognised(paths: Iterable[Path], name: str) -> list[str]:
     """What the recogniser `name` hears in each file, from ``data/cache`` if it heard the same files before.
@@ -29,7 +33,8 @@ def recognised(paths: Iterable[Path], name: str) -> list[str]:
         AudioError: an audio file is not usable.
     """
     paths, weights = list(paths), Path(locate(name)) / "model.bin"
-    key = ["recognised, no three tokens twice", name, *file_key([weights] if weights.is_file() else []), *file_key(paths)]
+    files = [*file_key([weights] if weights.is_file() else []), *file_key(paths)]
+    key = ["recognised", name, str(OPTIONS), *files]
     digest = blake2b("\n".join(key).encode(), digest_size=16).hexdigest()
     folder = project_root() / "data" / "cache" / f"transcripts-{digest}"
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -57,10 +62,7 @@ def _load(name: str) -> Any:
 
 
 def _heard(model: Any, path: Path) -> str:
-    # An utterance of a corpus is speech, never silence. Where Whisper says the same words on and on, it would draw others
-    # at random; no three tokens twice ends that alike each time.
-    options = {"temperature": 0.0, "no_speech_threshold": None, "no_repeat_ngram_size": 3}
-    segments, _ = model.transcribe(audio.load(path, audio.duration(path)), **options)
+    segments, _ = model.transcribe(audio.load(path, audio.duration(path)), **OPTIONS)
     return " ".join(segment.text.strip() for segment in segments)
 
 

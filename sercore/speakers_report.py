@@ -161,7 +161,7 @@ def difference_figure(found: Mapping[str, Study], measured: Measured) -> Figure:
     """Difference of each system to its reference against the skew, a panel for heard and one for new speakers."""
     table = differences(found, measured)
     kinds = [kind for kind in (HEARD, NEW) if kind in set(table["speakers"])]
-    figure, axes = panels(1, len(kinds), (4.4 * len(kinds), 4), share=True)
+    figure, axes = panels(1, len(kinds), (4.4 * len(kinds), 4), sharey=True)
     for panel, kind in zip(axes, kinds, strict=True):
         systems = table[table["speakers"] == kind].groupby("system", sort=False)
         offsets = np.linspace(-1.6, 1.6, len(systems))

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -20,7 +19,7 @@ from matplotlib.figure import Figure
 
 from sercore import ATTRIBUTES, corpora
 from sercore.comparisons import LEVEL, aligned, estimates, family, system_difference
-from sercore.figures import STYLE
+from sercore.figures import panels
 from sercore.params import Params, Transcripts, resolve, with_corpus
 from sercore.questions import Question
 from sercore.runs import Run
@@ -154,9 +153,7 @@ def figure(tested: Tested) -> Figure:
 
     The tests ``words_...`` are joined by a line, that of a recogniser stands apart. The band is speech alone.
     """
-    with plt.rc_context(STYLE):
-        drawn, axes = plt.subplots(1, len(TITLES), figsize=(8.4, 3.8), layout="constrained")
-    plt.close(drawn)  # shown only where it is returned
+    drawn, axes = panels(1, len(TITLES), (8.4, 3.8))
     for panel, endpoint in zip(axes, TITLES, strict=True):
         _draw(panel, tested.scores[tested.scores["endpoint"] == endpoint])
         panel.set(title=TITLES[endpoint], xlabel="word error rate, measured (%)")
