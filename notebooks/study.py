@@ -65,4 +65,6 @@ Markdown(report.rater_sentence(study.corpus, study.ratings, answers[0].split))
 # %% [markdown]
 # Where to go on: [the data](/notebooks/data), [the method](/method), [what the tests are worth, and what the paper
 # could have detected](/notebooks/significance), [one run from sound to CCC](/notebooks/ablation), [every
-# run](/notebooks/runs), and [your own corpus](/your_corpus).
+# run](/notebooks/runs), and [your own corpus](/your_corpus). What the paper leaves open has chapters of its own, which
+# `make study CHAPTER=open` runs: adaptation, speakers, ambiguous labels, transcripts, other corpora, the protocol of
+# validation, the weight of the gender loss, and who is served.
