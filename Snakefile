@@ -1,5 +1,6 @@
 # The study as a graph: corpus -> features -> runs (variant x seed) -> results -> chapters -> book.
 # `make study` runs it; every step leaves a file, so what is there and up to date is not made again.
+import json
 import os
 import shutil
 from pathlib import Path
@@ -120,10 +121,18 @@ def run_folders(part, condition):
     return [run_folder(parameters(name, condition, seed)) for name in VARIANTS[part] for seed in SEEDS]
 
 
-def elsewhere(name):
-    """The parameters of the runs on another corpus."""
-    profile, seeds = CORPORA[name].profile, range(getattr(CORPORA[name].corpus, "folds", 3))
-    return [load(profile, variant, seed) for variant in VARIANTS["across"] for seed in seeds]
+def seeds_elsewhere(profile):
+    """Seeds of the runs on another corpus: its folds, or three."""
+    return list(range(getattr(load(profile, "fusion", 0).corpus, "folds", 3)))
+
+
+def folders_elsewhere(profile):
+    """Where the runs on a corpus are, this study's own or another one."""
+    from sercore.runs import run_folder
+
+    if profile == PROFILE:
+        return run_folders("across", STUDY)
+    return [run_folder(load(profile, name, seed)) for name in VARIANTS["across"] for seed in seeds_elsewhere(profile)]
 
 
 rule book:
@@ -168,31 +177,52 @@ rule features:
         prepare(parameters(wildcards.variant, wildcards.condition))
 
 
-rule train:
-    message:
-        "Training {wildcards.variant}, seed {wildcards.seed} ({wildcards.condition})"
-    input:
-        encoders,
-        features,
-        notebook="notebooks/ablation.ipynb",
-    params:
-        settings=settings,
-        notebook=f"{BUILD}/runs/{{condition}}/{{variant}}/seed-{{seed}}.ipynb",
-        values=lambda names: {
-            "profile": PROFILE,
-            "variant": names.variant,
-            "seeds": [int(names.seed)],
-            "overrides": changed(names.condition),
-        },
-    output:
-        # Not a file of the run, which Snakemake would remove before a job and after a failed one.
-        touch(f"{BUILD}/runs/{{condition}}/{{variant}}/seed-{{seed}}.done"),
-    # Where there is a GPU, one training at a time has it to itself.
-    threads: (workflow.cores or 1) if shutil.which("nvidia-smi") else 1
-    log:
-        notebook=f"{BUILD}/runs/{{condition}}/{{variant}}/seed-{{seed}}.ipynb",
-    script:
-        "execute.py"
+if "paper" in PARTS:
+
+    rule train:
+        message:
+            "Training {wildcards.variant}, seed {wildcards.seed} ({wildcards.condition})"
+        input:
+            encoders,
+            features,
+            notebook="notebooks/ablation.ipynb",
+        params:
+            settings=settings,
+            notebook=f"{BUILD}/runs/{{condition}}/{{variant}}/seed-{{seed}}.ipynb",
+            values=lambda names: {
+                "profile": PROFILE,
+                "variant": names.variant,
+                "seeds": [int(names.seed)],
+                "overrides": changed(names.condition),
+            },
+        output:
+            # Not a file of the run, which Snakemake would remove before a job and after a failed one.
+            touch(f"{BUILD}/runs/{{condition}}/{{variant}}/seed-{{seed}}.done"),
+        # Where there is a GPU, one training at a time has it to itself.
+        threads: (workflow.cores or 1) if shutil.which("nvidia-smi") else 1
+        log:
+            notebook=f"{BUILD}/runs/{{condition}}/{{variant}}/seed-{{seed}}.ipynb",
+        script:
+            "execute.py"
+
+
+else:
+
+    rule train:
+        message:
+            "Training {wildcards.variant} ({wildcards.condition})"
+        input:
+            lambda names: encoders(names) + [features(names)],
+        params:
+            settings=lambda names: dump(parameters(names.variant, names.condition)),
+            overrides=lambda names: json.dumps(changed(names.condition)),
+            seeds=list(SEEDS),
+        output:
+            touch(expand(f"{BUILD}/runs/{{{{condition}}}}/{{{{variant}}}}/seed-{{seed}}.done", seed=SEEDS)),
+        threads: (workflow.cores or 1) if shutil.which("nvidia-smi") else 1
+        # Nobody reads a notebook of each of these runs; one process for all seeds starts once.
+        shell:
+            f"python -m sercore train {PROFILE} {{wildcards.variant}} {{params.seeds}} --overrides {{params.overrides:q}}"
 
 
 rule tested:
@@ -256,14 +286,15 @@ rule results:
 
 rule train_elsewhere:
     message:
-        "Training {wildcards.variant}, seed {wildcards.seed}, on the corpus of {wildcards.profile}"
+        "Training {wildcards.variant} on the corpus of {wildcards.profile}"
     params:
-        settings=lambda names: dump(load(names.profile, names.variant, int(names.seed))),
+        settings=lambda names: dump(load(names.profile, names.variant, 0)),
+        seeds=lambda names: seeds_elsewhere(names.profile),
     output:
-        touch("build/{profile}/elsewhere/{variant}/seed-{seed}.done"),
+        touch("build/{profile}/elsewhere/{variant}.done"),
     threads: (workflow.cores or 1) if shutil.which("nvidia-smi") else 1
     shell:
-        "python -m sercore train {wildcards.profile} {wildcards.variant} {wildcards.seed}"
+        "python -m sercore train {wildcards.profile} {wildcards.variant} {params.seeds}"
 
 
 rule across:
@@ -272,10 +303,10 @@ rule across:
     input:
         f"{BUILD}/results/across/{STUDY}/runs.csv",
         [
-            f"build/{one.profile}/elsewhere/{one.variant}/seed-{one.seed}.done"
-            for name in CORPORA
-            if CORPORA[name].profile != PROFILE
-            for one in elsewhere(name)
+            f"build/{one.profile}/elsewhere/{variant}.done"
+            for one in CORPORA.values()
+            if one.profile != PROFILE
+            for variant in VARIANTS["across"]
         ],
     params:
         corpora={name: one.corpus.model_dump(mode="json") for name, one in CORPORA.items()},
@@ -283,11 +314,8 @@ rule across:
         f"{BUILD}/results/across/matrix.csv",
     run:
         from sercore import across
-        from sercore.runs import run_folder
 
-        own = [parameters(variant, STUDY, seed) for variant in VARIANTS["across"] for seed in SEEDS]
-        trained = {name: own if one.profile == PROFILE else elsewhere(name) for name, one in CORPORA.items()}
-        folders = {name: list(map(run_folder, runs)) for name, runs in trained.items()}
+        folders = {name: folders_elsewhere(one.profile) for name, one in CORPORA.items()}
         across.write(folders, params.corpora, Path(output[0]).parent)
 
 

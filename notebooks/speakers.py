@@ -116,7 +116,7 @@ HTML(speakers_report.scores_table(measured))
 # everyone else; people also differ in how they show what they feel, which is what a system might want to learn of a
 # speaker. A difference that is unresolved here may be there on real speech, and one that is resolved here may not.
 #
-# What would change the answer: more test speakers (the intervals are over speakers), more than three seeds, or
+# What would change the answer: more test speakers (the intervals are over speakers), more seeds, or
 # speakers whose habits of showing feelings differ.
 #
 # ## On your own corpus

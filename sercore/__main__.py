@@ -29,9 +29,9 @@ def _train(given: argparse.Namespace) -> None:
 
     from sercore import corpora, params, training
 
-    chosen = params.load(given.profile, given.variant, given.seed, given.overrides)
-    run = training.train(chosen, corpora.read(chosen.corpus, chosen.seed))
-    PartialState().print(run.folder)
+    for chosen in params.load_seeds(given.profile, given.variant, given.seeds, given.overrides):
+        run = training.train(chosen, corpora.read(chosen.corpus, chosen.seed))
+        PartialState().print(run.folder)
 
 
 def _predict(given: argparse.Namespace) -> None:
@@ -53,10 +53,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    train = commands.add_parser("train", help="train one system and print its run's folder")
+    train = commands.add_parser("train", help="train one system, once for each seed, and print the runs' folders")
     train.add_argument("profile", help="a file of params/, without .yaml")
     train.add_argument("variant", help="an entry of params/variants.yaml")
-    train.add_argument("seed", type=int)
+    train.add_argument("seeds", nargs="+", type=int, metavar="seed")
     train.add_argument("--overrides", type=yaml.safe_load, default={}, help="YAML, e.g. '{training: {epochs: 5}}'")
     train.set_defaults(command=_train)
 

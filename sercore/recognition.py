@@ -17,7 +17,7 @@ from sercore.params import ParamsError, project_root
 
 # An utterance of a corpus is speech, never silence. Where Whisper repeats itself on and on, its default draws others at
 # random; no three tokens twice ends that alike each time.
-OPTIONS = {"temperature": 0.0, "no_speech_threshold": None, "no_repeat_ngram_size": 3}
+OPTIONS = {"temperature": 0.0, "no_speech_threshold": None, "no_repeat_ngram_size": 3, "without_timestamps": True}
 
 
 def recognised(paths: Iterable[Path], name: str) -> list[str]:
