@@ -1,5 +1,6 @@
 # The study as a graph: corpus -> features -> runs (variant x seed) -> results -> chapters -> book.
 # `make study` runs it; every step leaves a file, so what is there and up to date is not made again.
+import functools
 import json
 import os
 import shutil
@@ -8,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from sercore.params import dump, load, merge, project_root, with_corpus
-from sercore.questions import STUDY, at_hand, open_questions, overrides, question, questions, systems, tested_on
+from sercore.questions import STUDY, at_hand, members, open_questions, overrides, question, questions, systems, tested_on
 
 PROFILE = config.get("profile", "embedded")
 DATA = {"corpus": {"path": config["data"]}} if "data" in config else {}
@@ -73,7 +74,7 @@ def features(names):
     """What caches the features of a variant: the job of the system with its speech encoder and the most others."""
     speech = frozen_speech(names.variant, names.condition)
     alike = [name for name in TRAINED[names.condition] if frozen_speech(name, names.condition) == speech]
-    most = max(alike, key=lambda name: len(used_encoders(name, names.condition)))
+    most = max(alike, key=lambda name: len(used_encoders(parameters(name, names.condition))))
     return f"{BUILD}/features/{names.condition}/{most}"
 
 
@@ -82,16 +83,20 @@ def frozen_speech(variant, condition):
     return parameters(variant, condition).speech.model_copy(update={"lora": None, "learning_rate": None})
 
 
-def used_encoders(variant, condition):
-    """Names of a variant's encoders."""
-    found = parameters(variant, condition)
+def used_encoders(found):
+    """Names of the encoders of a run with the parameters `found`."""
     return [section.encoder for section in (found.speech, found.text, found.speaker) if section]
 
 
-def encoders(names):
-    """Files of a variant's encoders that are folders of this project."""
-    folders = [project_root() / name for name in used_encoders(names.variant, names.condition)]
+def encoder_files(found):
+    """Files of those encoders that are folders of this project."""
+    folders = [project_root() / name for name in used_encoders(found)]
     return sorted(str(path) for folder in folders for path in folder.glob("*") if path.is_file())
+
+
+def encoders(names):
+    """`encoder_files` of a variant under a condition."""
+    return encoder_files(parameters(names.variant, names.condition))
 
 
 def corpus(condition):
@@ -99,19 +104,32 @@ def corpus(condition):
     return parameters("fusion", condition).corpus
 
 
-def tables(names):
+def tables(found):
     """The files that say what is in a corpus; a simulated one follows from its parameters."""
-    path = corpus(names.condition).path
-    if corpus(names.condition).reader == "simulated":
-        return []
-    found = [path, *path.glob("*"), *path.glob("*/*")]
-    return sorted(str(path) for path in found if path.suffix in (".csv", ".json", ".xlsx"))
+    return [] if found.reader == "simulated" else watched(found.path)
+
+
+@functools.cache
+def watched(path):
+    """Tables and texts of a corpus; folders of thousands hold a transcript each, too many to be watched."""
+    if path.is_file():
+        return [str(path)]
+    folders = [
+        [os.path.join(folder, name) for name in names if name.endswith((".csv", ".json", ".xlsx", ".txt"))]
+        for folder, _, names in os.walk(path, followlinks=True)
+    ]
+    return sorted(path for paths in folders if len(paths) < 1000 for path in paths)
 
 
 def results(part):
     """The collected results of a part under all its conditions, and what else its chapter reads."""
     collected = expand(f"{BUILD}/results/{part}/{{condition}}/runs.csv", condition=CONDITIONS.get(part, []))
     return [*collected, *([f"{BUILD}/results/{part}/{MORE[part]}"] if part in MORE else [])]
+
+
+def declared(part):
+    """What a part compares, with the members of its ensembles: a chapter is made again when that changes."""
+    return repr([(one, [members(name) for name in one.compared]) for one in PARTS.get(part, [])])
 
 
 def run_folders(part, condition):
@@ -150,7 +168,7 @@ rule corpus:
     message:
         "Reading the corpus ({wildcards.condition})"
     input:
-        tables,
+        lambda names: tables(corpus(names.condition)),
     params:
         corpus=lambda names: corpus(names.condition).model_dump_json(),
     output:
@@ -259,8 +277,9 @@ rule test:
         from sercore.runs import run_folder
 
         folder = run_folder(parameters(wildcards.variant, wildcards.condition, wildcards.seed))
+        here = {"path": str(corpus(wildcards.condition).path)}  # the corpus may have been moved since
         for test, override in params.tests.items():
-            evaluate(folder, test, override)
+            evaluate(folder, test, here | override)
 
 
 def made(names):
@@ -287,6 +306,9 @@ rule results:
 rule train_elsewhere:
     message:
         "Training {wildcards.variant} on the corpus of {wildcards.profile}"
+    input:
+        lambda names: tables(load(names.profile, names.variant, 0).corpus),
+        lambda names: encoder_files(load(names.profile, names.variant, 0)),
     params:
         settings=lambda names: dump(load(names.profile, names.variant, 0)),
         seeds=lambda names: seeds_elsewhere(names.profile),
@@ -309,6 +331,7 @@ rule across:
             for variant in VARIANTS["across"]
         ],
     params:
+        asked=declared("across"),
         corpora={name: one.corpus.model_dump(mode="json") for name, one in CORPORA.items()},
     output:
         f"{BUILD}/results/across/matrix.csv",
@@ -324,6 +347,9 @@ rule speakers:
         "Embedding speakers"
     input:
         f"{BUILD}/corpus/{STUDY}",
+        encoder_files(parameters("fusion_speaker_embedding", STUDY)),
+    params:
+        settings=dump(parameters("fusion_speaker_embedding", STUDY)),
     output:
         f"{BUILD}/results/speakers/embedding.csv",
     run:
@@ -352,6 +378,8 @@ rule protocol:
         "Drawing validation sets"
     input:
         f"{BUILD}/results/protocol/every_epoch/runs.csv",
+    params:
+        asked=declared("protocol"),
     output:
         f"{BUILD}/results/protocol/draws/selection.csv",
     run:
@@ -365,6 +393,8 @@ rule groups:
         "Scoring groups"
     input:
         f"{BUILD}/results/groups/{STUDY}/runs.csv",
+    params:
+        asked=declared("groups"),
     output:
         f"{BUILD}/results/groups/groups.csv",
     run:
@@ -405,6 +435,7 @@ rule chapter:
         lambda names: results(names.name if names.name in PARTS else "paper"),
         notebook="notebooks/{name}.ipynb",
     params:
+        asked=lambda names: declared(names.name if names.name in PARTS else "paper"),
         notebook=f"{BUILD}/book/notebooks/{{name}}.ipynb",
         values=lambda names: {
             "profile": PROFILE,
@@ -435,6 +466,8 @@ rule figure:
         "Drawing the README's figure"
     input:
         results("paper"),
+    params:
+        asked=declared("paper"),
     output:
         f"{BUILD}/results.svg",
     run:

@@ -27,8 +27,9 @@
 #   its raters agree on the attribute. The weight is the inverse of the error variance of their mean plus a constant
 #   {cite:p}`mai2021`, here the mean of these variances. No emotion enters it.
 #
-# An epoch without O and X is shorter, so the system without them would also learn for fewer steps. Here it does not:
-# where an epoch has fewer batches, there are more epochs.
+# An epoch without O and X is shorter, so the system without them would also learn for fewer steps. On the embedded
+# profile it does not: where an epoch has fewer batches, there are more epochs. Another profile needs other numbers of
+# epochs in `params/variants.yaml`; whether its updates are equal, the table of training sets tells.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"

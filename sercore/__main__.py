@@ -6,6 +6,7 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -47,6 +48,13 @@ def _submission(given: argparse.Namespace) -> None:
     print(f"{given.output}: {len(written)} utterances, the mean of {len(given.runs)} run(s)")
 
 
+def _yaml(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not YAML: {' '.join(str(error).split())}") from None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m sercore", description="Train a system, predict for files, or write the challenge's file."
@@ -57,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("profile", help="a file of params/, without .yaml")
     train.add_argument("variant", help="an entry of params/variants.yaml")
     train.add_argument("seeds", nargs="+", type=int, metavar="seed")
-    train.add_argument("--overrides", type=yaml.safe_load, default={}, help="YAML, e.g. '{training: {epochs: 5}}'")
+    train.add_argument("--overrides", type=_yaml, default={}, help="YAML, e.g. '{training: {epochs: 5}}'")
     train.set_defaults(command=_train)
 
     predict = commands.add_parser("predict", help="print a CSV: utterance, arousal, valence, dominance of each file")

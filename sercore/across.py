@@ -8,7 +8,8 @@ Conventions:
 - A system predicts from 0 to 1, which is mapped linearly to the scale of the corpus that it is tested on.
 - Each run is tested elsewhere by itself, and CCC is averaged over runs: the runs of several folds are no ensemble. On
   their own corpus the predictions of folds are pooled.
-- Releases of MSP-Podcast share utterances: what a system has trained on, or chosen its epoch by, it is not tested on.
+- Releases of MSP-Podcast share utterances: what a system has trained on, or chosen its epoch by, it is not tested on. A
+  pair of corpora of which that leaves fewer than two speakers is left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -74,12 +75,13 @@ def write(trained: Mapping[str, Sequence[Path]], tested: Mapping[str, Mapping[st
         SignificanceError: the values give no interval.
     """
     known = {name: by_system([_read(path) for path in paths]) for name, paths in trained.items()}
-    cells = [
+    pairs = [
         _cell(train, test, system, of_system, corpus)
         for test, corpus in tested.items()
         for train, systems in known.items()
         for system, of_system in systems.items()
     ]
+    cells = [cell for cell in pairs if cell is not None]
     tables = {"matrix": _matrix(cells), "losses": _losses(cells), "differences": _differences(cells)}
     folder.mkdir(parents=True, exist_ok=True)
     for name in TABLES:
@@ -101,13 +103,16 @@ def _read(folder: Path) -> Run:
     return replace(run, system=run.params.variant)
 
 
-def _cell(train: str, test: str, system: str, trained: Sequence[Run], corpus: Mapping[str, Any]) -> Cell:
+def _cell(train: str, test: str, system: str, trained: Sequence[Run], corpus: Mapping[str, Any]) -> Cell | None:
+    """None where fewer than two speakers are left, of whom no interval can be had."""
     if train == test:
         return Cell(train, test, system, *matched(trained, reported_split(trained)))
     params = with_corpus(trained[0].params, corpus).corpus
     rows = _tested(params)
     if isinstance(params, MspPodcast) and isinstance(trained[0].params.corpus, MspPodcast):
         rows = rows.drop(_learnt(trained[0].params), errors="ignore")
+    if rows["speaker"].nunique() < 2:
+        return None
     elsewhere = [replace(run, predictions=_predictions(run, test, corpus, rows)) for run in trained]
     return Cell(train, test, system, *matched(elsewhere, "tested"))
 
@@ -174,6 +179,8 @@ def _differences(cells: Sequence[Cell]) -> pd.DataFrame:
     pairs, places, measured = [], [], []
     for train, test in dict.fromkeys((cell.train, cell.test) for cell in cells):
         for pair in question("", "across").pairs:
+            if any((train, test, system) not in by_name for system in pair):
+                continue
             gold, a, b = _common(*(by_name[train, test, system] for system in pair))
             measured.append(system_difference(gold, a, b))
             pairs.append(pair)

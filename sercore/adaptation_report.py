@@ -87,7 +87,8 @@ def costs_table(comparison: Comparison, runs: Sequence[Run]) -> str:
         f"{basis(comparison.seeds, pooled=comparison.runs < comparison.seeds)} Seconds: median training time of a run,"
         " validation included, without what frozen parts compute once for all runs. Memory: of the accelerator where"
         " there is one, else of the whole process: Python, its libraries, and what it has read of the files that hold"
-        " frozen features, which are large where all of an encoder is frozen. Where each attribute has its own system,"
+        " frozen features, which are large where all of an encoder is frozen; the seeds of a system share a process."
+        " Where each attribute has its own system,"
         " parameters and seconds are added up, and the memory is that of one after the other."
     )
     source = BANNERS[comparison.params.corpus.reader][1]

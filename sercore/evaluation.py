@@ -27,7 +27,7 @@ def evaluate(folder: Path, test: str, corpus: Mapping[str, Any]) -> Path:
     """Predict the utterances on which a run is tested, unless that was done before and their corpus is the same.
 
     These are the labelled ones outside the training split of the test corpus. Where it has no official split, they are
-    all that are labelled; or, if the run was trained on the same files, those outside the fold's training split.
+    all that are labelled; or, if the run was trained on the same corpus, those outside the fold's training split.
 
     Args:
         folder: of a complete run.
@@ -50,7 +50,7 @@ def evaluate(folder: Path, test: str, corpus: Mapping[str, Any]) -> Path:
     path, digest = folder / "tests" / f"{test}.parquet", tested.digest()
     if _digest_of(path) == digest:
         return path
-    another = params.corpus.path != own.corpus.path
+    another = params.corpus.reader != own.corpus.reader
     predictions = _predictions(params, model, tested, whole=another and hasattr(params.corpus, "folds"))
     predictions.attrs["corpus"] = digest
     path.parent.mkdir(exist_ok=True)

@@ -299,6 +299,12 @@ def profiles() -> list[str]:
     )
 
 
+def require_profile(profile: str) -> None:
+    """Raise `ParamsError` unless `profile` is one of `profiles`."""
+    if profile not in profiles():
+        raise ParamsError(f"unknown profile {profile!r}; params/ has {', '.join(profiles())}.")
+
+
 def variants() -> dict[str, dict[str, Any]]:
     """The entries of ``params/variants.yaml``: name -> difference from the profile, and the paper's row (``paper``)."""
     return read_yaml(project_root() / "params" / "variants.yaml")
@@ -319,8 +325,7 @@ def load(profile: str, variant: str, seed: int, overrides: Mapping[str, Any] | N
             f"overrides is {overrides!r}, not a mapping; "
             "papermill takes one as -y 'overrides: {training: {epochs: 2}}'."
         )
-    if profile not in profiles():
-        raise ParamsError(f"unknown profile {profile!r}; params/ has {', '.join(profiles())}.")
+    require_profile(profile)
     if variant not in list(known):
         raise ParamsError(f"unknown variant {variant!r}; params/variants.yaml has {', '.join(known)}.")
     difference = {key: value for key, value in known[variant].items() if key != "paper"}

@@ -6,7 +6,17 @@ from importlib.util import find_spec
 from typing import Any
 
 from sercore import ATTRIBUTES
-from sercore.params import Params, ParamsError, Simulated, load, project_root, read_yaml, resolve, variants
+from sercore.params import (
+    Params,
+    ParamsError,
+    Simulated,
+    load,
+    project_root,
+    read_yaml,
+    require_profile,
+    resolve,
+    variants,
+)
 
 STUDY = "study"
 """The condition in which a profile is as it is."""
@@ -116,12 +126,14 @@ def systems(asked: Iterable[Question]) -> list[str]:
 
 
 def _answered(profile: str) -> dict[str, Question]:
+    """All questions but those of which every condition is for other corpora."""
     declared = _declared()
     entries = declared["questions"] | declared["open"]
-    return {
+    found = {
         name: _question(name, entries[name], profile, name in declared["open"])
         for name in declared["profiles"].get(profile, entries)
     }
+    return {name: one for name, one in found.items() if one.conditions}
 
 
 def _question(name: str, entry: dict[str, Any], profile: str, is_open: bool) -> Question:
@@ -131,7 +143,10 @@ def _question(name: str, entry: dict[str, Any], profile: str, is_open: bool) -> 
         if unknown := set(names) - set(declared[key]):
             lacking = ", ".join(sorted(unknown))
             raise ParamsError(f"params/questions.yaml asks {name!r} for {lacking}: add it under {key} there.")
-    reader = read_yaml(project_root() / "params" / f"{profile}.yaml")["corpus"]["reader"] if profile else None
+    reader = None
+    if profile:
+        require_profile(profile)
+        reader = read_yaml(project_root() / "params" / f"{profile}.yaml")["corpus"]["reader"]
     conditions = [one for one in named if one == STUDY or declared["conditions"][one].get("only", reader) == reader]
     needs = {one: declared["tests"][one].get("needs", "sercore") for one in entry.get("tests", [])}
     tests = tuple(one for one, package in needs.items() if find_spec(package))

@@ -179,7 +179,7 @@ def collect(folders: Sequence[Path], corpus: Corpus, results: Path, tests: Seque
             pd.concat([pd.read_parquet(run.folder / "tests" / f"{test}.parquet").assign(test=test) for test in tests])
             for run in runs
         ]
-        _write_predictions(_stacked(runs, tested), ["test"], partial / "tests.parquet")
+        _write_predictions(_stacked(runs, tested), ["test", "split"], partial / "tests.parquet")
     params = {run.system: run.params.model_dump(mode="json") for run in reversed(runs)}
     (partial / "params.yaml").write_text(yaml.safe_dump(dict(reversed(params.items())), sort_keys=False))
     shutil.copy(runs[0].folder / "environment.json", partial)

@@ -1,5 +1,6 @@
 """Train one system: `train(params, corpus)` leaves a complete run, and goes on where an interrupted one stopped."""
 
+import gc
 import json
 import resource
 import shutil
@@ -46,6 +47,7 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
         ParamsError: an encoder cannot be loaded.
     """
     quieten()
+    _forget_earlier_runs()
     corpus.require_disjoint_speakers()
     set_seed(params.seed)
     rows = _rows(params, corpus)
@@ -320,6 +322,13 @@ def _named_ccc(truth: np.ndarray, predicted: np.ndarray, trained: Sequence[str])
     values = ccc(torch.tensor(truth, dtype=torch.float64), torch.tensor(predicted, dtype=torch.float64)).tolist()
     named = dict(zip(ATTRIBUTES, values, strict=True))
     return named | {"mean": sum(named[name] for name in trained) / len(trained)}
+
+
+def _forget_earlier_runs() -> None:
+    """Free what trainers of this process left in reference cycles, and measure the accelerator's peak memory anew."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
 
 
 def _peak_memory_mb() -> float:

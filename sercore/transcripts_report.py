@@ -189,7 +189,7 @@ def _rates(name: str, said: Params, written: Params, rows: pd.DataFrame) -> dict
 
 def _on(study: Study, test: str) -> list[Run]:
     """The study's runs with what they predict on a test in place of what they predicted."""
-    gold = study.corpus[["split", "speaker", "emotion", *ATTRIBUTES]]
+    gold = study.corpus[["speaker", "emotion", *ATTRIBUTES]]
     rows = study.tests[study.tests["test"] == test].join(gold, on="utterance")
     by_run = dict(list(rows.groupby(["system", "seed"])))
     return [replace(run, predictions=by_run[run.system, run.params.seed]) for run in study.runs]

@@ -140,6 +140,11 @@ def test_what_a_system_has_learnt_from_in_one_release_it_is_not_tested_on_in_ano
     across.write(folders, {"second": second}, project / "results")
     matrix = across.read(project / "results")["matrix"].drop_duplicates("train").set_index("train")
     assert matrix["utterances"].to_dict() == {"first": 8, "other": 8 + len(moved)}
+    third = msp_podcast(project / "third", spoken[spoken["split"] != "test3"])  # its development split is the first's
+    across.write(folders, {"second": second, "third": third}, project / "results")
+    tables = across.read(project / "results")
+    pairs = {("first", "second"), ("other", "second"), ("other", "third")}
+    assert {pair for table in tables.values() for pair in zip(table["train"], table["test"], strict=True)} == pairs
 
 
 def test_corpora_that_are_not_on_the_machine_are_left_out(project):

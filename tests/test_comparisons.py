@@ -243,6 +243,12 @@ def test_an_open_question_has_conditions_and_tests(declare):
     assert questions.overrides("crowded") == {"corpus": {"train_speakers": 80}}
     assert questions.overrides("study") == {}
     assert questions.tested_on("elsewhere") == {"path": "data/other"}
+    entry["conditions"] = ["crowded"]
+    declare(change)
+    assert list(questions.open_questions("embedded")) == ["new"]
+    assert not questions.open_questions("emotale")  # all its conditions are for another corpus
+    with pytest.raises(params.ParamsError, match="unknown profile 'embeded'; params/ has embedded,"):
+        questions.questions("embeded")
     entry["tests"] = ["nowhere"]
     declare(change)
     with pytest.raises(params.ParamsError, match="asks 'new' for nowhere: add it under tests there"):

@@ -240,6 +240,12 @@ def test_an_incomplete_command_shows_its_usage(monkeypatch, capsys, words):
     assert "usage: python -m sercore" in capsys.readouterr().err
 
 
+def test_overrides_that_are_no_yaml_are_named(monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        command(monkeypatch, "train", "embedded", "fusion", 0, "--overrides", "{a: ")
+    assert "argument --overrides: '{a: ' is not YAML: while parsing" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("page", ["README.md", "book/your_corpus.md"])
 def test_the_commands_that_are_written_down_are_commands(page):
     text = (ROOT / page).read_text().replace("\\\n", " ")
@@ -250,14 +256,14 @@ def test_the_commands_that_are_written_down_are_commands(page):
         assert given.command.__name__ == f"_{words.split()[0]}"
 
 
-def test_the_command_trains_and_names_the_run_that_predicts(project, tones, monkeypatch, capfd):
+def test_the_command_trains_once_for_each_seed_and_names_the_runs_that_predict(project, tones, monkeypatch, capfd):
     table = tones.table.assign(path=tones.table["path"].map(str)).drop(columns="duration")
     table.to_csv(project / "tones.csv")
     overrides = SMALL | {"corpus": {"reader": "manifest", "path": "tones.csv"}}
-    command(monkeypatch, "train", "embedded", "speech_only", 3, "--overrides", overrides)
-    folder = capfd.readouterr().out.strip()
-    assert runs.read(Path(folder)).params.seed == 3
-    assert len(sercore.load(folder)(table["path"].head(2))) == 2
+    command(monkeypatch, "train", "embedded", "speech_only", 3, 1, "--overrides", overrides)
+    folders = capfd.readouterr().out.split()
+    assert [runs.read(Path(folder)).params.seed for folder in folders] == [3, 1]
+    assert len(sercore.load(folders[0])(table["path"].head(2))) == 2
 
 
 def test_help_lists_the_commands_of_the_module():
