@@ -30,7 +30,7 @@ def study():
         alone = rng.normal(0, 1, (len(rows), 3))
         for test, error in ERRORS.items():
             noise = alone if run.system == "speech_only" else rng.normal(0, error, (len(rows), 3))
-            table = rows[["utterance"]].assign(system=run.system, seed=run.params.seed, test=test)
+            table = rows[["utterance", "split"]].assign(system=run.system, seed=run.params.seed, test=test)
             table[PREDICTED] = np.clip(rows[list(ATTRIBUTES)].to_numpy() + noise, 1, 7)
             parts.append(table)
     return replace(made, tests=pd.concat(parts, ignore_index=True))
