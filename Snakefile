@@ -455,6 +455,7 @@ use rule chapter as ablation_chapter with:
         results("paper"),
         notebook="notebooks/ablation.ipynb",
     params:
+        asked=None,
         notebook=f"{BUILD}/book/notebooks/ablation.ipynb",
         values={"profile": PROFILE, "seeds": list(SEEDS), "overrides": DATA},
     output:
