@@ -161,7 +161,7 @@ def selection_table(tables: Tables, k: int) -> str:
         }
         cells.append({"system": breakable(system), "set": KINDS[kind].format(k)} | chosen)
     table = pd.DataFrame(cells)
-    table["system"] = table["system"].where(~table["system"].duplicated(), "")
+    table["system"] = _once(table["system"])
     first = rows.iloc[0]
     caption = (
         f"Mean CCC of the three attributes, averaged over {rows['seed'].nunique()} trained runs of each system and"
@@ -185,7 +185,7 @@ def differences_table(tables: Tables, k: int) -> str:
         shown |= {_step_name(name): _percent(part[name].mean()) for name in STEPS}
         cells.append({"pair": f"{breakable(system)} − {breakable(reference)}"} | shown)
     table = pd.DataFrame(cells)
-    table["pair"] = table["pair"].where(~table["pair"].duplicated(), "")
+    table["pair"] = _once(table["pair"])
     caption = (
         "Difference of the CCC that two systems report, each at the epoch that the set chooses for it; mean over the"
         " draws and runs, and its standard deviation over the draws alone, within a run. Same: both are reported on one"
@@ -209,7 +209,7 @@ def speakers_table(tables: Tables) -> str:
         }
         cells.append({"pool": f"{pool}: {part['speakers'].iloc[0]} speakers", "scheme": SCHEMES[scheme]} | shown)
     table = pd.DataFrame(cells)
-    table["pool"] = table["pool"].where(~table["pool"].duplicated(), "")
+    table["pool"] = _once(table["pool"])
     caption = (
         "A random half of a split's speakers plays the development split, the other half is the truth, drawn"
         " again and again. All utterances of the speakers count, as they come. Optimism: reported minus the CCC of the"
@@ -358,6 +358,11 @@ def _plus_minus(rows: pd.DataFrame, name: str) -> str:
 
 def _range(values: pd.Series, digits: int = 3) -> str:
     return f"{signed(values.min(), digits)} to {signed(values.max(), digits)}"
+
+
+def _once(column: pd.Series) -> pd.Series:
+    """A column of which each value is told only in its first row."""
+    return column.where(~column.duplicated(), "")
 
 
 def _percent(share: float) -> str:
