@@ -21,8 +21,8 @@
 # high, too low, too close together or too far apart, and a few labelled utterances of the new corpus would mend it.
 # If the **ranking** is wrong, the system does not hear which of two utterances is the more aroused, and no such map
 # helps. So each CCC is given twice: as predicted, and *aligned*, after the predictions were given mean and standard
-# deviation of the test corpus. The aligned CCC is Pearson's correlation, and where that is positive, no other map $a
-# + b \cdot \text{prediction}$ with $b > 0$ gives a higher CCC.
+# deviation of the test corpus. The aligned CCC is Pearson's correlation, and where that is positive, no other map
+# $a + b \cdot \text{prediction}$ with $b > 0$ gives a higher CCC.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
