@@ -22,7 +22,7 @@ study: .venv/installed        ## train, execute the chapters and build the book,
 	$(SNAKEMAKE) $(CONFIG)
 
 test: .venv/installed         ## what CI runs
-	ruff check . && ruff format --check .
+	ruff check . && ruff format --check . && lint-imports
 	pytest --numprocesses 2 --dist loadscope tests
 	pytest --nbval notebooks
 	jupyter-book build book --warningiserror --nitpick --keep-going
@@ -42,5 +42,5 @@ clean:                        ## remove everything that a study makes, but not .
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --requirement requirements.lock
-	.venv/bin/pip install --no-deps --no-build-isolation --editable .
+	.venv/bin/pip install --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
 	touch $@

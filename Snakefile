@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from sercore.params import dump, load, merge, project_root, with_corpus
-from sercore.questions import STUDY, at_hand, members, open_questions, overrides, question, questions, systems, tested_on
+from study.plan import STUDY, at_hand, members, open_questions, overrides, question, questions, systems, tested_on
 
 PROFILE = config.get("profile", "embedded")
 DATA = {"corpus": {"path": config["data"]}} if "data" in config else {}
@@ -336,7 +336,7 @@ rule across:
     output:
         f"{BUILD}/results/across/matrix.csv",
     run:
-        from sercore import across
+        from study.chapters import across
 
         folders = {name: folders_elsewhere(one.profile) for name, one in CORPORA.items()}
         across.write(folders, params.corpora, Path(output[0]).parent)
@@ -353,7 +353,7 @@ rule speakers:
     output:
         f"{BUILD}/results/speakers/embedding.csv",
     run:
-        from sercore import speaker_embeddings
+        from study.chapters import speaker_embeddings
 
         speaker_embeddings.write(parameters("fusion_speaker_embedding", STUDY), Path(output[0]).parent)
 
@@ -366,7 +366,7 @@ rule transcripts:
     output:
         f"{BUILD}/results/transcripts/wer.csv",
     run:
-        from sercore import transcripts_report
+        from study.chapters import transcripts_report
 
         trained = [parameters(variant, STUDY) for variant in VARIANTS["transcripts"]]
         tests = {test: tested_on(test) for test in TESTS["transcripts"]}
@@ -383,7 +383,7 @@ rule protocol:
     output:
         f"{BUILD}/results/protocol/draws/selection.csv",
     run:
-        from sercore import protocol
+        from study.chapters import protocol
 
         protocol.write(run_folders("protocol", "every_epoch"), Path(output[0]).parent)
 
@@ -398,7 +398,8 @@ rule groups:
     output:
         f"{BUILD}/results/groups/groups.csv",
     run:
-        from sercore import groups, studies
+        from study.chapters import groups
+        from study import results as studies
 
         folder = Path(output[0]).parent
         groups.write(studies.read(PROFILE, folder), folder)
@@ -474,7 +475,8 @@ rule figure:
     run:
         import matplotlib
 
-        from sercore import comparisons, figures, studies
+        from study import comparisons, results as studies
+        from study.show import figures
 
         matplotlib.rcParams["svg.hashsalt"] = PROFILE
         study = studies.read(PROFILE, f"{BUILD}/results/paper")

@@ -41,11 +41,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import WavLMConfig, WavLMModel, WhisperConfig, WhisperModel
 from transformers.models.wavlm.modeling_wavlm import WavLMAttention, WavLMPositionalConvEmbedding
 
-from sercore import ATTRIBUTES, audio, batches, corpora, packing, params, predict, training, wavlm_attention
+from sercore import ATTRIBUTES, audio, batches, corpora, params, predict, training
 from sercore.batches import Features, collate
 from sercore.corpus import EMOTIONS, PRIMARY_EMOTIONS
-from sercore.effective_batch import first_pass, second_pass
 from sercore.encoders import DEVICE, WHISPER_STRIDE, AudioInputs, TextEncoder, frames_mask
+from sercore.fast import attention as wavlm_attention
+from sercore.fast import packing
+from sercore.fast.exact_ccc import first_pass, second_pass
 from sercore.losses import ccc_loss
 from sercore.model import AttributeConfig, AttributeModel, AttributeOutput
 

@@ -27,7 +27,9 @@ overrides = {}
 # %%
 from IPython.display import HTML, Markdown
 
-from sercore import corpora, figures, model, params, report, studies, training
+from sercore import corpora, model, params, training
+from study import results as studies
+from study.show import figures, report
 
 params.refuse_unknown(In)
 chosen = params.load_seeds(profile, variant, seeds, overrides)

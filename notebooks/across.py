@@ -31,7 +31,8 @@ results = "results/embedded/across"
 # %% tags=["remove-input"]
 from IPython.display import HTML, Markdown
 
-from sercore import across, across_report, params
+from sercore import params
+from study.chapters import across, across_report
 
 params.refuse_unknown(In)
 tables = across.read(results)

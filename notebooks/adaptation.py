@@ -38,7 +38,12 @@ results = "results/embedded/adaptation"
 # %% tags=["remove-input"]
 from IPython.display import HTML, Markdown
 
-from sercore import adaptation_report, chapters, comparisons, figures, params, questions, report, studies
+from sercore import params
+from study import comparisons
+from study import plan as questions
+from study import results as studies
+from study.chapters import adaptation_report
+from study.show import chapters, figures, report
 
 params.refuse_unknown(In)
 study = studies.read(profile, results)

@@ -24,7 +24,9 @@ results = "results/embedded/paper"
 # %% tags=["remove-input"]
 from IPython.display import HTML, Markdown
 
-from sercore import figures, params, report, studies
+from sercore import params
+from study import results as studies
+from study.show import figures, report
 
 params.refuse_unknown(In)
 study = studies.read(profile, results)

@@ -26,7 +26,10 @@ results = "results/embedded/paper"
 # %% tags=["remove-input"]
 from IPython.display import HTML, Markdown
 
-from sercore import efficiency_report, params, report, statistics_report, studies
+from sercore import params
+from study import results as studies
+from study.chapters import efficiency_report, statistics_report
+from study.show import report
 
 params.refuse_unknown(In)
 study = studies.read(profile, results)

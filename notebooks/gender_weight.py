@@ -30,7 +30,9 @@ results = "results/embedded/gender_weight"
 # %% tags=["remove-input"]
 from IPython.display import HTML, Markdown
 
-from sercore import gender_weight, gender_weight_report, params, report
+from sercore import params
+from study.chapters import gender_weight, gender_weight_report
+from study.show import report
 
 params.refuse_unknown(In)
 measured = gender_weight.measure(profile, results)

@@ -26,7 +26,8 @@ human = "results/emotale/groups"
 # %% tags=["remove-input"]
 from IPython.display import HTML, Markdown
 
-from sercore import groups, groups_report, params
+from sercore import params
+from study.chapters import groups, groups_report
 
 params.refuse_unknown(In)
 tables = groups.read(results, human)

@@ -38,7 +38,12 @@ results = "results/embedded/labels"
 # %% tags=["remove-input"]
 from IPython.display import HTML, Markdown
 
-from sercore import chapters, comparisons, figures, labels_report, params, questions, report, studies
+from sercore import params
+from study import comparisons
+from study import plan as questions
+from study import results as studies
+from study.chapters import labels_report
+from study.show import chapters, figures, report
 
 params.refuse_unknown(In)
 asked = questions.question(profile, "labels")

@@ -31,7 +31,12 @@ results = "results/embedded/protocol"
 # %% tags=["remove-input"]
 from IPython.display import HTML, Markdown
 
-from sercore import chapters, comparisons, params, protocol, protocol_report, questions, report, studies
+from sercore import params
+from study import comparisons
+from study import plan as questions
+from study import results as studies
+from study.chapters import protocol, protocol_report
+from study.show import chapters, report
 
 params.refuse_unknown(In)
 study = studies.read(profile, results, "every_epoch")
@@ -133,4 +138,4 @@ Markdown(protocol_report.recommendation(tables, k))
 #
 # To ask it of your own corpus: `make study CHAPTER=protocol PROFILE=msp_podcast DATA=/path/to/release`. Any study keeps
 # what each epoch predicts with `training: {every_epoch: true}`, as `epochs.parquet` in the run's folder, from which
-# [`sercore.protocol.write`](/api) makes the tables of this page.
+# [`study.chapters.protocol.write`](/api) makes the tables of this page.

@@ -24,7 +24,10 @@ results = "results/embedded/paper"
 # %% tags=["remove-input"]
 from IPython.display import HTML
 
-from sercore import chapters, comparisons, params, report, studies
+from sercore import params
+from study import comparisons
+from study import results as studies
+from study.show import chapters, report
 
 params.refuse_unknown(In)
 study = studies.read(profile, results)

@@ -25,7 +25,10 @@ results = "results/embedded/paper"
 # %% tags=["remove-input"]
 from IPython.display import HTML, Markdown
 
-from sercore import params, report, statistics_report, studies
+from sercore import params
+from study import results as studies
+from study.chapters import statistics_report
+from study.show import report
 
 params.refuse_unknown(In)
 study = studies.read(profile, results)
@@ -170,4 +173,4 @@ HTML(statistics_report.benchmark_table())
 
 # %% [markdown]
 # `confidence_intervals` does more: it draws utterances within the drawn speakers too. The functions are those of
-# [`sercore.significance`](/api), usable for any predictions; the simulation is `python -m sercore.calibration`.
+# [`sercore.significance`](/api), usable for any predictions; the simulation is `python -m study.chapters.calibration`.

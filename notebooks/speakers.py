@@ -37,7 +37,10 @@ results = "results/embedded/speakers"
 # %% tags=["remove-input"]
 from IPython.display import HTML, Markdown
 
-from sercore import params, questions, report, speakers, speakers_report
+from sercore import params
+from study import plan as questions
+from study.chapters import speakers, speakers_report
+from study.show import report
 
 params.refuse_unknown(In)
 question = questions.question(profile, "speakers")

@@ -34,7 +34,11 @@ results = "results/embedded/transcripts"
 # %% tags=["remove-input"]
 from IPython.display import HTML, Markdown
 
-from sercore import params, questions, report, studies, transcripts_report
+from sercore import params
+from study import plan as questions
+from study import results as studies
+from study.chapters import transcripts_report
+from study.show import report
 
 params.refuse_unknown(In)
 study = studies.read(profile, results)

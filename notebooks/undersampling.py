@@ -27,7 +27,11 @@ results = "results/embedded/paper"
 # %% tags=["remove-input"]
 from IPython.display import HTML, Markdown
 
-from sercore import chapters, comparisons, figures, params, questions, report, studies
+from sercore import params
+from study import comparisons
+from study import plan as questions
+from study import results as studies
+from study.show import chapters, figures, report
 
 params.refuse_unknown(In)
 study = studies.read(profile, results)

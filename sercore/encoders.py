@@ -26,10 +26,10 @@ from transformers import (
 )
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from sercore import packing
 from sercore.adapters import add_lora, train_adapters_alone
 from sercore.audio import SAMPLE_RATE
-from sercore.packaged import locate
+from sercore.fast import packing
+from sercore.hub import locate
 from sercore.params import ParamsError
 
 # transformers' WavLM gives torch a boolean padding mask beside its float position bias; torch converts it each time.

@@ -25,8 +25,8 @@ from sercore import ATTRIBUTES, corpora, runs
 from sercore.batches import Utterances, collate, corpus_features, frozen_features
 from sercore.cache import model_digest
 from sercore.corpus import GENDERS, Corpus, CorpusError
-from sercore.effective_batch import first_pass, second_pass
 from sercore.encoders import quieten
+from sercore.fast.exact_ccc import first_pass, second_pass
 from sercore.losses import ccc
 from sercore.model import AttributeModel
 from sercore.params import Params

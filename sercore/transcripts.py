@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from sercore import ATTRIBUTES
+from sercore.asr import recognised
 from sercore.corpus import SPLITS, Corpus
 from sercore.params import Transcripts
-from sercore.recognition import recognised
 
 WORD = re.compile(r"\w+(?:['’-]\w+)*")
 

@@ -8,7 +8,7 @@ import yaml
 from sercore import ATTRIBUTES, params
 from sercore.corpus import EMOTIONS, PRIMARY_EMOTIONS
 from sercore.runs import PREDICTED, PREDICTED_FEMALE, Run
-from sercore.studies import Study
+from study.results import Study
 
 QUALITY = {"speech_only": 1.0, "fusion": 0.6, "fusion_gender": 0.58}
 """Standard deviation of the predictions' error: speech alone is far worse, the two others hardly differ."""

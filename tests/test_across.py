@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 import soundfile
 
-from sercore import ATTRIBUTES, across, across_report, corpora, params, questions
+from sercore import ATTRIBUTES, corpora, params
 from sercore.evaluation import evaluate
 from sercore.runs import PREDICTED, read
 from sercore.significance import ccc_interval
 from sercore.training import train
+from study import plan as questions
+from study.chapters import across, across_report
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no transcript")
 

@@ -6,7 +6,10 @@ from dataclasses import replace
 import pytest
 from made_up import make_study
 
-from sercore import adaptation_report, comparisons, params, questions
+from sercore import params
+from study import comparisons
+from study import plan as questions
+from study.chapters import adaptation_report
 
 ALONE = ("fusion_arousal", "fusion_valence", "fusion_dominance")
 

@@ -7,11 +7,12 @@ from torch.nn import functional
 from transformers import BertConfig, WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from sercore import packing, params, predict, training
+from sercore import params, predict, training
 from sercore.adapters import add_lora
 from sercore.batches import frozen_features
 from sercore.cache import model_digest
 from sercore.encoders import SpeechEncoder, TextModel
+from sercore.fast import packing
 from sercore.model import AttributeModel
 from sercore.training import train
 

@@ -5,11 +5,20 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from sercore import calibration, paper
-from sercore.calibration import COVERAGE, TWO_METHODS, TWO_SYSTEMS, draw, speakers_of_utterances, true_ccc, williams
-from sercore.corpora.population import SKEW
-from sercore.report import speaker_share
 from sercore.significance import ccc_of_runs, speaker_sums
+from simulation.population import SKEW
+from study import paper
+from study.chapters import calibration
+from study.chapters.calibration import (
+    COVERAGE,
+    TWO_METHODS,
+    TWO_SYSTEMS,
+    draw,
+    speakers_of_utterances,
+    true_ccc,
+    williams,
+)
+from study.show.report import speaker_share
 
 
 def test_true_ccc_is_the_papers():

@@ -10,9 +10,12 @@ import pandas as pd
 import pytest
 from made_up import make_study
 
-from sercore import chapters, comparisons, paper, params, questions, tables
-from sercore.comparisons import CEILING, FLOOR
-from sercore.questions import Question
+from sercore import params
+from study import comparisons, paper
+from study import plan as questions
+from study.comparisons import CEILING, FLOOR
+from study.plan import Question
+from study.show import chapters, tables
 
 TEXT = Question("text", "?", (("fusion", "speech_only"), ("fusion_gender", "fusion")))
 

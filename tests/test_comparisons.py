@@ -10,12 +10,14 @@ import pytest
 import yaml
 from made_up import make_corpus, make_ratings, make_run, make_study
 
-from sercore import ATTRIBUTES, comparisons, paper, params, questions, significance
-from sercore.comparisons import CEILING, FLOOR
-from sercore.questions import Question
+from sercore import ATTRIBUTES, params, significance
 from sercore.raters import rater_statistics
 from sercore.runs import PREDICTED
-from sercore.studies import Study, matched
+from study import comparisons, paper
+from study import plan as questions
+from study.comparisons import CEILING, FLOOR
+from study.plan import Question
+from study.results import Study, matched
 
 TEXT = Question("text", "?", (("fusion", "speech_only"), ("fusion_gender", "fusion")))
 ENSEMBLE = ("speech_gender_development_ambiguous", "whisper_fusion")

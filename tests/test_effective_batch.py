@@ -9,7 +9,7 @@ import torch
 
 from sercore import params
 from sercore.batches import Utterances, collate, frozen_features
-from sercore.effective_batch import first_pass, second_pass
+from sercore.fast.exact_ccc import first_pass, second_pass
 from sercore.model import AttributeModel
 from sercore.training import train
 

@@ -7,7 +7,7 @@ import made_up
 import pytest
 from test_statistics_report import texts
 
-from sercore import efficiency_report as chapter
+from study.chapters import efficiency_report as chapter
 
 SECONDS = {"plain": 3.0, "packed frames alone": 2.0, "all together": 1.5}
 MEMORY = {"plain": 800.0, "packed frames alone": 600.0, "all together": 200.0}

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sercore.audio import SAMPLE_RATE
-from sercore.corpora import espeak
-from sercore.corpora.espeak import Prompt, synthesise
+from simulation import espeak
+from simulation.espeak import Prompt, synthesise
 
 VOICES = ("en-us+m3", "en-us+f4", "en-gb-x-rp+Annie", "en-us+klatt2")
 PROMPTS = [

@@ -30,10 +30,11 @@ from transformers import (
 )
 
 import sercore
-from sercore import corpora, params, questions, runs
+from sercore import corpora, params, runs
 from sercore.__main__ import main
 from sercore.corpus import Corpus
 from sercore.model import AttributeModel
+from study import plan as questions
 
 WORDS = {"A": "Angry", "S": "Sad", "H": "Happy", "U": "Surprise", "F": "Fear", "D": "Disgust", "C": "Contempt"}
 WORDS |= {"N": "Neutral", "O": "Other-tense"}

@@ -9,9 +9,10 @@ import pytest
 from made_up import make_corpus, make_run, make_study, write_results
 from scipy import stats
 
-from sercore import gender_weight, gender_weight_report, questions
 from sercore.params import ParamsError
 from sercore.significance import SignificanceError
+from study import plan as questions
+from study.chapters import gender_weight, gender_weight_report
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sercore import questions
+from study import plan as questions
 
 ROOT = Path(__file__).parents[1]
 

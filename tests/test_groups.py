@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from made_up import make_study
 from scipy import stats
 
-from sercore import ATTRIBUTES, groups
+from sercore import ATTRIBUTES
 from sercore.corpus import EMOTIONS
 from sercore.significance import ccc_of, speaker_sums
+from study.chapters import groups
 
 SPEAKERS = np.repeat([f"s{i}" for i in range(9)], [12, 30, 5, 14, 9, 25, 11, 18, 40])
 

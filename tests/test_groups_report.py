@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from made_up import make_study
 
-from sercore import groups, groups_report
+from study.chapters import groups, groups_report
 
 
 @pytest.fixture(scope="module")

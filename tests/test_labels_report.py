@@ -6,12 +6,14 @@ import pytest
 from made_up import make_corpus, make_ratings, make_study
 from scipy import stats
 
-from sercore import ATTRIBUTES, comparisons, labels_report, params
-from sercore.corpora import population
+from sercore import ATTRIBUTES, params
 from sercore.corpus import Corpus
-from sercore.labels_report import DOSE_0, DOSES, KINDS
-from sercore.questions import Question
 from sercore.raters import PUBLISHED_CLASSES, class_statistics
+from simulation import population
+from study import comparisons
+from study.chapters import labels_report
+from study.chapters.labels_report import DOSE_0, DOSES, KINDS
+from study.plan import Question
 
 SYSTEMS = (*DOSES, DOSE_0, "fusion_fewer_agreed", "fusion_other_only", "fusion_soft")
 PAIRS = (*((name, DOSE_0) for name in DOSES), ("fusion_soft", "fusion"))

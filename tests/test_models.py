@@ -122,7 +122,7 @@ def test_hears_pitch_in_noise_better_than_random_weights(name, hear):
 
 def test_speakers_that_were_never_learnt_are_told_apart():
     pytest.importorskip("espeakng_loader")
-    from sercore.corpora.espeak import Prompt, synthesise
+    from simulation.espeak import Prompt, synthesise
 
     voices = ["en-us+Annie", "en-us+m1", "en-gb-scotland+max", "en-us+linda", "en-us+norbert", "en-gb-x-rp+steph"]
     texts = ["A quiet morning by the river.", "Nobody has answered the letter yet.", "Seven trains left the station."]
@@ -184,7 +184,7 @@ def test_recipe_refuses_an_unknown_name(monkeypatch, capsys):
     monkeypatch.syspath_prepend(MODELS)
     monkeypatch.setattr(sys, "argv", ["recipe.py", "wavlm-giant"])
     with pytest.raises(SystemExit, match="2"):
-        runpy.run_path(str(MODELS / "recipe.py"), run_name="__main__")
+        runpy.run_module("simulation.pretraining.recipe", run_name="__main__")
     assert (
         capsys.readouterr()
         .err.splitlines()[-1]

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 import yaml
 
-from sercore import questions
+from study import plan as questions
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2Model, WavLMConfig, WavLMModel
 
-from sercore import packing, wavlm_attention
-from sercore.wavlm_attention import Packing, blocked, padded
+from sercore.fast import attention as wavlm_attention
+from sercore.fast import packing
+from sercore.fast.attention import Packing, blocked, padded
 
 MODELS = {"wavlm": (WavLMModel, WavLMConfig), "wav2vec2": (Wav2Vec2Model, Wav2Vec2Config)}
 MODELS["hubert"] = HubertModel, HubertConfig

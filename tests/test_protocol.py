@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_up import make_corpus, make_run
 
-from sercore import ATTRIBUTES, params, protocol, protocol_report, questions, runs
+from sercore import ATTRIBUTES, params, runs
 from sercore.corpus import PRIMARY_EMOTIONS
 from sercore.significance import utterance_sums
-from sercore.tables import number, signed
+from study import plan as questions
+from study.chapters import protocol, protocol_report
+from study.show.tables import number, signed
 
 SYSTEMS = ("fusion", "speech_only", "fusion_whole_data", "fusion_without_ambiguous")
 EPOCHS, DRAWS = 4, 25

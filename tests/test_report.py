@@ -11,10 +11,13 @@ import pytest
 from made_up import QUALITY, make_corpus, make_run, make_study, write_results
 from matplotlib.figure import Figure
 
-from sercore import ATTRIBUTES, comparisons, figures, params, report, studies
+from sercore import ATTRIBUTES, params
 from sercore.corpus import PRIMARY_EMOTIONS
-from sercore.questions import Question
 from sercore.raters import PUBLISHED_CLASSES
+from study import comparisons
+from study import results as studies
+from study.plan import Question
+from study.show import figures, report
 
 
 @pytest.fixture(scope="module")

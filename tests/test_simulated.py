@@ -15,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sercore import ATTRIBUTES
-from sercore.corpora import grammar, msp_podcast, population, simulated
+from sercore.corpora import msp_podcast
 from sercore.corpus import GENDERS, PRIMARY_EMOTIONS, CorpusError
 from sercore.params import ParamsError, Simulated
 from sercore.raters import class_statistics, rater_statistics
+from simulation import grammar, population
+from simulation import release as simulated
 
 SMALL = {
     "reader": "simulated",

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from sercore import corpora, params, speaker_embeddings
+from sercore import corpora, params
 from sercore.corpus import CorpusError
-from sercore.speaker_embeddings import choose, equal_error_rate, separation
+from study.chapters import speaker_embeddings
+from study.chapters.speaker_embeddings import choose, equal_error_rate, separation
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_size=60))

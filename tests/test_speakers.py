@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_up import QUALITY, make_corpus, make_ratings, make_run
 
-from sercore import params, questions, speakers, speakers_report
-from sercore.comparisons import compare
-from sercore.speakers import HEARD, NEW, busiest_share, changes, differences, lorenz
-from sercore.studies import Study
+from sercore import params
+from study import plan as questions
+from study.chapters import speakers, speakers_report
+from study.chapters.speakers import HEARD, NEW, changes, differences
+from study.comparisons import compare
+from study.results import Study, busiest_share, lorenz
 
 SYSTEMS = ("fusion", "fusion_speaker_embedding", "fusion_speaker_capped")
 QUESTION = questions.Question("speakers", "Who?", tuple((name, "fusion") for name in SYSTEMS[1:]), ("even", "skewed"))

@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sercore import ATTRIBUTES, paper, params, studies
-from sercore import statistics_report as chapter
+from sercore import ATTRIBUTES, params
 from sercore.significance import ccc_interval
+from study import paper
+from study import results as studies
+from study.chapters import statistics_report as chapter
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def texts(html):
 
 def test_committed_simulation_is_of_the_present_settings():
     """A constant that was changed without running the simulation again would be quoted beside the old figures."""
-    from sercore import calibration
+    from study.chapters import calibration
 
     found = chapter.outcomes()
     assert set(zip(found["family"], found["method"], strict=True)) == {
@@ -47,7 +49,7 @@ def test_committed_simulation_is_of_the_present_settings():
 
 @pytest.mark.slow
 def test_committed_power_repeats():
-    from sercore import calibration
+    from study.chapters import calibration
 
     found = [calibration.differences("Test3", 0.2, n) for n in range(calibration.POWER_REPETITIONS)]
     again = calibration.power(found, "Test3", 0.2)["error"].to_numpy()

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sercore import corpora, params
-from sercore.corpora import espeak
+from sercore.asr import recognised
 from sercore.params import Manifest, ParamsError, Transcripts
-from sercore.recognition import recognised
 from sercore.transcripts import WORD, Vocabulary, changed, error_rates, with_errors
+from simulation import espeak
 
 KINDS = ("substitutions", "deletions", "insertions")
 WORDS = ("the", "day", "was", "fine", "nerve-racking", "it's", "weekend")

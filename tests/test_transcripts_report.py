@@ -5,10 +5,12 @@ import pandas as pd
 import pytest
 from made_up import make_study
 
-from sercore import ATTRIBUTES, comparisons, params, transcripts_report
-from sercore.questions import Question
+from sercore import ATTRIBUTES, params
 from sercore.runs import PREDICTED
-from sercore.transcripts_report import answer, compare, differences_table, figure, rates_table
+from study import comparisons
+from study.chapters import transcripts_report
+from study.chapters.transcripts_report import answer, compare, differences_table, figure, rates_table
+from study.plan import Question
 
 SYSTEMS = ("speech_only", "fusion", "fusion_noisy_text")
 PAIRS = (("fusion", "speech_only"), ("fusion_noisy_text", "speech_only"), ("fusion_noisy_text", "fusion"))

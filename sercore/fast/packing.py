@@ -1,0 +1,149 @@
+"""Transformers without a single padded frame: WavLM, wav2vec 2.0 and HuBERT, and Whisper's encoder.
+
+`layer_average` gives what transformers' own modules give on a padded batch, whose parameters it uses: everything but
+attention runs on packed frames, the positional convolution by FFT, and the weighted average over layers is summed while
+the layers run. `whisper_states` gives what Whisper's encoder gives where no frame attends to the silence that fills its
+window.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+from scipy.fft import next_fast_len
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from sercore.fast.attention import Packing, attend, distance_bias
+
+
+def supports(transformer: nn.Module) -> bool:
+    """Whether `layer_average` knows the model."""
+    return (
+        transformer.config.model_type in ("wavlm", "wav2vec2", "hubert")
+        and not getattr(transformer.config, "add_adapter", False)
+        and not getattr(transformer.config, "conv_pos_batch_norm", False)
+        and getattr(transformer.config, "adapter_attn_dim", None) is None
+    )
+
+
+def layer_average(transformer: nn.Module, features: Tensor, frames: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sum of all hidden states.
+
+    Args:
+        transformer: transformers' model, without its convolutional front-end.
+        features: the front-end's output, packed (frames, channels).
+        frames: of each utterance, shape (utterances,).
+        weights: of the hidden states, shape (layers + 1,).
+
+    Returns:
+        Packed frames (frames, width).
+    """
+    packing, encoder = Packing(frames), transformer.encoder
+    projected = transformer.feature_projection(features)
+    padded = packing.pad(projected if isinstance(projected, Tensor) else projected[0])
+    valid = packing.valid.long()
+    # HuBERT draws its masked spans over the padding too.
+    drawn = {} if transformer.config.model_type == "hubert" else {"attention_mask": valid}
+    padded = transformer._mask_hidden_states(padded, **drawn) * valid[:, :, None]
+    hidden = packing.pack(padded + _positions(encoder.pos_conv_embed, padded))
+    first_norm = transformer.config.do_stable_layer_norm
+    hidden = encoder.dropout(hidden if first_norm else encoder.layer_norm(hidden))
+    relative = transformer.config.model_type == "wavlm"
+    distances = distance_bias(encoder.layers[0].attention, packing.longest) if relative else None
+    average = weights[0] * hidden
+    for layer, weight in zip(encoder.layers, weights[1:], strict=True):
+        hidden = _block(layer, hidden, packing, distances, first_norm)
+        average = average + weight * hidden
+    return average
+
+
+def whisper_front_end(encoder: nn.Module, spectrogram: Tensor, frames: Tensor) -> Tensor:
+    """What the convolutions of Whisper's encoder, and its positions, make of each utterance.
+
+    Args:
+        encoder: transformers' ``WhisperEncoder``.
+        spectrogram: log-mel, (utterances, mel bins, twice the longest and silence behind it).
+        frames: of each utterance, shape (utterances,).
+
+    Returns:
+        Packed frames (frames, width).
+    """
+    packing = Packing(frames)
+    # The convolutions look one frame ahead.
+    convolved = functional.gelu(encoder.conv1(spectrogram[:, :, : 2 * packing.longest + 2]))
+    convolved = functional.gelu(encoder.conv2(convolved)).transpose(1, 2)[:, : packing.longest]
+    return packing.pack(convolved + encoder.embed_positions.weight[: packing.longest])
+
+
+def whisper_states(encoder: nn.Module, features: Tensor, frames: Tensor) -> Iterator[Tensor]:
+    """All hidden states of Whisper's encoder on each utterance's own length, one after the other.
+
+    Args:
+        encoder: transformers' ``WhisperEncoder``.
+        features: what `whisper_front_end` gives.
+        frames: of each utterance, shape (utterances,).
+
+    Yields:
+        Packed frames (frames, width): the first layer's input, and the output of each layer.
+    """
+    packing = Packing(frames)
+    drop = partial(functional.dropout, training=encoder.training)
+    hidden = drop(features, encoder.dropout)
+    for layer in encoder.layers:
+        yield hidden
+        attended = attend(layer.self_attn, layer.self_attn_layer_norm(hidden), packing, None)
+        hidden = hidden + drop(attended, layer.dropout)
+        inner = layer.activation_fn(layer.fc1(layer.final_layer_norm(hidden)))
+        hidden = hidden + drop(layer.fc2(drop(inner, layer.activation_dropout)), layer.dropout)
+    yield encoder.layer_norm(hidden)
+
+
+def _block(layer: nn.Module, hidden: Tensor, packing: Packing, distances: Tensor | None, first_norm: bool) -> Tensor:
+    """A transformer's layer, normalised before its parts (as in the large models) or after them."""
+    if first_norm:
+        hidden = hidden + layer.dropout(attend(layer.attention, layer.layer_norm(hidden), packing, distances))
+        return hidden + _feed_forward(layer.feed_forward, layer.final_layer_norm(hidden))
+    hidden = layer.layer_norm(hidden + layer.dropout(attend(layer.attention, hidden, packing, distances)))
+    return layer.final_layer_norm(hidden + _feed_forward(layer.feed_forward, hidden))
+
+
+def _recomputed(function: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
+    """A function's value, of which only the arguments are kept; the backward pass computes again what else it needs.
+
+    It draws the same random numbers, and stops at the last tensor that it needs: a matrix product at the function's end
+    is not repeated.
+    """
+    if torch.is_grad_enabled() and any(argument.requires_grad for argument in arguments):
+        return checkpoint(function, *arguments, use_reentrant=False)
+    return function(*arguments)
+
+
+def _feed_forward(module: nn.Module, hidden: Tensor) -> Tensor:
+    """transformers' own, but of its wide tensors only one is kept for the backward pass."""
+
+    def narrowed(wide: Tensor) -> Tensor:
+        return module.output_dense(module.intermediate_dropout(module.intermediate_act_fn(wide)))
+
+    return module.output_dropout(_recomputed(narrowed, module.intermediate_dense(hidden)))
+
+
+def _positions(embedding: nn.Module, padded: Tensor) -> Tensor:
+    """The positional convolution of (utterances, longest, width), by FFT."""
+    if padded.is_cuda:  # cuDNN's own algorithms suit a GPU, and half precision
+        return embedding(padded)
+    conv = embedding.conv
+    return embedding.activation(_recomputed(_convolved, padded, conv.weight, conv.bias)).transpose(1, 2)
+
+
+def _convolved(padded: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """(utterances, longest, width), convolved over time: (utterances, width, longest)."""
+    longest, (_, inputs, kernel) = padded.shape[1], weight.shape
+    groups = padded.shape[2] // inputs
+    around = functional.pad(padded.transpose(1, 2), (kernel // 2, kernel - 1 - kernel // 2))
+    size = next_fast_len(longest + kernel - 1, real=True)
+    signal = torch.fft.rfft(around, size).unflatten(1, (groups, inputs)).permute(3, 1, 0, 2)  # (F, G, B, I)
+    filters = torch.fft.rfft(weight, size).unflatten(0, (groups, -1)).conj().permute(3, 0, 2, 1)  # (F, G, I, O)
+    mixed = (signal @ filters).permute(2, 1, 3, 0).flatten(1, 2)  # (B, width, F)
+    return torch.fft.irfft(mixed, size)[..., :longest] + bias[:, None]

@@ -1,0 +1,1 @@
+"""How the small encoders in ``models/`` were pretrained."""

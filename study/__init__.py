@@ -1,0 +1,1 @@
+"""What this study asks and shows: questions, results, comparisons, tables, figures, chapters."""

@@ -1,0 +1,1 @@
+"""A module for each chapter that needs more than comparisons."""

@@ -1,0 +1,325 @@
+"""What intervals and tests promise and what they keep, by simulation; and which difference a test can find.
+
+Conventions:
+
+- Everything here is drawn from the model of `draw`: it tells how methods behave, and nothing about speech.
+- Gold values of an attribute have mean 0 and variance 1, and so have predictions, so that a system's true CCC is its
+  correlation with gold: the paper's, for `REFERENCE`. All systems have the same one; each rejection of that is false.
+- An error of prediction is the sum of a part that the systems share, a part of the system, and a part of its trained
+  run; each is the sum of an effect of the speaker and a residual of the utterance.
+
+Assumptions: the sizes of the speakers are lognormal, with the paper's skew; their effects follow Student's t with
+`TAIL` degrees of freedom, which has heavier tails than a normal distribution; attributes are independent; and the
+constants below that name no source. ``python -m study.chapters.calibration`` writes ``results/statistics``.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import product
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from tqdm import tqdm
+
+from sercore import ATTRIBUTES
+from sercore.params import project_root
+from sercore.significance import (
+    Array,
+    bootstrap_interval,
+    ccc_difference,
+    ccc_interval,
+    ccc_of_runs,
+    method_difference,
+    minimum_detectable_difference,
+    redrawn,
+    speaker_sums,
+    weigh,
+)
+from simulation.population import SKEW
+from study import paper
+
+RESULTS = project_root() / "results" / "statistics"
+REFERENCE = "Table 2, MMWavLM"
+SETS = {"development": (714, 31_961), "Test3": (256, 3_200)}
+"""Speakers and utterances of the challenge's sets (arXiv 2506.10930)."""
+
+LEVEL = 0.05
+GOLD_SHARE = ERROR_SHARE = 0.2
+"""Shares of the variance of gold values and of errors that are effects of the speaker."""
+
+TAIL = 5
+SPEAKERS = (30, 100, 400)
+UTTERANCES = 20
+"""A speaker's utterances on average, between those of Test3 and of development. With more, what takes utterances for
+independent errs more."""
+
+CORRELATION = 0.8
+"""Of two systems' errors."""
+
+RUNS = 5
+RUN_SHARE = 0.5
+"""Share of a system's own error that belongs to the trained run, where there are several runs."""
+
+RUN_DEVIATION = 0.005
+"""Standard deviation of the true CCC of the attributes over trained runs, where there are several runs."""
+
+REPETITIONS = 1000
+RESAMPLES = 500
+
+POWER_CORRELATIONS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99)
+POWER_SHARES = (0.0, 0.2, 0.4)
+POWER_REPETITIONS = 200
+
+SEED = 20250610
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Gold (utterances, 3), predictions of two systems (2, runs, utterances, 3), speakers (utterances,), true CCC."""
+
+    gold: Array
+    predicted: Array
+    speakers: np.ndarray
+    ccc: Array
+
+    @property
+    def utterances(self) -> np.ndarray:
+        """Each utterance as a unit of its own."""
+        return np.arange(len(self.gold))
+
+
+@cache
+def true_ccc() -> Array:
+    """The paper's CCC of arousal, valence and dominance for `REFERENCE`, shape (3,)."""
+    return paper.results().loc[REFERENCE, list(ATTRIBUTES)].to_numpy(np.float64)
+
+
+def draw(speakers: int, utterances: int, runs: int, ccc: Array, generator: np.random.Generator) -> Sample:
+    """Two systems of the same true CCC on new speakers.
+
+    Args:
+        speakers: their number.
+        utterances: of all of them together, about.
+        runs: trained runs of each system; with one, nothing is the run's own.
+        ccc: true CCC of the attributes, shape (3,).
+        generator: draws everything.
+    """
+    labels = speakers_of_utterances(speakers, utterances, generator)
+    gold = effects(labels, GOLD_SHARE, (), generator)
+    common = effects(labels, ERROR_SHARE, (), generator)
+    own, of_run = effects(labels, ERROR_SHARE, (2, 1), generator), np.zeros(())
+    if runs > 1:
+        own = mix(own, effects(labels, ERROR_SHARE, (2, runs), generator), RUN_SHARE)
+        of_run = generator.normal(0, RUN_DEVIATION, (2, runs, 1, 1))
+    return Sample(gold, predict(gold, mix(own, common, CORRELATION), ccc + of_run), labels, ccc)
+
+
+def speakers_of_utterances(speakers: int, utterances: int, generator: np.random.Generator) -> np.ndarray:
+    """A speaker's number for each utterance; sizes are lognormal with the paper's skew, and at least one.
+
+    The largest share p of lognormal values with deviation s holds Phi(Phi^-1(p) + s) of their total (Lorenz curve).
+    """
+    deviation = stats.norm.ppf(SKEW["utterances"]) - stats.norm.ppf(SKEW["speakers"])
+    size = generator.lognormal(0, deviation, speakers)
+    return np.repeat(np.arange(speakers), np.maximum(1, np.round(utterances * size / size.sum())).astype(int))
+
+
+def effects(labels: np.ndarray, share: float, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
+    """Values ``(*shape, utterances, 3)`` of mean 0 and variance 1, of which `share` is an effect of the speaker."""
+    of_speakers = generator.standard_t(TAIL, (*shape, labels[-1] + 1, 3)) * np.sqrt((TAIL - 2) / TAIL)
+    return mix(generator.standard_normal((*shape, len(labels), 3)), of_speakers[..., labels, :], share)
+
+
+def mix(one: Array, other: Array, share: float) -> Array:
+    """The sum of two independent parts of variance 1, again of variance 1, of which `share` is the other's."""
+    return np.sqrt(1 - share) * one + np.sqrt(share) * other
+
+
+def predict(gold: Array, error: Array, ccc: Array) -> Array:
+    """Predictions of mean 0 and variance 1 whose true CCC is `ccc`."""
+    return ccc * gold + np.sqrt(1 - ccc**2) * error
+
+
+# Whether an interval of the mean CCC covers the truth
+
+
+def jackknife_covers(sample: Sample, generator: np.random.Generator) -> bool:
+    """Jackknife-t over speakers on Fisher's z."""
+    interval = ccc_interval(sample.gold, sample.predicted[0], sample.speakers)
+    return bool(interval.low[-1] <= sample.ccc.mean() <= interval.high[-1])
+
+
+def bootstrap_covers(sample: Sample, generator: np.random.Generator, units: str) -> bool:
+    """Percentile bootstrap; `units` are ``speakers`` or ``utterances``."""
+    interval = bootstrap_interval(
+        sample.gold, sample.predicted[0], getattr(sample, units), generator=generator, resamples=RESAMPLES
+    )
+    return bool(interval.low[-1] <= sample.ccc.mean() <= interval.high[-1])
+
+
+# Whether a test rejects that two systems, or two ways of training, have the same mean CCC
+
+
+def bootstrap_rejects(sample: Sample, generator: np.random.Generator, units: str) -> bool:
+    """The percentile interval of the difference leaves out 0; runs are drawn again as well (crossed)."""
+    a, b = (speaker_sums(sample.gold, predicted, getattr(sample, units)) for predicted in sample.predicted)
+    drawn = []
+    for weights in redrawn(len(a), RESAMPLES, generator):
+        ccc = np.stack([ccc_of_runs(weigh(weights, sums))[..., -1] for sums in (a, b)], axis=1)  # (resamples, 2, runs)
+        runs = np.concatenate(list(redrawn(ccc.shape[2], 2 * len(ccc), generator))).reshape(ccc.shape)
+        drawn.append((ccc * runs).mean(axis=2))
+    low, high = np.quantile(np.diff(np.concatenate(drawn)), [LEVEL / 2, 1 - LEVEL / 2])
+    return bool(not low <= 0 <= high)
+
+
+def williams_rejects(sample: Sample, generator: np.random.Generator) -> bool:
+    """Williams' test of two dependent Pearson correlations (Steiger, 1980), those of the first attribute."""
+    a, b = sample.predicted[:, 0, :, 0]
+    return williams(sample.gold[:, 0], a, b) < LEVEL
+
+
+def williams(gold: Array, a: Array, b: Array) -> float:
+    """Two-sided p for equal correlations of `a` and `b` with `gold`, each of shape (utterances,).
+
+    With n utterances, r_a, r_b, r_ab and the determinant D of their correlation matrix, t = (r_a - r_b)
+    sqrt((n - 1)(1 + r_ab) / (2 D (n - 1) / (n - 3) + ((r_a + r_b) / 2)^2 (1 - r_ab)^3)), n - 3 degrees of freedom.
+    """
+    matrix, n = np.corrcoef([gold, a, b]), len(gold)
+    (ra, rb), rab = matrix[0, 1:], matrix[1, 2]
+    spread = 2 * np.linalg.det(matrix) * (n - 1) / (n - 3) + ((ra + rb) / 2) ** 2 * (1 - rab) ** 3
+    return float(2 * stats.t.sf(abs(ra - rb) * np.sqrt((n - 1) * (1 + rab) / spread), n - 3))
+
+
+def swaps_reject(sample: Sample, generator: np.random.Generator) -> bool:
+    """Permutation that swaps the two systems within speakers."""
+    a, b = sample.predicted
+    result = ccc_difference(sample.gold, a, b, sample.speakers, generator=generator, resamples=RESAMPLES - 1)
+    return bool(result.p[-1] <= LEVEL)
+
+
+def welch_rejects(sample: Sample, generator: np.random.Generator) -> bool:
+    """Welch's t-test of the runs' CCCs."""
+    totals = [speaker_sums(sample.gold, predicted, sample.speakers).sum(axis=0) for predicted in sample.predicted]
+    a, b = (ccc_of_runs(total)[:, -1] for total in totals)
+    return bool(stats.ttest_ind(a, b, equal_var=False).pvalue < LEVEL)
+
+
+def method_rejects(sample: Sample, generator: np.random.Generator) -> bool:
+    """Jackknife over speakers plus variance of the seeds, Satterthwaite's degrees of freedom."""
+    return bool(method_difference(sample.gold, *sample.predicted, sample.speakers).p[-1] < LEVEL)
+
+
+Method = Callable[[Sample, np.random.Generator], bool]
+COVERAGE: dict[str, Method] = {
+    "bootstrap over utterances": partial(bootstrap_covers, units="utterances"),
+    "bootstrap over speakers": partial(bootstrap_covers, units="speakers"),
+    "jackknife-t over speakers": jackknife_covers,
+}
+TWO_SYSTEMS: dict[str, Method] = {
+    "bootstrap over utterances": partial(bootstrap_rejects, units="utterances"),
+    "Williams' test": williams_rejects,
+    "bootstrap over speakers": partial(bootstrap_rejects, units="speakers"),
+    "swaps within speakers": swaps_reject,
+}
+TWO_METHODS: dict[str, Method] = {
+    "Welch's test on seeds": welch_rejects,
+    "bootstrap over seeds and speakers": partial(bootstrap_rejects, units="speakers"),
+    "jackknife over speakers plus seeds": method_rejects,
+}
+FAMILIES = {"coverage": (1, COVERAGE), "two systems": (1, TWO_SYSTEMS), "two methods": (RUNS, TWO_METHODS)}
+"""What is asked, of how many runs a system, by which methods."""
+
+
+def repeat(speakers: int, repetition: int) -> dict[tuple[str, str], bool]:
+    """What each method of each family says of a new sample of its runs."""
+    generator = np.random.default_rng([SEED, speakers, repetition])
+    samples = {runs: draw(speakers, UTTERANCES * speakers, runs, true_ccc(), generator) for runs in (1, RUNS)}
+    return {
+        (family, name): method(samples[runs], generator)
+        for family, (runs, methods) in FAMILIES.items()
+        for name, method in methods.items()
+    }
+
+
+def rates(outcomes: Sequence[dict[tuple[str, str], bool]], speakers: int) -> pd.DataFrame:
+    """A row a family and method: in which share of the repetitions it says yes, and the share's standard error."""
+    share = pd.DataFrame(outcomes).mean()
+    table = pd.DataFrame(list(share.index), columns=["family", "method"]).assign(rate=share.to_numpy())
+    error = np.sqrt(table["rate"] * (1 - table["rate"]) / len(outcomes))
+    return table.assign(speakers=speakers, repetitions=len(outcomes), monte_carlo_error=error)
+
+
+# Power
+
+
+def differences(name: str, share: float, repetition: int) -> Array:
+    """Difference of two equal systems' mean CCC on a new set of the size of `SETS[name]`, by `POWER_CORRELATIONS`.
+
+    `share` of the variance of the errors is an effect of the speaker.
+    """
+    generator = np.random.default_rng([SEED, *SETS[name], round(100 * share), repetition])
+    labels = speakers_of_utterances(*SETS[name], generator)
+    gold, ccc = effects(labels, GOLD_SHARE, (), generator), true_ccc()
+    own, common = effects(labels, share, (2,), generator), effects(labels, share, (), generator)
+    found = []
+    for correlation in POWER_CORRELATIONS:
+        predicted = predict(gold, mix(own, common, correlation), ccc)
+        a, b = ccc_of_runs(speaker_sums(gold, predicted, labels).sum(axis=0))[:, -1]
+        found.append(a - b)
+    return np.array(found)
+
+
+def power(found: Sequence[Array], name: str, share: float) -> pd.DataFrame:
+    """A row a correlation: the difference's standard error over repetitions, and the detectable difference."""
+    speakers, utterances = SETS[name]
+    error = np.std(found, axis=0, ddof=1)
+    return pd.DataFrame(
+        {
+            "set": name,
+            "speakers": speakers,
+            "utterances": utterances,
+            "speaker_share": share,
+            "correlation": POWER_CORRELATIONS,
+            "error": error,
+            "freedom": speakers - 1,
+            "detectable": minimum_detectable_difference(error, speakers - 1, level=LEVEL),
+            "repetitions": len(found),
+            "monte_carlo_error": error / np.sqrt(2 * (len(found) - 1)),
+        }
+    )
+
+
+def main() -> None:
+    """Repeat everything on all cores and write ``coverage.csv``, ``errors.csv`` and ``power.csv``."""
+    with ProcessPoolExecutor() as pool:
+
+        def repeated(function: Callable, repetitions: int, title: str) -> list:
+            results = pool.map(function, range(repetitions), chunksize=10)
+            return list(tqdm(results, total=repetitions, desc=title, unit="sample"))
+
+        outcomes = pd.concat(
+            [rates(repeated(partial(repeat, size), REPETITIONS, f"{size} speakers"), size) for size in SPEAKERS]
+        )
+        found = [
+            power(repeated(partial(differences, *each), POWER_REPETITIONS, f"power, {each[0]}, share {each[1]}"), *each)
+            for each in product(SETS, POWER_SHARES)
+        ]
+    covered = outcomes["family"] == "coverage"
+    write(outcomes[covered], "coverage")
+    write(outcomes[~covered], "errors")
+    write(pd.concat(found), "power")
+
+
+def write(table: pd.DataFrame, name: str) -> None:
+    """``results/statistics/<name>.csv``, which appears only when it is complete."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    partial_file = RESULTS / f".{name}.partial"
+    table.to_csv(partial_file, index=False, float_format="%.6g")
+    partial_file.rename(RESULTS / f"{name}.csv")
+
+
+if __name__ == "__main__":
+    main()

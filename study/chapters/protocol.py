@@ -1,0 +1,328 @@
+"""How much the validation set decides: which epoch it chooses, and which CCC is reported on it.
+
+No system is trained again. What every epoch of a run predicts (``training.every_epoch``) tells which epoch any other
+validation set would have chosen, and what would have been reported; so such sets are drawn by the thousand.
+
+Conventions:
+
+- A CCC is the mean of the three attributes. Sums are as in `sercore.significance`, with epochs in place of runs.
+- A pool is the split that sets are drawn from: ``development``, as in practice, or the reported split. Where that is
+  large and balanced, it stands in for a larger development split than there is.
+- Kinds of sets: ``balanced``, k random utterances of each primary emotion of the pool; ``random``, as many of the whole
+  pool; ``whole``, all of it; ``agreed``, all of a primary emotion; ``weighted``, the same, where each emotion counts as
+  much as any other; ``last epoch``, none: the last epoch is taken, and reported as by ``weighted``.
+- The systems of one seed are held against the same draws.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from sercore import ATTRIBUTES
+from sercore.corpus import PRIMARY_EMOTIONS
+from sercore.params import ParamsError, resolve
+from sercore.runs import PREDICTED, Run, read
+from sercore.significance import Array, ccc_of_runs, utterance_sums, weigh
+from study import paper
+from study.plan import question
+from study.results import matched, reported_split
+
+DRAWS = 1000
+SIZES = (2, 4, 8, 20, 50, 100)
+"""Values of k, as far as the rarest emotion allows them; the profile's own is added."""
+
+STEPS = {"gender": ("fusion_gender", "fusion"), "ambiguous": ("fusion_without_ambiguous", "fusion")}
+"""Differences of the paper that chance is held against, as systems of ``params/variants.yaml``."""
+
+LAST = "last epoch"
+"""The kind of set that chooses nothing."""
+
+TABLES = ("curves", "epochs", "selection", "differences", "speakers")
+
+
+@dataclass(frozen=True, eq=False)
+class Sets:
+    """Validation sets of one kind: weights of utterances (draws, utterances); ``k`` is 0 where nothing is drawn.
+
+    ``fresh``: to each set another one of the same make and without a common utterance; None where the pool has too few.
+    """
+
+    kind: str
+    k: int
+    weights: sparse.csr_array
+    fresh: sparse.csr_array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What sets chose: arrays (draws,) of the epoch, from 0, and of its CCC on the set, on the fresh set and on test.
+
+    ``regret``: CCC of the best epoch on test minus that of the chosen one. The last three may be None.
+    """
+
+    epoch: NDArray[np.intp]
+    reported: Array
+    fresh: Array | None
+    test: Array | None
+    regret: Array | None
+
+
+def write(run_folders: Sequence[Path], folder: Path) -> None:
+    """Write the statistics of complete runs as CSV files into `folder`, which is replaced as a whole.
+
+    ``curves``: CCC of each epoch on ``set``: the development split ``whole`` and ``weighted``, and the reported split.
+    ``epochs``: ``share`` of the sets of the development split that choose an epoch. ``selection``: of each run and kind
+    of set, mean and standard deviation over the draws of the chosen epoch and of its CCC on the set (``reported``), on
+    the fresh set and on test, the regret, and the optimism, which is the CCC on the set minus one of the other two.
+    ``differences``: of each declared pair, its reported difference on the ``same`` draw and on ``independent`` ones,
+    the share of draws with the other sign than their mean (``flips``), and the share which lies as far from their mean
+    as the paper's step is long (a column for each of `STEPS`). ``speakers``: see `speaker_schemes`.
+
+    Raises:
+        ParamsError: a run is incomplete, or was trained without ``training.every_epoch``; or the profile's questions
+            have no ``protocol``.
+    """
+    runs = list(map(read, run_folders))
+    pairs = question(runs[0].params.profile, "protocol").pairs
+    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
+    for seed in sorted({run.params.seed for run in runs}):
+        for name, table in _of_seed([run for run in runs if run.params.seed == seed], pairs):
+            tables[name].append(table.assign(seed=seed))
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name, parts in tables.items():
+        pd.concat(parts).to_csv(partial / f"{name}.csv", index=False, float_format="%.5f")
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+def read_tables(results: Path | str) -> dict[str, pd.DataFrame]:
+    """What `write` left in the folder ``draws`` of a chapter's results; a relative path is relative to the root.
+
+    Raises:
+        ParamsError: there is no such folder, or it lacks a table.
+    """
+    folder = resolve(Path(results)) / "draws"
+    missing = [name for name in TABLES if not (folder / f"{name}.csv").is_file()]
+    if missing:
+        raise ParamsError(f"{folder} lacks {', '.join(missing)}: `make study CHAPTER=protocol` makes them.")
+    return {name: pd.read_csv(folder / f"{name}.csv") for name in TABLES}
+
+
+def validation_sets(
+    emotion: pd.Series, sizes: Sequence[int], draws: int, generator: np.random.Generator
+) -> Iterator[Sets]:
+    """Sets of all kinds from a pool whose utterances have these emotions; a k beyond the rarest one is left out."""
+    labels = pd.Index([code for code in PRIMARY_EMOTIONS if (emotion == code).any()]).get_indexer(emotion)
+    counts = np.bincount(labels[labels >= 0])
+    for k in sorted(k for k in set(sizes) if counts.size and k <= counts.min()):
+        yield Sets("balanced", k, *draw(labels, k, draws, generator))
+        yield Sets("random", k, *draw(np.zeros(len(labels), int), k * len(counts), draws, generator))
+    agreed = (labels >= 0).astype(float)
+    weighted = agreed / np.append(counts, 1)[labels]
+    yield Sets("whole", 0, sparse.csr_array(np.ones((1, len(labels)))))
+    if counts.size:
+        yield Sets("agreed", 0, sparse.csr_array(agreed[None]))
+        yield Sets("weighted", 0, sparse.csr_array(weighted[None]))
+        yield Sets(LAST, 0, sparse.csr_array(weighted[None]))
+
+
+def draw(
+    labels: NDArray[np.intp], each: int, draws: int, generator: np.random.Generator
+) -> tuple[sparse.csr_array, sparse.csr_array | None]:
+    """`each` random units of every class, without replacement, and as many others; (draws, units), 1 where drawn.
+
+    Args:
+        labels: class of each unit, from 0; negative ones are never drawn.
+        each: units of a class, no more than the smallest has.
+        draws: sets.
+        generator: source of randomness.
+
+    Returns:
+        The sets, and to each another one without a common unit; None where a class has fewer than twice `each`.
+    """
+    drawn, others = [], []
+    for label in range(labels.max() + 1):
+        members = np.flatnonzero(labels == label)
+        shuffled = members[generator.random((draws, len(members))).argsort(axis=1)]
+        drawn.append(shuffled[:, :each])
+        others.append(shuffled[:, each : 2 * each])
+    enough = all(part.shape[1] == each for part in others)
+    return _indicator(np.hstack(drawn), len(labels)), _indicator(np.hstack(others), len(labels)) if enough else None
+
+
+def choose(sets: Sets, sums: Array, test: Array | None) -> Choice:
+    """The epoch with the best CCC on each set, the first of equals (or the last epoch, by `LAST`), and its worth.
+
+    Args:
+        sets: of a pool.
+        sums: of the pool's utterances, (utterances, 6, epochs, attributes).
+        test: CCC of each epoch on test.
+    """
+    reported = _ccc(sets.weights, sums)
+    fresh = None if sets.fresh is None else _ccc(sets.fresh, sums)
+    epoch = np.full(len(reported), reported.shape[1] - 1) if sets.kind == LAST else reported.argmax(axis=1)
+    return Choice(
+        epoch,
+        _at(reported, epoch),
+        None if fresh is None else _at(fresh, epoch),
+        None if test is None else test[epoch],
+        None if test is None else test.max() - test[epoch],
+    )
+
+
+def speaker_schemes(speakers: pd.Series, sums: Array, draws: int, generator: np.random.Generator) -> pd.DataFrame:
+    """Three ways to choose an epoch and report, with a random half of the pool's speakers as if it were all there is.
+
+    ``same``: all utterances of that half choose and report. ``split``: half of its speakers choose, the others report.
+    ``crossed``: each part reports on what the other chose, and the mean is given, for the epoch that all choose. Truth
+    is the CCC of the chosen epoch on the pool's other speakers.
+
+    Args:
+        speakers: of each utterance.
+        sums: of the pool's utterances, (utterances, 6, epochs, attributes).
+        draws: halves of the speakers.
+        generator: source of randomness.
+
+    Returns:
+        A row a scheme: ``scheme``, ``speakers`` (of the half), means over the draws of ``reported`` and ``truth``,
+        ``optimism`` (their difference, by which a report is off) and its ``optimism_sd``; no row where the pool has
+        fewer than four speakers.
+    """
+    labels, known = pd.factorize(speakers, sort=True)
+    half = len(known) // 2
+    if half < 2:
+        return pd.DataFrame()
+    members = sparse.csr_array((np.ones(len(labels)), (labels, np.arange(len(labels)))))
+    by_speaker = weigh(members, sums)
+    order = generator.random((draws, len(known))).argsort(axis=1)
+    first, second, both, others = (
+        _ccc(_indicator(part, len(known)), by_speaker)
+        for part in (order[:, : half // 2], order[:, half // 2 : half], order[:, :half], order[:, half:])
+    )
+    best = {name: part.argmax(axis=1) for name, part in (("first", first), ("second", second), ("both", both))}
+    crossed = (_at(second, best["first"]) + _at(first, best["second"])) / 2
+    schemes = {
+        "same": (_at(both, best["both"]), _at(others, best["both"])),
+        "split": (_at(second, best["first"]), _at(others, best["first"])),
+        "crossed": (crossed, _at(others, best["both"])),
+    }
+    rows = [
+        {"scheme": name, "speakers": half, "reported": reported.mean(), "truth": truth.mean()}
+        | _moments("optimism", reported - truth)
+        for name, (reported, truth) in schemes.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+# Steps of the above
+
+
+def _of_seed(runs: Sequence[Run], pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Names of `TABLES` and rows of them."""
+    reported = reported_split(runs)
+    splits = {split: _aligned(runs, split) for split in dict.fromkeys(("development", reported))}
+    tests = {name: _ccc(np.ones((1, len(sums))), sums)[0] for name, sums in splits[reported][1].items()}
+    yield from (("curves", _curve(name, reported, ccc)) for name, ccc in tests.items())
+    own = runs[0].params.sampling.validation_per_emotion
+    for pool, (rows, sums) in splits.items():
+        generator = np.random.default_rng(runs[0].params.seed)
+        for sets in validation_sets(rows["emotion"], {*SIZES, own or SIZES[0]}, DRAWS, generator):
+            test = dict.fromkeys(tests) if pool == reported else tests
+            choices = {name: choose(sets, each, test[name]) for name, each in sums.items()}
+            yield from _of_sets(choices, pairs, {"pool": pool, "kind": sets.kind, "k": sets.k})
+            if pool == "development" and sets.kind in ("whole", "weighted"):
+                yield from (("curves", _curve(n, sets.kind, _ccc(sets.weights, each)[0])) for n, each in sums.items())
+        for name, each in sums.items():
+            generator = np.random.default_rng(runs[0].params.seed)
+            yield "speakers", speaker_schemes(rows["speaker"], each, DRAWS, generator).assign(system=name, pool=pool)
+
+
+def _of_sets(
+    choices: dict[str, Choice], pairs: Sequence[tuple[str, str]], keys: dict[str, str | int]
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """What one kind of set chose for each system, as rows of `TABLES`."""
+    yield "selection", pd.DataFrame([{"system": name} | keys | _selection(choice) for name, choice in choices.items()])
+    yield "differences", _differences(choices, pairs).assign(**keys)
+    if keys["pool"] == "development":
+        yield from (("epochs", _shares(choice).assign(system=name, **keys)) for name, choice in choices.items())
+
+
+def _aligned(runs: Sequence[Run], split: str) -> tuple[pd.DataFrame, dict[str, Array]]:
+    """Rows of the utterances of a split that all runs predict, sorted, and each system's sums of them."""
+    rows = matched(runs[:1], split)[0]
+    kept = {run.params.variant: _epochs(run) for run in runs}
+    for table in kept.values():
+        rows = rows[rows["utterance"].isin(table["utterance"])]
+    return rows, {name: _sums(rows, table) for name, table in kept.items()}
+
+
+def _epochs(run: Run) -> pd.DataFrame:
+    path = run.folder / "epochs.parquet"
+    if not path.is_file():
+        raise ParamsError(f"{run.folder} does not hold what each epoch predicts: train it with training.every_epoch.")
+    return pd.read_parquet(path)
+
+
+def _sums(rows: pd.DataFrame, epochs: pd.DataFrame) -> Array:
+    chosen = epochs[epochs["utterance"].isin(rows["utterance"])].sort_values(["epoch", "utterance"])
+    predicted = chosen[PREDICTED].to_numpy(np.float64).reshape(-1, len(rows), len(ATTRIBUTES))
+    return utterance_sums(rows[list(ATTRIBUTES)].to_numpy(np.float64), predicted)
+
+
+def _ccc(weights: sparse.csr_array | Array, sums: Array) -> Array:
+    """Mean CCC of each epoch by weights (draws, units): (draws, epochs)."""
+    return ccc_of_runs(weigh(weights, sums))[..., -1]
+
+
+def _indicator(chosen: NDArray[np.intp], units: int) -> sparse.csr_array:
+    """1 where a row of `chosen`, positions (draws, chosen units), has a unit: (draws, units)."""
+    draws, size = chosen.shape
+    return sparse.csr_array((np.ones(chosen.size), chosen.ravel(), np.arange(draws + 1) * size), (draws, units))
+
+
+def _at(ccc: Array, epoch: NDArray[np.intp]) -> Array:
+    return np.take_along_axis(ccc, epoch[:, None], axis=1)[:, 0]
+
+
+def _moments(name: str, values: Array | None) -> dict[str, float]:
+    """Mean and standard deviation over the draws, as columns; none where nothing was measured."""
+    return {} if values is None else {name: values.mean(), f"{name}_sd": values.std()}
+
+
+def _selection(choice: Choice) -> dict[str, float]:
+    row = {"draws": len(choice.epoch)} | _moments("epoch", choice.epoch + 1) | _moments("reported", choice.reported)
+    row |= {"reported_low": choice.reported.min(), "reported_high": choice.reported.max()}
+    row |= _moments("fresh", choice.fresh) | _moments("test", choice.test) | _moments("regret", choice.regret)
+    for name, truth in (("optimism_fresh", choice.fresh), ("optimism_test", choice.test)):
+        row |= _moments(name, None if truth is None else choice.reported - truth)
+    return row
+
+
+def _shares(choice: Choice) -> pd.DataFrame:
+    epochs, counts = np.unique(choice.epoch + 1, return_counts=True)
+    return pd.DataFrame({"epoch": epochs, "share": counts / len(choice.epoch)})
+
+
+def _curve(system: str, name: str, ccc: Array) -> pd.DataFrame:
+    return pd.DataFrame({"system": system, "set": name, "epoch": range(1, len(ccc) + 1), "ccc": ccc})
+
+
+def _differences(choices: dict[str, Choice], pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    rows = []
+    for system, reference in pairs:
+        one, other = choices[system].reported, choices[reference].reported
+        for draw, values in (("same", one - other), ("independent", one - np.roll(other, 1))):
+            row = {"system": system, "reference": reference, "draw": draw} | _moments("difference", values)
+            row["flips"] = (np.sign(values) != np.sign(values.mean())).mean()
+            for name, step in STEPS.items():
+                row[name] = (np.abs(values - values.mean()) >= abs(paper.difference(*step)[0])).mean()
+            rows.append(row)
+    return pd.DataFrame(rows)

@@ -1,0 +1,49 @@
+"""What the paper prints, from ``book/paper_results.yaml`` alone."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from sercore.params import project_root, read_yaml
+from study.plan import paper_row
+
+
+def quoted() -> dict[str, Any]:
+    """The whole file: ``source``, ``caveat``, ``data`` (what most rows were measured on), ``rows``."""
+    return read_yaml(_file())
+
+
+def results() -> pd.DataFrame:
+    """A row a system of the paper, named as ``paper`` in ``params/variants.yaml``.
+
+    Columns: CCC of the attributes and ``mean`` (NaN where not printed), ``data`` it was measured on, and ``note``.
+    """
+    table = pd.DataFrame.from_dict(quoted()["rows"], orient="index")
+    return table.assign(data=table["data"].fillna(quoted()["data"]))
+
+
+def printed() -> pd.DataFrame:
+    """`results` as text, each figure with the digits in which it is known."""
+    content = read_yaml(_file(), yaml.BaseLoader)  # keeps the figures' trailing zeros
+    table = pd.DataFrame.from_dict(content["rows"], orient="index")
+    return table.assign(data=table["data"].fillna(content["data"]))
+
+
+def difference(system: str, reference: str) -> tuple[float, int] | None:
+    """Mean CCC of `system` minus that of `reference` in the paper, and the digits in which both are known.
+
+    None where the paper lacks one of them, or measured them on different data.
+    """
+    names = [paper_row(system), paper_row(reference)]
+    if None in names:
+        return None
+    rows, texts = results().loc[names], printed().loc[names, "mean"]
+    if len(set(rows["data"])) > 1 or rows["mean"].isna().any():
+        return None
+    return float(rows["mean"].iloc[0] - rows["mean"].iloc[1]), min(len(text.split(".")[1]) for text in texts)
+
+
+def _file() -> Path:
+    return project_root() / "book" / "paper_results.yaml"
