@@ -30,7 +30,7 @@ TRAINED = {
     condition: list(dict.fromkeys(name for part in PARTS if condition in CONDITIONS[part] for name in VARIANTS[part]))
     for condition in dict.fromkeys(one for conditions in CONDITIONS.values() for one in conditions)
 }
-CHAPTERS = ["study", *PAPER, "significance", "efficiency", "runs", "data", "ablation"] if "paper" in PARTS else list(PARTS)
+CHAPTERS = ["overview", *PAPER, "significance", "efficiency", "runs", "data", "ablation"] if "paper" in PARTS else list(PARTS)
 # A book of some chapters has links to others.
 STRICT = "--warningiserror --keep-going" if "paper" in PARTS else "--keep-going"
 
@@ -52,12 +52,12 @@ SEEDS = range(int(config.get("seeds", FOLDS or (1 if "paper" in PARTS else 2))))
 MORE = {
     "speakers": "embedding.csv",
     "transcripts": "wer.csv",
-    "across": "matrix.csv",
-    "protocol": "draws/selection.csv",
-    "groups": "groups.csv",
+    "cross_corpus": "matrix.csv",
+    "validation_protocol": "draws/selection.csv",
+    "fairness": "groups.csv",
 }
 # The chapter on other corpora trains on each that is on this machine.
-CORPORA = at_hand(PROFILE, DATA) if "across" in PARTS else {}
+CORPORA = at_hand(PROFILE, DATA) if "cross_corpus" in PARTS else {}
 
 
 def settings(names):
@@ -149,8 +149,8 @@ def folders_elsewhere(profile):
     from sercore.runs import run_folder
 
     if profile == PROFILE:
-        return run_folders("across", STUDY)
-    return [run_folder(load(profile, name, seed)) for name in VARIANTS["across"] for seed in seeds_elsewhere(profile)]
+        return run_folders("cross_corpus", STUDY)
+    return [run_folder(load(profile, name, seed)) for name in VARIANTS["cross_corpus"] for seed in seeds_elsewhere(profile)]
 
 
 rule book:
@@ -323,18 +323,18 @@ rule across:
     message:
         "Testing the systems of every corpus on every other"
     input:
-        f"{BUILD}/results/across/{STUDY}/runs.csv",
+        f"{BUILD}/results/cross_corpus/{STUDY}/runs.csv",
         [
             f"build/{one.profile}/elsewhere/{variant}.done"
             for one in CORPORA.values()
             if one.profile != PROFILE
-            for variant in VARIANTS["across"]
+            for variant in VARIANTS["cross_corpus"]
         ],
     params:
-        asked=declared("across"),
+        asked=declared("cross_corpus"),
         corpora={name: one.corpus.model_dump(mode="json") for name, one in CORPORA.items()},
     output:
-        f"{BUILD}/results/across/matrix.csv",
+        f"{BUILD}/results/cross_corpus/matrix.csv",
     run:
         from study.chapters import across
 
@@ -377,26 +377,26 @@ rule protocol:
     message:
         "Drawing validation sets"
     input:
-        f"{BUILD}/results/protocol/every_epoch/runs.csv",
+        f"{BUILD}/results/validation_protocol/every_epoch/runs.csv",
     params:
-        asked=declared("protocol"),
+        asked=declared("validation_protocol"),
     output:
-        f"{BUILD}/results/protocol/draws/selection.csv",
+        f"{BUILD}/results/validation_protocol/draws/selection.csv",
     run:
         from study.chapters import protocol
 
-        protocol.write(run_folders("protocol", "every_epoch"), Path(output[0]).parent)
+        protocol.write(run_folders("validation_protocol", "every_epoch"), Path(output[0]).parent)
 
 
 rule groups:
     message:
         "Scoring groups"
     input:
-        f"{BUILD}/results/groups/{STUDY}/runs.csv",
+        f"{BUILD}/results/fairness/{STUDY}/runs.csv",
     params:
-        asked=declared("groups"),
+        asked=declared("fairness"),
     output:
-        f"{BUILD}/results/groups/groups.csv",
+        f"{BUILD}/results/fairness/groups.csv",
     run:
         from study.chapters import groups
         from study import results as studies

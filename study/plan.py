@@ -79,8 +79,8 @@ def tested_on(test: str) -> dict[str, Any]:
 
 
 def transfer_corpora(profile: str) -> dict[str, str]:
-    """The corpora on which the question `across` trains and tests, and that of `profile`: name -> profile."""
-    names = dict(_declared()["open"]["across"]["corpora"])
+    """The corpora on which the question `cross_corpus` trains and tests, and that of `profile`: name -> profile."""
+    names = dict(_declared()["open"]["cross_corpus"]["corpora"])
     return names if profile in names.values() else {profile: profile} | names
 
 

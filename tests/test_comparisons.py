@@ -180,7 +180,7 @@ def test_an_ensemble_may_take_each_attribute_from_another_system():
 
 def test_every_declared_system_is_a_variant_or_an_ensemble_of_variants():
     asked = questions.questions("embedded")
-    assert list(asked) == ["text", "auxiliary", "undersampling", "ambiguous", "ensembles"]
+    assert list(asked) == ["text", "auxiliary_tasks", "undersampling", "ambiguous_labels", "ensembles"]
     asked |= questions.open_questions("embedded")
     assert set(questions.systems(asked.values())) == set(params.variants())
     assert questions.members("fusion") == ("fusion",)
@@ -189,7 +189,7 @@ def test_every_declared_system_is_a_variant_or_an_ensemble_of_variants():
 
 def test_a_profile_may_answer_some_questions():
     asked = questions.questions("emotale")
-    assert list(asked) == ["text", "auxiliary"]
+    assert list(asked) == ["text", "auxiliary_tasks"]
     assert "whisper_only" in questions.systems(asked.values())
     assert "baseline" not in questions.systems(asked.values())
     assert questions.question("emotale", "text") == asked["text"]

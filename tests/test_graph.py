@@ -54,9 +54,9 @@ def test_open_questions_need_a_job_of_each_system_and_condition(clone):
 
 
 def test_one_chapter_needs_its_own_runs_alone(clone):
-    assert jobs(clone, "chapter=groups")["train"] == 2
+    assert jobs(clone, "chapter=fairness")["train"] == 2
 
 
 def test_a_chapter_that_a_profile_does_not_have_is_named(clone):
-    with pytest.raises(AssertionError, match="profile 'embedded' does not answer 'grops'; it answers text,"):
-        jobs(clone, "chapter=grops")
+    with pytest.raises(AssertionError, match="profile 'embedded' does not answer 'farness'; it answers text,"):
+        jobs(clone, "chapter=farness")

@@ -192,5 +192,5 @@ def test_tables_of_several_profiles_are_read_once_each(study, tmp_path):
     read = groups.read(first, second, tmp_path / "absent")
     assert read["groups"]["profile"].value_counts().to_dict() == {"embedded": len(table), "emotale": len(table)}
     assert not any(name.startswith(".") for name in [path.name for path in tmp_path.iterdir()])
-    with pytest.raises(groups.ParamsError, match="make study CHAPTER=groups"):
+    with pytest.raises(groups.ParamsError, match="make study CHAPTER=fairness"):
         groups.read(tmp_path / "absent")

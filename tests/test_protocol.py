@@ -234,7 +234,7 @@ def test_the_tables_of_a_study(study):
 def test_differences_on_the_same_and_on_independent_draws(study):
     folders, tables = study
     found = tables["differences"]
-    declared = questions.question("embedded", "protocol").pairs
+    declared = questions.question("embedded", "validation_protocol").pairs
     assert set(zip(found["system"], found["reference"], strict=True)) == set(declared)
     rows = runs.read(folders[0]).predictions.query("split == 'development'").sort_values("utterance")
     sets = protocol.validation_sets(rows["emotion"], {*protocol.SIZES, 8}, DRAWS, np.random.default_rng(0))
@@ -274,7 +274,9 @@ def test_a_run_that_kept_only_its_best_epoch_is_named(project):
 
 
 def test_results_without_the_chapters_tables_are_named(project):
-    with pytest.raises(params.ParamsError, match=r"lacks curves, epochs, .*: `make study CHAPTER=protocol` makes"):
+    with pytest.raises(
+        params.ParamsError, match=r"lacks curves, epochs, .*: `make study CHAPTER=validation_protocol` makes"
+    ):
         protocol.read_tables("results")
 
 

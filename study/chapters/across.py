@@ -178,7 +178,7 @@ def _differences(cells: Sequence[Cell]) -> pd.DataFrame:
     by_name = {(cell.train, cell.test, cell.system): cell for cell in cells}
     pairs, places, measured = [], [], []
     for train, test in dict.fromkeys((cell.train, cell.test) for cell in cells):
-        for pair in question("", "across").pairs:
+        for pair in question("", "cross_corpus").pairs:
             if any((train, test, system) not in by_name for system in pair):
                 continue
             gold, a, b = _common(*(by_name[train, test, system] for system in pair))

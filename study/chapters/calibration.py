@@ -10,7 +10,7 @@ Conventions:
 
 Assumptions: the sizes of the speakers are lognormal, with the paper's skew; their effects follow Student's t with
 `TAIL` degrees of freedom, which has heavier tails than a normal distribution; attributes are independent; and the
-constants below that name no source. ``python -m study.chapters.calibration`` writes ``results/statistics``.
+constants below that name no source. ``python -m study.chapters.calibration`` writes ``results/significance``.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,7 +41,7 @@ from sercore.significance import (
 from simulation.population import SKEW
 from study import paper
 
-RESULTS = project_root() / "results" / "statistics"
+RESULTS = project_root() / "results" / "significance"
 REFERENCE = "Table 2, MMWavLM"
 SETS = {"development": (714, 31_961), "Test3": (256, 3_200)}
 """Speakers and utterances of the challenge's sets (arXiv 2506.10930)."""

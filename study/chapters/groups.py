@@ -56,7 +56,7 @@ def write(study: Study, folder: Path) -> None:
         SignificanceError: the values give no interval.
     """
     params, split = study.runs[0].params, reported_split(study.runs)
-    gold, predictions, seeds = aligned(study.runs, question(params.profile, "groups").compared, split)
+    gold, predictions, seeds = aligned(study.runs, question(params.profile, "fairness").compared, split)
     members = memberships(gold, study.corpus)
     keys = {"profile": params.profile, "reader": params.corpus.reader, "split": split, "seeds": seeds}
     made = {name: [] for name in TABLES}
@@ -85,7 +85,7 @@ def read(results: Path | str, *others: Path | str) -> dict[str, pd.DataFrame]:
     folders = [resolve(Path(folder)) for folder in (results, *others)]
     missing = [name for name in TABLES if not (folders[0] / f"{name}.csv").is_file()]
     if missing:
-        raise ParamsError(f"{folders[0]} has no {', '.join(missing)}: `make study CHAPTER=groups` makes them.")
+        raise ParamsError(f"{folders[0]} has no {', '.join(missing)}: `make study CHAPTER=fairness` makes them.")
     there = [folder for folder in folders if all((folder / f"{name}.csv").is_file() for name in TABLES)]
     parts = [{name: pd.read_csv(folder / f"{name}.csv") for name in TABLES} for folder in there]
     first = {}

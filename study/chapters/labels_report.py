@@ -5,7 +5,8 @@ Conventions:
 - An utterance is of one of three `KINDS`: its raters agreed on a primary emotion, called it other (O), or had no
   plurality (X).
 - Tables are HTML; a difference is that of the mean CCC of the three attributes.
-- Statistics of EmoTale are read from ``results/emotale/labels``, which `write` makes; published ones are WHiSER's.
+- Statistics of EmoTale are read from ``results/emotale/ambiguity_content``, which `write` makes;
+  published ones are WHiSER's.
 """
 
 from collections.abc import Mapping
@@ -129,7 +130,7 @@ def sources(study: Study) -> dict[str, pd.DataFrame]:
     """`described` for a study's train and development, for EmoTale where it was written, and `published`."""
     natural = study.corpus[study.corpus["split"].isin(["train", "development"])]
     found = {"this study": described(natural, study.ratings)}
-    path = project_root() / "results" / "emotale" / "labels" / "kinds.csv"
+    path = project_root() / "results" / "emotale" / "ambiguity_content" / "kinds.csv"
     if path.is_file():
         found["EmoTale, real and enacted (scale 1 to 5)"] = pd.read_csv(path)
     return found | {f"{SOURCE}, real, published": published()}

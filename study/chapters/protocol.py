@@ -112,7 +112,7 @@ def read_tables(results: Path | str) -> dict[str, pd.DataFrame]:
     folder = resolve(Path(results)) / "draws"
     missing = [name for name in TABLES if not (folder / f"{name}.csv").is_file()]
     if missing:
-        raise ParamsError(f"{folder} lacks {', '.join(missing)}: `make study CHAPTER=protocol` makes them.")
+        raise ParamsError(f"{folder} lacks {', '.join(missing)}: `make study CHAPTER=validation_protocol` makes them.")
     return {name: pd.read_csv(folder / f"{name}.csv") for name in TABLES}
 
 

@@ -2,7 +2,7 @@
 
 Conventions:
 
-- What is simulated is read from ``results/statistics`` (`study.chapters.calibration`), times from
+- What is simulated is read from ``results/significance`` (`study.chapters.calibration`), times from
   ``benchmarks/significance.json``, the paper's figures from `study.paper`; nothing is typed here.
 - Tables are HTML, sentences are Markdown; a difference is that of the mean CCC of the three attributes.
 """

@@ -47,7 +47,7 @@ HTML(report.banner(study.runs[0].params))
 # ## Answer, as measured
 
 # %%
-compared = comparisons.compare(study, questions.question(profile, "ambiguous"))
+compared = comparisons.compare(study, questions.question(profile, "ambiguous_labels"))
 Markdown(chapters.answer(compared))
 
 # %% mystnb={"image": {"alt": "Forest plot: six other training sets, each against fusion"}}

@@ -26,7 +26,7 @@
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
-results = "results/embedded/across"
+results = "results/embedded/cross_corpus"
 
 # %% tags=["remove-input"]
 from IPython.display import HTML, Markdown
@@ -116,7 +116,7 @@ Markdown(across_report.limits(tables, profile))
 #
 # ```bash
 # ln -s /path/to/IEMOCAP_full_release data/iemocap
-# make study CHAPTER=across PROFILE=msp_podcast DATA=/path/to/release
+# make study CHAPTER=cross_corpus PROFILE=msp_podcast DATA=/path/to/release
 # ```
 #
 # For several releases of MSP-Podcast, copy `params/msp_podcast.yaml` for each, say to `params/msp_1_8.yaml`, give it

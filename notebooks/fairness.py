@@ -20,8 +20,8 @@
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
-results = "results/embedded/groups"
-human = "results/emotale/groups"
+results = "results/embedded/fairness"
+human = "results/emotale/fairness"
 
 # %% tags=["remove-input"]
 from IPython.display import HTML, Markdown
@@ -87,5 +87,5 @@ HTML(groups_report.speakers_table(tables))
 #   has a small gap and is not fair.
 # - What the simulated voices show follows from how they were made, and from the synthesiser's voices.
 #
-# On your own corpus: `make study CHAPTER=groups PROFILE=msp_podcast DATA=/path/to/MSP-Podcast`. Groups that the corpus
-# does not know are left out.
+# On your own corpus: `make study CHAPTER=fairness PROFILE=msp_podcast DATA=/path/to/MSP-Podcast`. Groups that the
+# corpus does not know are left out.

@@ -26,7 +26,7 @@
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
-results = "results/embedded/protocol"
+results = "results/embedded/validation_protocol"
 
 # %% tags=["remove-input"]
 from IPython.display import HTML, Markdown
@@ -108,7 +108,7 @@ HTML(protocol_report.selection_table(tables, k))
 # Whether the systems differ at all is not for the validation set to tell. On the test split, over speakers and seeds:
 
 # %%
-compared = comparisons.compare(study, questions.question(profile, "protocol"))
+compared = comparisons.compare(study, questions.question(profile, "validation_protocol"))
 Markdown(chapters.answer(compared))
 
 # %%
@@ -136,6 +136,6 @@ Markdown(protocol_report.recommendation(tables, k))
 # there is to choose from: this chapter counts epochs alone, but learning rates, seeds and systems that were tried on
 # the same set are choices too. The runs share one corpus, so intervals over few seeds are ranges and no more.
 #
-# To ask it of your own corpus: `make study CHAPTER=protocol PROFILE=msp_podcast DATA=/path/to/release`. Any study keeps
-# what each epoch predicts with `training: {every_epoch: true}`, as `epochs.parquet` in the run's folder, from which
+# To ask it of your own corpus: `make study CHAPTER=validation_protocol PROFILE=msp_podcast DATA=/path/to/release`. Any
+# study keeps what each epoch predicts with `training: {every_epoch: true}`, as `epochs.parquet` in the run's folder, from which
 # [`study.chapters.protocol.write`](/api) makes the tables of this page.

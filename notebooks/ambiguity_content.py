@@ -14,8 +14,8 @@
 # %% [markdown]
 # # What do O and X carry?
 #
-# [Another chapter](/notebooks/ambiguous) repeats what the paper did with utterances whose emotion raters call *other*
-# (O) or do not agree on (X). The paper leaves open why they should help. This chapter takes them apart:
+# [Another chapter](/notebooks/ambiguous_labels) repeats what the paper did with utterances whose emotion raters call
+# *other* (O) or do not agree on (X). The paper leaves open why they should help. This chapter takes them apart:
 #
 # - **dose**: `fusion_ambiguous_0`, `_25`, `_50` and `fusion` train on none, a quarter, half and all of the training
 #   split's O and X. A larger dose holds the smaller one. Of O and X an epoch draws what there is where that is less
@@ -33,7 +33,7 @@
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
-results = "results/embedded/labels"
+results = "results/embedded/ambiguity_content"
 
 # %% tags=["remove-input"]
 from IPython.display import HTML, Markdown
@@ -46,7 +46,7 @@ from study.chapters import labels_report
 from study.show import chapters, figures, report
 
 params.refuse_unknown(In)
-asked = questions.question(profile, "labels")
+asked = questions.question(profile, "ambiguity_content")
 found = {name: studies.read(profile, results, name) for name in asked.conditions}
 study = found["study"]
 HTML(report.banner(study.runs[0].params))
@@ -144,6 +144,6 @@ HTML(chapters.scores_table(compared["study"]))
 # %% [markdown]
 # ## On your own corpus
 #
-#     make study CHAPTER=labels PROFILE=msp_podcast DATA=/path/to/release
+#     make study CHAPTER=ambiguity_content PROFILE=msp_podcast DATA=/path/to/release
 #
 # It needs single ratings (`labels_detailed.csv`) for the soft loss. [Your corpus](/your_corpus) tells the rest.

@@ -45,7 +45,7 @@ HTML(report.banner(study.runs[0].params))
 # ## Answer, as measured
 
 # %%
-compared = comparisons.compare(study, questions.question(profile, "auxiliary"))
+compared = comparisons.compare(study, questions.question(profile, "auxiliary_tasks"))
 Markdown(chapters.answer(compared))
 
 # %% mystnb={"image": {"alt": "Forest plot: three ways to use the speaker, each against fusion"}}
