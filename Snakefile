@@ -296,11 +296,12 @@ rule results:
     output:
         f"{BUILD}/results/{{part}}/{{condition}}/runs.csv",
     run:
-        from sercore import corpora, runs
+        from sercore import corpora
+        from study import results as studies
 
         table = corpora.read(corpus(wildcards.condition), 0)
         folders = run_folders(wildcards.part, wildcards.condition)
-        runs.collect(folders, table, Path(output[0]).parent, TESTS[wildcards.part])
+        studies.collect(folders, table, Path(output[0]).parent, TESTS[wildcards.part])
 
 
 rule train_elsewhere:

@@ -137,5 +137,4 @@ Markdown(protocol_report.recommendation(tables, k))
 # the same set are choices too. The runs share one corpus, so intervals over few seeds are ranges and no more.
 #
 # To ask it of your own corpus: `make study CHAPTER=validation_protocol PROFILE=msp_podcast DATA=/path/to/release`. Any
-# study keeps what each epoch predicts with `training: {every_epoch: true}`, as `epochs.parquet` in the run's folder, from which
-# [`study.chapters.protocol.write`](/api) makes the tables of this page.
+# study keeps what each epoch predicts with `training: {every_epoch: true}`, as `epochs.parquet` in the run's folder.

@@ -1,20 +1,17 @@
-"""A run's folder, which appears under its final name only when it is complete, and the tables of all runs of a study.
+"""A run's folder, which appears under its final name only when it is complete.
 
 ``runs/<profile>/<system>/seed-<n>/`` holds ``params.yaml`` (complete, after merging), ``metrics.json``,
 ``history.csv`` (an epoch a row), ``predictions.parquet``, ``model/`` (``save_pretrained``) and ``environment.json``;
 with ``training.every_epoch`` also ``epochs.parquet``, what each epoch predicted of labelled utterances. A system is a
 variant, or a variant with overrides.
-
-``results/<profile>/<part>/<condition>/`` holds the same of all runs in one table each, without the models: see
-`collect`.
 """
 
 import json
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
@@ -22,14 +19,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import soundfile
 import torch
 import yaml
 from pyarrow import parquet
 
-from sercore import ATTRIBUTES, audio
-from sercore.corpus import Corpus
-from sercore.params import Params, ParamsError, dump, load, project_root, validate, variants
+from sercore import ATTRIBUTES
+from sercore.params import Params, ParamsError, dump, load, project_root, validate
 
 PREDICTED = [f"predicted_{name}" for name in ATTRIBUTES]
 PREDICTED_FEMALE = "predicted_female"
@@ -152,115 +147,6 @@ def read(folder: Path) -> Run:
             f"{folder} is damaged or of another version ({reason}): remove it and make it again."
         ) from None
     return run
-
-
-def collect(folders: Sequence[Path], corpus: Corpus, results: Path, tests: Sequence[str] = ()) -> None:
-    """Write what the chapters read, as tables of all runs; `results` is replaced as a whole, once all is written.
-
-    A system is named by its variant: `results` is for runs of the same condition.
-
-    ``runs.csv``: a row a run, its metrics. ``history.csv``: a row a run and epoch. ``predictions.parquet``: a row a run
-    and utterance, to three decimals. ``params.yaml``: of each system, with the seed of its first run.
-    ``environment.json``: of the first run. ``corpus.parquet``, ``ratings.parquet``: the corpus's own tables, without
-    paths. ``samples/``: the sound of one utterance of each emotion. ``tests.parquet``: a row a run, test of `tests` and
-    utterance.
-    """
-    runs = sorted((replace(run, system=run.params.variant) for run in map(read, folders)), key=_place)
-    partial = results.with_name(f".{results.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / "samples").mkdir(parents=True)
-    keys = pd.DataFrame({"system": [run.system for run in runs], "seed": [run.params.seed for run in runs]})
-    keys.join(pd.json_normalize([run.metrics for run in runs], sep=" ")).to_csv(partial / "runs.csv", index=False)
-    _stacked(runs, [run.history for run in runs]).to_csv(partial / "history.csv", index=False)
-    predictions = [run.predictions for run in runs]
-    _write_predictions(_stacked(runs, predictions), ["split"], partial / "predictions.parquet")
-    if tests:
-        tested = [
-            pd.concat([pd.read_parquet(run.folder / "tests" / f"{test}.parquet").assign(test=test) for test in tests])
-            for run in runs
-        ]
-        _write_predictions(_stacked(runs, tested), ["test", "split"], partial / "tests.parquet")
-    params = {run.system: run.params.model_dump(mode="json") for run in reversed(runs)}
-    (partial / "params.yaml").write_text(yaml.safe_dump(dict(reversed(params.items())), sort_keys=False))
-    shutil.copy(runs[0].folder / "environment.json", partial)
-    corpus.table.drop(columns="path").to_parquet(partial / "corpus.parquet")
-    if corpus.ratings is not None:
-        corpus.ratings.to_parquet(partial / "ratings.parquet", index=False)
-    heard = corpus.table[corpus.table["split"] != "train"].drop_duplicates("emotion").dropna(subset=["emotion"])
-    for emotion, path in zip(heard["emotion"], heard["path"], strict=True):
-        waveform = audio.load(path, max_seconds=15)
-        soundfile.write(partial / "samples" / f"{emotion}.mp3", waveform, audio.SAMPLE_RATE)
-    shutil.rmtree(results, ignore_errors=True)
-    partial.rename(results)
-
-
-def _write_predictions(table: pd.DataFrame, keys: list[str], path: Path) -> None:
-    predicted = [name for name in (*PREDICTED, PREDICTED_FEMALE) if name in table]
-    table = table[["system", "seed", "utterance", *keys, *predicted]]
-    rounded = table.assign(**table[predicted].astype(np.float32).round(3))
-    rounded.to_parquet(path, index=False, compression="zstd", compression_level=19)
-
-
-def read_results(results: Path) -> list[Run]:
-    """The runs that `collect` wrote, in the order of ``params/variants.yaml``, then by seed.
-
-    Raises:
-        ParamsError: a table is absent or damaged, or holds systems that ``params/variants.yaml`` lacks.
-    """
-    names = ("runs.csv", "history.csv", "predictions.parquet", "params.yaml", "corpus.parquet")
-    missing = [name for name in names if not (results / name).is_file()]
-    if missing:
-        raise ParamsError(f"{results} holds no results of a study (no {', '.join(missing)}): `make study` makes them.")
-    try:
-        metrics = pd.read_csv(results / "runs.csv").set_index(["system", "seed"])
-        params = yaml.safe_load((results / "params.yaml").read_text())
-        gold = pd.read_parquet(results / "corpus.parquet")[["speaker", "emotion", *ATTRIBUTES]]
-        predictions = pd.read_parquet(results / "predictions.parquet").join(gold, on="utterance")
-        by_run = dict(list(predictions.groupby(["system", "seed"])))
-        histories = dict(list(pd.read_csv(results / "history.csv").groupby(["system", "seed"])))
-        if not set(metrics.index) == set(by_run) == set(histories):
-            raise ValueError("its tables hold different runs")
-        runs = [
-            Run(
-                system,
-                validate(params[system] | {"seed": seed}),
-                _nested(row.dropna().to_dict()),
-                histories[system, seed].drop(columns=["system", "seed"]).reset_index(drop=True),
-                by_run[system, seed].drop(columns=["system", "seed"]).reset_index(drop=True),
-                None,
-            )
-            for (system, seed), row in metrics.iterrows()
-        ]
-    except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split()).removesuffix(".")
-        raise ParamsError(f"{results} is damaged or of another version ({reason}): make it again.") from None
-    unknown = sorted({run.params.variant for run in runs} - set(variants()))
-    if unknown:
-        raise ParamsError(
-            f"{results} holds runs of {', '.join(unknown)}, which params/variants.yaml lacks: make it again."
-        )
-    return sorted(runs, key=_place)
-
-
-def _place(run: Run) -> tuple[int, str, int]:
-    return list(variants()).index(run.params.variant), run.system, run.params.seed
-
-
-def _stacked(runs: Sequence[Run], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    keys = [(run.system, run.params.seed) for run in runs]
-    return pd.concat(tables, keys=keys, names=["system", "seed"]).reset_index(["system", "seed"])
-
-
-def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Metrics from columns of ``runs.csv``: ``ccc test3 mean`` is that of a dict in a dict."""
-    metrics: dict[str, Any] = {"ccc": {}}
-    for name, value in flat.items():
-        if name.startswith("ccc "):
-            _, split, endpoint = name.split(" ")
-            metrics["ccc"].setdefault(split, {})[endpoint] = value
-        else:
-            metrics[name] = value
-    return metrics
 
 
 def _is_of(folder: Path, params: Params, inputs: Mapping[str, str]) -> bool:

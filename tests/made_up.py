@@ -77,7 +77,7 @@ def make_study(systems=tuple(QUALITY), seeds=2):
 
 
 def write_results(root, study):
-    """What `sercore.runs.collect` writes of such runs."""
+    """What `study.results.collect` writes of such runs."""
     keys = [(run.system, run.params.seed) for run in study.runs]
     rows = pd.json_normalize([run.metrics for run in study.runs], sep=" ")
     pd.concat([pd.DataFrame(keys, columns=["system", "seed"]), rows], axis=1).to_csv(root / "runs.csv", index=False)

@@ -35,6 +35,7 @@ from sercore.__main__ import main
 from sercore.corpus import Corpus
 from sercore.model import AttributeModel
 from study import plan as questions
+from study import results
 
 WORDS = {"A": "Angry", "S": "Sad", "H": "Happy", "U": "Surprise", "F": "Fear", "D": "Disgust", "C": "Contempt"}
 WORDS |= {"N": "Neutral", "O": "Other-tense"}
@@ -241,8 +242,8 @@ def test_results_are_collected_without_the_hidden_labels(podcast, trained, monke
     monkeypatch.chdir(podcast)
     chosen = params.load("msp_podcast", "fusion", 0)
     corpus = corpora.read(chosen.corpus, 0)
-    runs.collect([run.folder for run in trained.values()], corpus, podcast / "results")
-    collected = {run.system: run for run in runs.read_results(podcast / "results")}
+    results.collect([run.folder for run in trained.values()], corpus, podcast / "results")
+    collected = {run.system: run for run in results.read_results(podcast / "results")}
     assert len(collected) == len(SYSTEMS)
     for run in trained.values():
         again = collected[run.params.variant]

@@ -7,6 +7,7 @@ import pytest
 from sercore import params, runs
 from sercore.runs import PREDICTED
 from sercore.training import train
+from study import results
 
 
 @pytest.fixture
@@ -20,8 +21,8 @@ def folders(project, tones, small):
 
 
 def test_tables_read_back_as_the_runs(project, tones, folders):
-    runs.collect(folders, tones, project / "results")
-    read = {run.system: run for run in runs.read_results(project / "results")}
+    results.collect(folders, tones, project / "results")
+    read = {run.system: run for run in results.read_results(project / "results")}
     assert len(read) == 2
     assert (project / "results" / "samples" / "O.mp3").stat().st_size > 500
     for folder in folders:
@@ -43,8 +44,8 @@ def test_the_probability_of_a_woman_is_kept_where_a_system_tells_it(project, ton
     two = small | {"training": {"epochs": 2, "batch_size": 8}}
     gender = train(params.load("embedded", "fusion_gender", 0, two), tones)
     assert gender.predictions["predicted_female"].between(0, 1).all()
-    runs.collect([*folders, gender.folder], tones, project / "results")
-    for run in runs.read_results(project / "results"):
+    results.collect([*folders, gender.folder], tones, project / "results")
+    for run in results.read_results(project / "results"):
         kept = run.predictions.set_index("utterance")["predicted_female"]
         if run.params.loss.gender:
             expected = gender.predictions.set_index("utterance")["predicted_female"]
@@ -63,20 +64,20 @@ def test_a_run_does_not_predict_what_it_was_trained_on(tones, folders):
 @pytest.mark.parametrize("name", ["runs.csv", "history.csv", "predictions.parquet", "params.yaml", "corpus.parquet"])
 def test_a_table_that_is_absent_or_cut_off_is_said(project, tones, folders, name):
     target = project / "results"
-    runs.collect(folders, tones, target)
+    results.collect(folders, tones, target)
     path = target / name
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(params.ParamsError, match=r"results is damaged or of another version \(.*\): make it again\.$"):
-        runs.read_results(target)
+        results.read_results(target)
     path.unlink()
     with pytest.raises(params.ParamsError, match=rf"holds no results of a study \(no {name}\)"):
-        runs.read_results(target)
+        results.read_results(target)
 
 
 def test_systems_that_are_no_more_are_named(project, tones, folders):
     target = project / "results"
-    runs.collect(folders, tones, target)
+    results.collect(folders, tones, target)
     text = (target / "params.yaml").read_text()
     (target / "params.yaml").write_text(text.replace("variant: speech_only", "variant: forgotten"))
     with pytest.raises(params.ParamsError, match=r"runs of forgotten, which params/variants\.yaml lacks"):
-        runs.read_results(target)
+        results.read_results(target)

@@ -21,11 +21,11 @@ from sercore.corpus import EMOTIONS, SPLITS
 from sercore.losses import ccc
 from sercore.params import Params, resolve
 from sercore.raters import PUBLISHED_CLASSES, SOURCE, class_statistics, rater_statistics
-from sercore.runs import Run, read_results
+from sercore.runs import Run
 from sercore.significance import ccc_interval
 from simulation import release as simulated
 from study.comparisons import ENDPOINTS, estimates
-from study.results import by_split, by_system, labelled_splits, matched, reported_split
+from study.results import by_split, by_system, labelled_splits, matched, read_results, reported_split
 from study.show.tables import basis, breakable, cell, downloads, html, number, score_cells
 
 NO_RATINGS = "This corpus comes without single ratings, so nothing is known of its raters."
@@ -172,7 +172,7 @@ def agreement(runs: Sequence[Run], results: Path | str, tolerance: float = 0.05)
 
     Args:
         runs: finished ones.
-        results: a folder that `sercore.runs.collect` wrote; a relative path is relative to the project's root.
+        results: a folder that `study.results.collect` wrote; a relative path is relative to the project's root.
         tolerance: largest difference of a CCC that counts as the same: training amplifies what processors round
             differently, and other seeds differ by about as much.
     """
