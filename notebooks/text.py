@@ -12,60 +12,55 @@
 # ---
 
 # %% [markdown]
-# # Does it help to know the words?
+# # Does the transcript help?
 #
-# How a sentence sounds and what it says are two sources of one impression. The systems with text join a frozen
-# embedding of the transcript to what the speech encoder gives ([the model](/method)); `speech_only` and `whisper_only`
-# do without. The step is taken twice, since what text adds depends on what the speech encoder knows of the words
-# already: WavLM, fine-tuned, was trained on sound alone, and Whisper, frozen, was trained to write words down (their
-# small stand-ins know no words at all).
-# {cite:t}`lertpetchpun2025` print the first of the two steps; both encoders occur in what they submitted.
+# An utterance is judged by how it sounds and by what it says. Systems with text concatenate a frozen embedding of the
+# transcript with the speech embedding ([the model](/method)); `speech_only` and `whisper_only` do without. The paper
+# {cite:p}`lertpetchpun2025` reports this step for WavLM. It is repeated here for Whisper, since the gain depends on
+# what the speech encoder already knows about words.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
 results = "results/embedded/paper"
 
 # %% tags=["remove-input"]
-from IPython.display import HTML, Markdown
-
 from sercore import params
-from study import comparisons
-from study import plan as questions
-from study import results as studies
-from study.show import chapters, figures, report
+from study import comparisons, plan, show
+from study.results import read
 
 params.refuse_unknown(In)
-study = studies.read(profile, results)
-HTML(report.banner(study.runs[0].params))
+study = read(profile, results)
+show.banner(study.params)
 
 # %% [markdown]
-# ## Answer, as measured
+# ## Answer
 
 # %%
-compared = comparisons.compare(study, questions.question(profile, "text"))
-Markdown(chapters.answer(compared))
+question = plan.question(profile, "text")
+differences = comparisons.differences(study, question)
+show.answer(differences)
 
 # %% mystnb={"image": {"alt": "Forest plot: what text adds to WavLM and to Whisper, and Whisper in place of WavLM"}}
-figures.forest([compared])
-
+grid = show.forest(differences)
 # %%
-HTML(chapters.differences_table(compared))
+show.differences(
+    differences, "Difference of mean CCC: what text adds to each speech encoder, and Whisper against WavLM."
+)
 
 # %% [markdown]
-# ## With and without words
+# ## With and without text
 
 # %%
-HTML(chapters.scores_table(compared))
+show.scores(comparisons.scores(study, question), "CCC of each system, of one rater and of guessing.")
 
 # %% [markdown]
 # ## What it means
 #
-# A step from `speech_only` to `fusion` is worth as much as the transcripts tell and no more: theirs are the words as
-# they were meant, without a recogniser's errors. Where Whisper and WavLM differ, so do two things at once, the encoder
-# and whether it was fine-tuned; the two rows that compare them tell which system is better, not why.
-
-# %% [markdown]
+# The gain from `speech_only` to `fusion` is an upper bound: the transcripts are the words as they were meant, without
+# recognition errors ([with errors](/notebooks/transcripts)). WavLM is fine-tuned and Whisper is frozen, so their
+# difference is one of encoder and adaptation together.
+#
 # ## Beside the paper
 
 # %%
-Markdown(chapters.against_the_paper(compared))
+show.beside_the_paper(differences)

@@ -1,20 +1,23 @@
-"""The numbers that answer a question: CCC of each system, and the declared differences, all on the same utterances.
+"""CCC of systems, and the differences between them, as tidy tables: one row an estimate, all on the same utterances.
 
 Conventions:
 
-- Arrays as in `sercore.significance`; the endpoint that is tested is the mean CCC of the three attributes.
+- ``endpoint`` is an attribute or ``mean``, the mean CCC of the three attributes. Only ``mean`` is tested.
 - An ensemble's prediction of an attribute is the mean of its members' for that attribute, seed by seed.
+- Columns: ``question``, ``condition`` (how the systems were trained), ``split``, ``endpoint``, ``system``,
+  ``reference``, ``estimate``, ``low``, ``high`` (95 % limits), ``standard_error``, ``df``, ``p``, ``p_holm``,
+  ``detectable``, ``verdict``, ``seeds`` (trained runs of each system), ``sets`` (of predictions: fewer where folds are
+  pooled), ``utterances``, ``speakers``. A table has those that apply.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from sercore import ATTRIBUTES
-from sercore.params import Params, ParamsError
+from sercore.params import ParamsError
 from sercore.raters import mean_of_others
 from sercore.runs import Run
 from sercore.significance import (
@@ -27,53 +30,24 @@ from sercore.significance import (
     minimum_detectable_difference,
 )
 from study import paper
-from study.plan import Question, members, members_by_attribute, questions
-from study.results import Study, by_system, matched, reported_split
+from study.plan import Question, members, members_by_attribute
+from study.results import Study, by_system, labelled_splits, matched, reported_split
 
 ENDPOINTS = (*ATTRIBUTES, "mean")
-LEVEL = 0.05
-"""A difference is resolved where Holm's p lies below this."""
+ALPHA = 0.05
+"""Family-wise error rate of a verdict."""
 
 FLOOR = "floor: training mean plus noise"
-CEILING = "raters: one against the others"
+CEILING = "raters: one vs. the mean of the others"
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """What a study measured for a question on one split.
+def scores(study: Study, question: Question, split: str | None = None) -> pd.DataFrame:
+    """CCC of each system of `question`, of one rater (`CEILING`, if the split has ratings) and of guessing (`FLOOR`).
 
-    ``scores``: a row a system, then `CEILING` (where the split has ratings) and `FLOOR`, and endpoint; columns
-    ``system``, ``endpoint``, ``ccc``, ``low``, ``high``, ``runs``, ``utterances``, ``speakers``.
-
-    ``differences``: a row a declared pair and endpoint; columns ``system``, ``reference``, ``endpoint``,
-    ``difference``, ``low``, ``high``, ``p``, and for the endpoint ``mean`` ``holm`` (p adjusted within the question's
-    family), ``detectable`` (at 80 % power, after Bonferroni's share of the level) and ``verdict``: ``resolved`` where
-    ``holm`` lies below `LEVEL` and the difference is no smaller than the detectable one, else ``unresolved``; and
-    ``paper``, the paper's difference (see `study.paper.difference`).
-
-    ``seeds``: trained runs of each system; ``runs``: sets of predictions, fewer where the runs' folds are pooled.
-    ``params``: of the study's first run.
-    """
-
-    question: Question
-    split: str
-    scores: pd.DataFrame
-    differences: pd.DataFrame
-    seeds: int
-    runs: int
-    params: Params
-
-    @property
-    def tested(self) -> pd.DataFrame:
-        """The rows of ``differences`` for the endpoint declared in advance, one a pair."""
-        return self.differences[self.differences["endpoint"] == "mean"]
-
-
-def compare(study: Study, question: Question, split: str | None = None) -> Comparison:
-    """Answer `question` on the utterances of `split` (by default the reported one) that all its systems predict.
-
-    With two or more runs a difference is that of two ways of training (`method_difference`); with one, or with folds
-    pooled to one, that of two trained systems (`ccc_difference`, from a generator of fixed seed).
+    Args:
+        study: with runs of all these systems.
+        question: names the systems.
+        split: by default the reported one.
 
     Raises:
         ParamsError: a system of the question has not been run, or no seed is common to all.
@@ -81,24 +55,83 @@ def compare(study: Study, question: Question, split: str | None = None) -> Compa
     """
     split = split or reported_split(study.runs)
     gold, predictions, seeds = aligned(study.runs, question.compared, split)
-    truth, speakers = gold[list(ATTRIBUTES)], gold["speaker"]
-    intervals = {name: ccc_interval(truth, each, speakers) for name, each in predictions.items()}
+    intervals = {
+        name: ccc_interval(gold[list(ATTRIBUTES)], each, gold["speaker"]) for name, each in predictions.items()
+    }
     train = study.corpus[study.corpus["split"] == "train"]
     bounds = {CEILING: ceiling(gold, study.ratings), FLOOR: floor(gold, train, np.random.default_rng(0))}
     intervals |= {name: interval for name, interval in bounds.items() if interval is not None}
-    scores = pd.concat(
-        [estimates(interval).assign(system=name) for name, interval in intervals.items()], ignore_index=True
+    table = pd.concat([estimates(one).assign(system=name) for name, one in intervals.items()], ignore_index=True)
+    trained = table["system"].isin(predictions)
+    return table.assign(
+        question=question.name,
+        condition=study.condition,
+        split=split,
+        utterances=len(gold),
+        seeds=np.where(trained, seeds, np.nan),
+        sets=table["sets"].where(trained),
     )
-    pairs = [system_difference(gold, predictions[one], predictions[other]) for one, other in question.pairs]
-    runs = len(next(iter(predictions.values())))
-    differences = family(question.pairs, pairs)
-    differences["paper"] = [_printed(row) for _, row in differences.iterrows()]
-    return Comparison(question, split, scores, differences, seeds, runs, study.runs[0].params)
 
 
-def compare_all(study: Study) -> list[Comparison]:
-    """`compare` for each question that the study's profile answers."""
-    return [compare(study, question) for question in questions(study.runs[0].params.profile).values()]
+def differences(study: Study, question: Question, split: str | None = None) -> pd.DataFrame:
+    """Differences of the pairs of `question` with the verdicts of one family, and the paper's differences (``paper``).
+
+    With two or more runs a difference is that of two ways of training (`method_difference`); with one, or with folds
+    pooled to one, that of two trained systems (`ccc_difference`, from a generator of fixed seed).
+
+    Args, Raises: as for `scores`.
+    """
+    split = split or reported_split(study.runs)
+    gold, predictions, seeds = aligned(study.runs, question.compared, split)
+    tables = [
+        contrasts(system_difference(gold, predictions[one], predictions[other])).assign(system=one, reference=other)
+        for one, other in question.pairs
+    ]
+    table = family(pd.concat(tables, ignore_index=True))
+    table["paper"] = [_printed(*row) for row in table[["system", "reference", "endpoint"]].to_numpy()]
+    return table.assign(question=question.name, condition=study.condition, split=split, seeds=seeds)
+
+
+def family(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` with ``p_holm``, ``detectable`` and ``verdict``, its rows of endpoint ``mean`` taken as one family.
+
+    ``p_holm``: p adjusted within the family (Holm 1979). ``verdict``: ``better`` or ``worse`` where ``p_holm`` lies
+    below `ALPHA`, by the sign of the estimate, else ``inconclusive``. ``detectable``: the difference that such a study
+    finds with 80 % power at Bonferroni's share of `ALPHA`; it is for planning and decides nothing.
+
+    Args:
+        table: differences with ``endpoint``, ``estimate``, ``standard_error``, ``df`` and ``p``.
+    """
+    table = table.assign(p_holm=np.nan, detectable=np.nan, verdict="")
+    tested = (table["endpoint"] == "mean").to_numpy()
+    rows = table[tested]
+    table.loc[tested, "p_holm"] = adjusted = holm(rows["p"])
+    table.loc[tested, "detectable"] = minimum_detectable_difference(
+        rows["standard_error"], rows["df"], level=ALPHA, comparisons=len(rows)
+    )
+    sign = np.where(rows["estimate"] > 0, "better", "worse")
+    table.loc[tested, "verdict"] = np.where(adjusted < ALPHA, sign, "inconclusive")
+    return table
+
+
+def tested(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table for the tested endpoint, one a pair."""
+    return table[table["endpoint"] == "mean"]
+
+
+def split_scores(runs: Sequence[Run]) -> pd.DataFrame:
+    """CCC of each system on each split that has gold values, whatever the other systems predict.
+
+    Raises:
+        SignificanceError: the values of a split give no interval.
+    """
+    tables = []
+    for system, trained in by_system(runs).items():
+        for split in labelled_splits(trained):
+            gold, predicted = matched(trained, split)
+            table = estimates(ccc_interval(gold[list(ATTRIBUTES)], predicted, gold["speaker"]))
+            tables.append(table.assign(system=system, split=split, seeds=len(trained)))
+    return pd.concat(tables, ignore_index=True)
 
 
 def aligned(
@@ -117,7 +150,7 @@ def aligned(
     needed = list(dict.fromkeys(member for name in names for member in members(name)))
     missing = [name for name in needed if name not in trained]
     if missing:
-        raise ParamsError(f"these results have no run of {', '.join(missing)}: `make study` trains what is missing.")
+        raise ParamsError(f"results: no run of {', '.join(missing)}. Run `make study` to train them.")
     seeds = set.intersection(*({run.params.seed for run in trained[name]} for name in needed))
     if not seeds:
         raise ParamsError(f"{', '.join(needed)} have no seed in common: train them with the same ones.")
@@ -147,7 +180,7 @@ def floor(gold: pd.DataFrame, train: pd.DataFrame, generator: np.random.Generato
 
 
 def ceiling(gold: pd.DataFrame, ratings: pd.DataFrame | None) -> Interval | None:
-    """CCC of one rater against the mean of the utterance's other raters, over all ratings of the utterances of `gold`.
+    """CCC of one rater and the mean of the utterance's other raters, over all ratings of the utterances of `gold`.
 
     None where there are no ratings of them. Speakers are the units here too.
     """
@@ -159,12 +192,6 @@ def ceiling(gold: pd.DataFrame, ratings: pd.DataFrame | None) -> Interval | None
     if rows.empty:
         return None
     return ccc_interval(rows[[f"others {name}" for name in ATTRIBUTES]], rows[list(ATTRIBUTES)], rows["speaker"])
-
-
-def estimates(interval: Interval) -> pd.DataFrame:
-    """An interval as a table, a row an endpoint: ``endpoint``, ``ccc``, ``low``, ``high``, and what it rests on."""
-    values = {"endpoint": ENDPOINTS, "ccc": interval.ccc, "low": interval.low, "high": interval.high}
-    return pd.DataFrame(values).assign(runs=interval.runs, utterances=interval.utterances, speakers=interval.speakers)
 
 
 def system_difference(gold: pd.DataFrame, a: NDArray[np.float64], b: NDArray[np.float64]) -> Difference:
@@ -180,25 +207,27 @@ def system_difference(gold: pd.DataFrame, a: NDArray[np.float64], b: NDArray[np.
     return ccc_difference(truth, a, b, speakers, generator=np.random.default_rng(0))
 
 
-def _printed(row: pd.Series) -> float:
-    """The paper's difference of the two systems of a row, where that is of the mean."""
-    printed = paper.difference(row["system"], row["reference"]) if row["endpoint"] == "mean" else None
+def estimates(interval: Interval) -> pd.DataFrame:
+    """An interval as a tidy table, a row an endpoint."""
+    values = {"endpoint": ENDPOINTS, "estimate": interval.ccc, "low": interval.low, "high": interval.high}
+    return pd.DataFrame(values).assign(sets=interval.runs, utterances=interval.utterances, speakers=interval.speakers)
+
+
+def contrasts(difference: Difference) -> pd.DataFrame:
+    """A difference as a tidy table, a row an endpoint, without a verdict (see `family`)."""
+    names = {
+        "estimate": "difference",
+        "low": "low",
+        "high": "high",
+        "standard_error": "error",
+        "df": "freedom",
+        "p": "p",
+    }
+    table = pd.DataFrame({"endpoint": ENDPOINTS} | {name: getattr(difference, each) for name, each in names.items()})
+    return table.assign(sets=min(difference.runs), utterances=difference.utterances, speakers=difference.speakers)
+
+
+def _printed(system: str, reference: str, endpoint: str) -> float:
+    """The paper's difference of two systems, where it is one of the mean."""
+    printed = paper.difference(system, reference) if endpoint == "mean" else None
     return printed[0] if printed else np.nan
-
-
-def family(pairs: Sequence[tuple[str, str]], differences: Sequence[Difference]) -> pd.DataFrame:
-    """The table of `Comparison.differences` without the column ``paper``; all pairs are one family."""
-    tables = []
-    adjusted = holm([one.p[-1] for one in differences])
-    for (system, reference), one, p in zip(pairs, differences, adjusted, strict=True):
-        detectable = float(
-            minimum_detectable_difference(one.error[-1], one.freedom[-1], level=LEVEL, comparisons=len(pairs))
-        )
-        resolved = p < LEVEL and abs(one.difference[-1]) >= detectable
-        values = {name: getattr(one, name) for name in ("difference", "low", "high", "p")}
-        table = pd.DataFrame({"system": system, "reference": reference, "endpoint": ENDPOINTS} | values)
-        last = table["endpoint"] == "mean"
-        table["holm"], table["detectable"] = np.where(last, p, np.nan), np.where(last, detectable, np.nan)
-        table["verdict"] = np.where(last, "resolved" if resolved else "unresolved", "")
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)

@@ -1,11 +1,13 @@
 """What the paper prints, from ``book/paper_results.yaml`` alone."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 
+from sercore import ATTRIBUTES
 from sercore.params import project_root, read_yaml
 from study.plan import paper_row
 
@@ -43,6 +45,19 @@ def difference(system: str, reference: str) -> tuple[float, int] | None:
     if len(set(rows["data"])) > 1 or rows["mean"].isna().any():
         return None
     return float(rows["mean"].iloc[0] - rows["mean"].iloc[1]), min(len(text.split(".")[1]) for text in texts)
+
+
+def printed_scores(systems: Iterable[str]) -> pd.DataFrame | None:
+    """The paper's CCCs of `systems` as text, a row each, a dash where it has none; None where it has none of them.
+
+    What was measured on other data than most of the paper's rows says so.
+    """
+    rows = printed().reindex([paper_row(name) for name in systems])
+    if rows["mean"].isna().all():
+        return None
+    elsewhere = rows["data"].notna() & (rows["data"] != quoted()["data"])
+    rows["mean"] = rows["mean"].where(~elsewhere, rows["mean"] + "<br><small>" + rows["data"].astype(str) + "</small>")
+    return rows[[*ATTRIBUTES, "mean"]].fillna("–")
 
 
 def _file() -> Path:

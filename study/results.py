@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sercore import ATTRIBUTES, audio
 from sercore.corpus import SPLITS, Corpus
-from sercore.params import ParamsError, resolve, validate, variants
+from sercore.params import Params, ParamsError, resolve, validate, variants
 from sercore.runs import PREDICTED, PREDICTED_FEMALE, Run
 from sercore.runs import read as read_run
 from simulation.population import SKEW
@@ -25,8 +25,8 @@ from study.plan import STUDY
 class Study:
     """What `collect` left of a study: its runs, the corpus table, single ratings or None, and samples.
 
-    ``tests``: what the runs predicted on other corpora, with ``system``, ``seed``, ``test``, ``utterance``,
-    ``predicted_...``; None where they were not tested so.
+    ``tests``: what the runs predicted on other evaluation sets, with ``system``, ``seed``, ``test``, ``utterance``,
+    ``predicted_...``; None where they were not tested so. ``condition``: how the runs were trained.
     """
 
     runs: list[Run]
@@ -34,6 +34,12 @@ class Study:
     ratings: pd.DataFrame | None
     samples: Path
     tests: pd.DataFrame | None = None
+    condition: str = STUDY
+
+    @property
+    def params(self) -> Params:
+        """Parameters of the first run."""
+        return self.runs[0].params
 
 
 def read(profile: str, results: Path | str, condition: str = STUDY) -> Study:
@@ -51,7 +57,7 @@ def read(profile: str, results: Path | str, condition: str = STUDY) -> Study:
         pd.read_parquet(path) if path.is_file() else None
         for path in (folder / "ratings.parquet", folder / "tests.parquet")
     )
-    return Study(runs, pd.read_parquet(folder / "corpus.parquet"), ratings, folder / "samples", tests)
+    return Study(runs, pd.read_parquet(folder / "corpus.parquet"), ratings, folder / "samples", tests, condition)
 
 
 def by_system(runs: Sequence[Run]) -> dict[str, list[Run]]:
@@ -99,22 +105,28 @@ def matched(runs: Sequence[Run], split: str) -> tuple[pd.DataFrame, NDArray[np.f
     return gold, rows[PREDICTED].to_numpy(np.float64).reshape(complete, len(gold), len(ATTRIBUTES))
 
 
-def lorenz(counts: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lorenz curve from the top: shares of the speakers, busiest first, and of the utterances that they speak.
-
-    Args:
-        counts: utterances of each speaker, in any order.
+def talkativeness(corpus: pd.DataFrame, by: str = "split") -> pd.DataFrame:
+    """A row a known speaker of each group of `corpus`, the most talkative first: the points of a Lorenz curve.
 
     Returns:
-        Two arrays of shape (speakers + 1,), from 0 to 1.
+        Columns `by`, ``speaker``, ``utterances``, ``speakers`` and ``spoken``: cumulative shares of the group's
+        speakers and of its utterances, from 0 to 1.
     """
-    spoken = np.append(0, np.sort(np.asarray(counts))[::-1].cumsum())
-    return np.linspace(0, 1, len(spoken)), spoken / spoken[-1]
+    counts = corpus.groupby(by)["speaker"].value_counts().rename("utterances").reset_index()
+    groups = counts.groupby(by)["utterances"]
+    spoken = groups.cumsum() / groups.transform("sum")
+    return counts.assign(speakers=(groups.cumcount() + 1) / groups.transform("size"), spoken=spoken)
 
 
 def busiest_share(counts: ArrayLike, speakers: float = SKEW["speakers"]) -> float:
-    """Share of the utterances that the busiest share `speakers` speaks, on the Lorenz curve."""
-    return float(np.interp(speakers, *lorenz(counts)))
+    """Share of the utterances that the most talkative share `speakers` of the speakers speaks, on the Lorenz curve.
+
+    Args:
+        counts: utterances of each speaker, in any order.
+        speakers: share of the speakers, from 0 to 1.
+    """
+    spoken = np.append(0, np.sort(np.asarray(counts))[::-1].cumsum())
+    return float(np.interp(speakers, np.linspace(0, 1, len(spoken)), spoken / spoken[-1]))
 
 
 def collect(folders: Sequence[Path], corpus: Corpus, results: Path, tests: Sequence[str] = ()) -> None:
@@ -173,7 +185,9 @@ def read_results(results: Path) -> list[Run]:
     names = ("runs.csv", "history.csv", "predictions.parquet", "params.yaml", "corpus.parquet")
     missing = [name for name in names if not (results / name).is_file()]
     if missing:
-        raise ParamsError(f"{results} holds no results of a study (no {', '.join(missing)}): `make study` makes them.")
+        raise ParamsError(
+            f"{results} holds no results of a study (no {', '.join(missing)}). Run `make study` to create them."
+        )
     try:
         metrics = pd.read_csv(results / "runs.csv").set_index(["system", "seed"])
         params = yaml.safe_load((results / "params.yaml").read_text())

@@ -1,10 +1,108 @@
-"""How numbers and tables are written: in pages, as CSV, and in LaTeX."""
+"""Tidy tables as a page shows them, with links to the numbers (CSV) and to the table (LaTeX)."""
 
 import base64
 import re
-from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
+from IPython.display import HTML
+
+from study import paper
+from study.comparisons import ENDPOINTS, tested
+
+
+def scores(table: pd.DataFrame, caption: str, *, rows: tuple[str, ...] = ("system",), name: str = "scores") -> HTML:
+    """CCCs with intervals, a column an endpoint, and beside them the paper's where it has the systems.
+
+    Args:
+        table: of `study.comparisons.scores`, or several of them.
+        caption: what is shown; what it rests on is added.
+        rows: columns that name a row.
+        name: of the files.
+    """
+    shown = with_interval(table).pivot_table(
+        index=list(rows), columns="endpoint", values="cell", aggfunc="first", sort=False
+    )
+    shown = shown[[endpoint for endpoint in ENDPOINTS if endpoint in shown]]
+    quoted = paper.printed_scores(shown.index.get_level_values("system")) if "system" in rows else None
+    if quoted is not None:
+        shown = pd.concat({"this study": shown, "the paper": quoted.set_axis(shown.index)}, axis=1)
+    return show(shown, f"{caption} {basis(table)}", name, table)
+
+
+def differences(table: pd.DataFrame, caption: str, *, rows: tuple[str, ...] = (), name: str = "differences") -> HTML:
+    """Differences of the tested endpoint with interval, p, Holm's p, detectable difference, verdict, and the paper's.
+
+    Args:
+        table: of `study.comparisons.differences`, or several of them.
+        caption: what is shown; what it rests on is added.
+        rows: columns that name a row beside the pair, such as ``condition``.
+        name: of the files.
+    """
+    shown = tested(table)
+    columns = {
+        "difference": with_interval(shown, sign=True)["cell"],
+        "p": shown["p"].map(probability),
+        "Holm's p": shown["p_holm"].map(probability),
+        "detectable": shown["detectable"].map(number),
+        "verdict": shown["verdict"],
+    }
+    if "paper" in shown and shown["paper"].notna().any():
+        columns["the paper"] = [
+            "–" if pd.isna(value) else signed(*paper.difference(system, reference))
+            for system, reference, value in shown[["system", "reference", "paper"]].to_numpy()
+        ]
+    pair = shown["system"].map(breakable) + " − " + shown["reference"].map(breakable)
+    names = [*(shown[row].map(str) for row in rows), pair]
+    text = pd.DataFrame(columns).set_axis(pd.MultiIndex.from_arrays(names) if rows else pair.to_numpy())
+    return show(text, f"{caption} {basis(shown)}", name, table)
+
+
+def show(shown: pd.DataFrame, caption: str, name: str, numbers: pd.DataFrame | None = None) -> HTML:
+    """A table of texts or numbers with its caption; columns of the paper are set apart by the class ``paper``.
+
+    Args:
+        shown: its index is shown where it holds texts. Floats get three decimals.
+        caption: at most some 35 words.
+        name: of the files.
+        numbers: what the CSV holds; by default `shown`.
+    """
+    shown = shown.rename_axis(index=[None] * shown.index.nlevels, columns=[None] * shown.columns.nlevels)
+    texts = shown.map(lambda value: number(value) if isinstance(value, float) else str(value))
+    quoted = [
+        "paper" if "the paper" in (column if isinstance(column, tuple) else (column,)) else "" for column in shown
+    ]
+    classes = pd.DataFrame([quoted] * len(shown), shown.index, shown.columns)
+    style = texts.style.set_table_attributes('class="dataframe"').set_uuid(name).set_td_classes(classes)
+    if isinstance(shown.index, pd.RangeIndex):
+        style = style.hide(axis="index")
+    csv = (shown if numbers is None else numbers).to_csv(
+        index=numbers is None, float_format="%.4f", lineterminator="\n"
+    )
+    links = " · ".join(
+        [_link(f"{name}.csv", "text/csv", csv), _link(f"{name}.tex", "application/x-tex", latex(texts, caption))]
+    )
+    return HTML(f'{style.to_html()}<p class="caption">{caption}</p><p class="downloads">{links}</p>')
+
+
+def basis(table: pd.DataFrame) -> str:
+    """What the estimates of a table rest on, from its columns ``utterances``, ``speakers``, ``seeds`` and ``sets``."""
+    parts = [f"{_range(table[name])} {name}" for name in ("utterances", "speakers", "seeds") if name in table]
+    pooled = " (folds, pooled)" if "sets" in table and (table["sets"] < table["seeds"]).any() else ""
+    limits = "; in brackets: 95 % interval" if "low" in table else ""
+    return f"{', '.join(parts)}{pooled}{limits}." if parts else ""
+
+
+def with_interval(table: pd.DataFrame, *, sign: bool = False, digits: int = 3) -> pd.DataFrame:
+    """`table` with a column ``cell``: HTML of the estimate, and below it of its interval in small letters."""
+    form = signed if sign else number
+    cells = [
+        f"{form(row['estimate'], digits)}<br><small>{interval(row, 3 if sign else 2)}</small>"
+        if pd.notna(row["low"])
+        else form(row["estimate"], digits)
+        for _, row in table.iterrows()
+    ]
+    return table.assign(cell=pd.Series(cells, table.index, dtype=object))
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -18,7 +116,7 @@ def signed(difference: float, digits: int = 3) -> str:
 
 
 def probability(p: float) -> str:
-    """A p in three digits, or that it is less."""
+    """A p with three digits, or that it is smaller."""
     return "&lt; .001" if p < 0.001 else number(p)
 
 
@@ -27,74 +125,27 @@ def interval(row: pd.Series, digits: int = 2) -> str:
     return f"[{number(row['low'], digits)}, {number(row['high'], digits)}]"
 
 
-def cell(value: str, small: str) -> str:
-    """HTML: a value, and in small letters below it what belongs to it."""
-    return f"{value}<br><small>{small}</small>"
-
-
 def breakable(name: str) -> str:
     """HTML: a system's name that a narrow column may break after an underscore."""
     return name.replace("_", "_<wbr>")
 
 
-def score_cells(scores: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Scores as HTML cells: a row for each combination of `keys`, a column an endpoint; the order is kept."""
-    cells = scores.assign(cell=[cell(number(row["ccc"]), interval(row)) for _, row in scores.iterrows()])
-    return cells.pivot_table(index=keys, columns="endpoint", values="cell", aggfunc="first", sort=False)
-
-
-def basis(seeds: int, *, pooled: bool) -> str:
-    """What a table of scores rests on: trained runs, whether their folds are pooled, and which interval."""
-    if seeds == 1:
-        runs = "One trained run of each system, so what another training would give is not known"
-    elif pooled:
-        runs = f"{seeds} trained runs of each system, predictions of their folds pooled"
-    else:
-        runs = f"CCC averaged over {seeds} trained runs of each system, which differ by their seed"
-    return (
-        f"{runs}. In brackets: 95 % interval, jackknife over speakers on Fisher's z, with the trained models as "
-        "they are. A constant prediction has CCC 0."
-    )
-
-
-def html(table: pd.DataFrame, caption: str, name: str) -> str:
-    """HTML of a table of texts; the index is shown where it holds texts. `name` is its id for the style sheet."""
-    table = table.rename_axis(index=None, columns=[None] * table.columns.nlevels)
-    style = table.style.set_table_attributes('class="dataframe"').set_uuid(name)
-    shown = style if isinstance(table.index[0], str) else style.hide(axis="index")
-    return f'{shown.to_html()}<p class="caption">{caption}</p>'
-
-
-def downloads(tables: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], source: str) -> str:
-    """HTML: links that hold tables as files, by the files' name: the numbers as CSV, what a page shows as LaTeX.
-
-    Args:
-        tables: name -> (numbers, texts as for `html`).
-        source: a comment at the top of the LaTeX file: what was measured, and on what speech.
-    """
-    links = []
-    for name, (numbers, shown) in tables.items():
-        csv = numbers.to_csv(index=False, float_format="%.4f", lineterminator="\n")
-        links += [
-            _link(f"{name}.csv", "text/csv", csv),
-            _link(f"{name}.tex", "application/x-tex", latex(shown, source)),
-        ]
-    return f'<p class="downloads">{" · ".join(links)}</p>'
-
-
-def latex(table: pd.DataFrame, source: str) -> str:
-    """A table of texts as LaTeX with booktabs' rules, on one line a row; HTML in its cells is taken out."""
-    plain = table.rename_axis(index=None, columns=[None] * table.columns.nlevels)
-    plain = plain.map(_plain).rename(index=_plain, columns=_plain)
+def latex(texts: pd.DataFrame, source: str) -> str:
+    """A table of texts as LaTeX with booktabs' rules and without HTML; `source` is a comment at its top."""
+    plain = texts.map(_plain).rename(index=_plain, columns=_plain)
     style = plain.style.format(escape="latex").format_index(escape="latex", axis=0).format_index(escape="latex", axis=1)
     text = style.to_latex(hrules=True, multicol_align="c")
     text = text.replace("−", "$-$").replace("–", "--").replace("<", "$<$")
     return f"% {source}\n% \\usepackage{{booktabs,multirow}}\n{text}"
 
 
-def _plain(text: str) -> str:
-    spaced = re.sub(r"<br>", " ", str(text))
-    return re.sub(r"<[^>]+>", "", spaced).replace("&lt;", "<").replace("&shy;", "")
+def _plain(text: object) -> str:
+    return re.sub(r"<[^>]+>", "", str(text).replace("<br>", " ")).replace("&lt;", "<").replace("&shy;", "")
+
+
+def _range(values: pd.Series) -> str:
+    low, high = np.nanmin(values), np.nanmax(values)
+    return f"{low:,.0f}" if low == high else f"{low:,.0f} to {high:,.0f}"
 
 
 def _link(file: str, kind: str, content: str) -> str:

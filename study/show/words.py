@@ -1,0 +1,75 @@
+"""The few sentences that depend on a figure."""
+
+import pandas as pd
+from IPython.display import Markdown
+
+from study import paper
+from study.comparisons import ALPHA, tested
+from study.plan import paper_row, questions
+from study.show.tables import basis, interval, number, probability, signed
+
+
+def answer(table: pd.DataFrame) -> Markdown:
+    """How many differences are significant, and each in words.
+
+    Args:
+        table: of `study.comparisons.differences`.
+    """
+    rows = tested(table)
+    found = int((rows["verdict"] != "inconclusive").sum())
+    lines = [f"{found} of {len(rows)} differences on {rows['split'].iloc[0]} are significant ({_evidence(rows)}):", ""]
+    lines += [f"- {_sentence(row)}" for _, row in rows.iterrows()]
+    return Markdown("\n".join(lines))
+
+
+def beside_the_paper(table: pd.DataFrame) -> Markdown:
+    """Each difference that the paper prints, and whether it has the same sign here.
+
+    Args:
+        table: of `study.comparisons.differences`.
+    """
+    rows = tested(table)
+    lines = []
+    for _, row in rows.dropna(subset="paper").iterrows():
+        printed = signed(*paper.difference(row["system"], row["reference"]))
+        here = signed(row["estimate"])
+        if row["verdict"] == "inconclusive":
+            here = f"{here}, not significant"
+        elif row["paper"] * row["estimate"] > 0:
+            here = f"{here}, the same sign"
+        else:
+            here = f"{here}, not the same sign"
+        lines.append(f"- `{row['system']}` − `{row['reference']}`: {printed} in the paper; {here} here.")
+    quoted = paper.results().loc[[paper_row(name) for name in _quoted(rows)], "note"].dropna()
+    lines += [f"- {name}: {note}." for name, note in quoted.items()]
+    missing = [f"`{row['system']}` − `{row['reference']}`" for _, row in rows[rows["paper"].isna()].iterrows()]
+    if missing:
+        lines.append(f"- The paper has no figure for {', '.join(missing)}.")
+    return Markdown("\n".join(lines))
+
+
+def _quoted(rows: pd.DataFrame) -> list[str]:
+    names = dict.fromkeys([*rows["system"], *rows["reference"]])
+    return [name for name in names if paper_row(name)]
+
+
+def contents(profile: str) -> Markdown:
+    """A link to the chapter of each question of the paper."""
+    return Markdown("\n".join(f"- [{one.sentence}](/notebooks/{name})" for name, one in questions(profile).items()))
+
+
+def _evidence(rows: pd.DataFrame) -> str:
+    tested_are = "two trained models of each pair" if rows["sets"].max() == 1 else "two ways of training of each pair"
+    return (
+        f"Holm's p < {number(ALPHA, 2)}; {tested_are}; {basis(rows[['utterances', 'speakers', 'seeds']]).rstrip('.')}"
+    )
+
+
+def _sentence(row: pd.Series) -> str:
+    size = f"{signed(row['estimate'])} {interval(row, 3)}, Holm's p {probability(row['p_holm']).replace('&lt;', '<')}"
+    if row["verdict"] == "inconclusive":
+        return (
+            f"No significant difference between `{row['system']}` and `{row['reference']}`: {size}."
+            f" Differences from {number(row['detectable'])} are detected with 80 % power."
+        )
+    return f"`{row['system']}` is {row['verdict']} than `{row['reference']}`: {size}."
