@@ -12,78 +12,92 @@
 # ---
 
 # %% [markdown]
-# # Do ambiguous utterances help?
+# # Do ambiguous utterances help in training?
 #
-# Raters call the emotion of some utterances *other* (O), and on others no emotion has a plurality (X). They have
-# attributes like the rest, but no test split holds them. The systems here differ in what they train on:
+# Raters call the emotion of some utterances *other* (O); on others no emotion has a plurality (X). These utterances have
+# attributes like the rest, but occur in no test split. The systems differ in their training set:
 #
-# - `fusion`: the whole training split, with its O and X;
-# - `fusion_without_ambiguous`: without them;
-# - `fusion_fewer_agreed`: with them, but without as many of the others, a control of the same size;
-# - `fusion_ambiguous_only`: on O and X alone. The paper's "- Non-O/X" can be read as this or as the control above;
-# - `fusion_development_ambiguous`: with the O and X of the development split too;
+# - `fusion`: the whole training split, O and X included;
+# - `fusion_without_ambiguous`: without O and X;
+# - `fusion_fewer_agreed`: with them, but without as many of the others (a control of equal size);
+# - `fusion_ambiguous_only`: O and X alone (the paper's "- Non-O/X" can be read as this or as the control above);
+# - `fusion_development_ambiguous`: with O and X of the development split too;
 # - `fusion_development_ambiguous_fewer_agreed`: the same, without as many others;
-# - `fusion_development_ambiguous_disjoint`: with those O and X of the development split alone whose speakers have no
-#   utterance in the validation set, which chooses the epoch.
+# - `fusion_development_ambiguous_disjoint`: only with those O and X of the development split whose speakers have no
+#   utterance in the validation set.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
 results = "results/embedded/paper"
 
 # %% tags=["remove-input"]
-from IPython.display import HTML, Markdown
+import pandas as pd
 
 from sercore import params
-from study import comparisons
-from study import plan as questions
-from study import results as studies
-from study.show import chapters, figures, report
+from study import comparisons, plan, show
+from study.chapters import ambiguous_labels
+from study.results import read
 
 params.refuse_unknown(In)
-study = studies.read(profile, results)
-HTML(report.banner(study.runs[0].params))
+study = read(profile, results)
+show.banner(study.params)
 
 # %% [markdown]
-# ## Answer, as measured
+# ## Answer
 
 # %%
-compared = comparisons.compare(study, questions.question(profile, "ambiguous_labels"))
-Markdown(chapters.answer(compared))
+question = plan.question(profile, "ambiguous_labels")
+differences = comparisons.differences(study, question)
+show.answer(differences)
 
-# %% mystnb={"image": {"alt": "Forest plot: six other training sets, each against fusion"}}
-figures.forest([compared])
+# %% mystnb={"image": {"alt": "Forest plot: six other training sets, each compared with fusion"}}
+grid = show.forest(differences)
 
 # %%
-HTML(chapters.differences_table(compared))
+show.differences(differences, "Difference of mean CCC to `fusion`, which trains on the whole training split.")
 
 # %% [markdown]
-# ## What each training set gives
+# ## All systems
 
 # %%
-HTML(chapters.scores_table(compared))
+scores = comparisons.scores(study, question)
+show.scores(scores, "CCC of each system, of one rater and of guessing.")
 
 # %% [markdown]
-# ## Does it leak?
+# ## Does training on the development split leak?
 #
-# To train on development utterances and to choose the epoch on others by the same speakers lets the system know the
-# voices by which it is chosen, and on which the paper measures. If that leaked, the gain of
-# `fusion_development_ambiguous` on the validation set would be larger than on a test split of other speakers, and
-# `fusion_development_ambiguous_disjoint`, which knows no voice of the validation set, would lose it. The development
-# figures are those of all utterances on which none of these systems was trained, heard voices or not.
+# `fusion_development_ambiguous` trains on speakers of the set that chooses its epoch, and on which the paper reports. If
+# that leaked, its gain would be larger on the validation set than on a test split, and
+# `fusion_development_ambiguous_disjoint`, which is trained on no speaker of the validation set, would not have it.
 
 # %%
-development = comparisons.compare(study, compared.question, "development")
-HTML(chapters.leak_table(study.runs, [development, compared]))
+development = comparisons.scores(study, question, "development")
+validation = ambiguous_labels.validation_scores(study.runs, question.compared)
+compared = pd.concat([validation, development, scores]).query("endpoint == 'mean' and system in @question.compared")
+
+# %% mystnb={"image": {"alt": "Mean CCC of each system on the validation set, the development and the test split"}}
+grid = show.points(compared, "system", "mean CCC", hue="split")
+
+# %% [markdown]
+# Bars: range over seeds on the validation set, 95 % interval over speakers elsewhere. The development split here holds
+# the utterances on which none of the systems was trained.
+
+# %%
+show.differences(
+    comparisons.differences(study, question, "development"),
+    "Difference of mean CCC to `fusion` on the development split, to be read beside the test split's.",
+    name="development-differences",
+)
 
 # %% [markdown]
 # ## What it means
 #
-# Leaving utterances out takes two things away: what they teach, and their number. The control of the same size tells
-# the two apart: if leaving O and X out costs as much as leaving out as many others, then it is number that counts. The
-# utterances of the development split add speakers too, so their gain, if any, is not one of ambiguity alone.
-
-# %% [markdown]
+# Leaving utterances out takes away what they teach and how many there are. The control of equal size separates the two: if
+# leaving out O and X costs as much as leaving out as many others, number is what counts. O and X of the development split
+# also bring more speakers, so a gain from them would not be one of ambiguity alone. [Another
+# chapter](/notebooks/ambiguity_content) varies the dose of O and X.
+#
 # ## Beside the paper
 
 # %%
-Markdown(chapters.against_the_paper(compared))
+show.beside_the_paper(differences)

@@ -12,64 +12,57 @@
 # ---
 
 # %% [markdown]
-# # Does it help to know, or to learn, who speaks?
+# # Do speaker and gender help as input or as auxiliary task?
 #
-# Voices differ more than moods do, so a system may gain from being told the speaker, or from having to tell. There
-# are three ways in the paper {cite:p}`lertpetchpun2025`:
+# Voices differ more than emotions do. The paper {cite:p}`lertpetchpun2025` tries three ways to let a system know the
+# speaker, each compared here with `fusion`:
 #
-# - `fusion_speaker_embedding` is given a frozen embedding of the voice;
-# - `fusion_speaker` must tell the training speakers apart, by an additive angular margin {cite:p}`arcface`;
-# - `fusion_gender` must tell the speaker's gender, at the same weight as each attribute; `fusion_gender_0.5` and
-#   `fusion_gender_0.1` at a half and at a tenth of it.
-#
-# Each is held against `fusion`, which does none of this.
+# - `fusion_speaker_embedding`: a frozen speaker embedding as additional input (+ S Emb);
+# - `fusion_speaker`: classification of the training speakers with an additive angular margin {cite:p}`arcface` (+ S Pred);
+# - `fusion_gender`: classification of the gender, with weight 1 (+ G Pred); `fusion_gender_0.5` and `fusion_gender_0.1`
+#   with smaller weights.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
 results = "results/embedded/paper"
 
 # %% tags=["remove-input"]
-from IPython.display import HTML, Markdown
-
 from sercore import params
-from study import comparisons
-from study import plan as questions
-from study import results as studies
-from study.show import chapters, figures, report
+from study import comparisons, plan, show
+from study.results import read
 
 params.refuse_unknown(In)
-study = studies.read(profile, results)
-HTML(report.banner(study.runs[0].params))
+study = read(profile, results)
+show.banner(study.params)
 
 # %% [markdown]
-# ## Answer, as measured
+# ## Answer
 
 # %%
-compared = comparisons.compare(study, questions.question(profile, "auxiliary_tasks"))
-Markdown(chapters.answer(compared))
+question = plan.question(profile, "auxiliary_tasks")
+differences = comparisons.differences(study, question)
+show.answer(differences)
 
-# %% mystnb={"image": {"alt": "Forest plot: three ways to use the speaker, each against fusion"}}
-figures.forest([compared])
+# %% mystnb={"image": {"alt": "Forest plot: speaker embedding, speaker and gender prediction, each compared with fusion"}}
+grid = show.forest(differences)
 
 # %%
-HTML(chapters.differences_table(compared))
+show.differences(differences, "Difference of mean CCC to `fusion`, which uses neither speaker nor gender.")
 
 # %% [markdown]
-# ## What each system knows of the speaker
+# ## All systems
 
 # %%
-HTML(chapters.scores_table(compared))
+show.scores(comparisons.scores(study, question), "CCC of each system, of one rater and of guessing.")
 
 # %% [markdown]
 # ## What it means
 #
-# All three put the speaker into the representation, and a few speakers carry most of the training split ([the
-# data](/notebooks/data)). What helps with these need not help with others, and every speaker of the test split is
-# another. The weight of the gender loss is a choice as well: a gain that is there at one weight alone would be hard to
-# tell from the luck of having tried several, for which Holm's procedure pays.
-
-# %% [markdown]
+# All three ways put the speaker into the representation. A few speakers produce most of the training utterances ([the
+# data](/notebooks/data)), and no test speaker is among them, so what a system learns of these few need not generalise.
+# The weight of the gender loss is a choice as well; [a chapter of its own](/notebooks/gender_weight) varies it.
+#
 # ## Beside the paper
 
 # %%
-Markdown(chapters.against_the_paper(compared))
+show.beside_the_paper(differences)

@@ -14,67 +14,66 @@
 # %% [markdown]
 # # Are ensembles better?
 #
-# Both systems that {cite:t}`lertpetchpun2025` submitted are ensembles: the mean of what a few systems predict, here
-# taken seed by seed and without training anything anew.
+# Both systems that {cite:t}`lertpetchpun2025` submitted are ensembles: the mean of the predictions of a few systems, here
+# taken seed by seed; nothing is trained for them.
 #
 # - `ensemble_two` (place 1): `speech_gender_development_ambiguous` and `whisper_fusion`;
 # - `ensemble_three` (place 2): `speech_gender_development_ambiguous`, `speech_gender` and
 #   `whisper_gender_development_ambiguous`.
 #
-# `ensemble_two` is held against each of its members, for an ensemble is worth its price only where it beats the better
-# one, and both against the challenge's `baseline`.
+# Both are compared with the challenge's `baseline`, and `ensemble_two` with each of its members: an ensemble is worth its
+# cost only if it is better than its best member.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
 results = "results/embedded/paper"
 
 # %% tags=["remove-input"]
-from IPython.display import HTML, Markdown
-
 from sercore import params
-from study import comparisons
-from study import plan as questions
-from study import results as studies
-from study.show import chapters, figures, report
+from study import comparisons, paper, plan, show
+from study.results import read
 
 params.refuse_unknown(In)
-study = studies.read(profile, results)
-HTML(report.banner(study.runs[0].params))
+study = read(profile, results)
+show.banner(study.params)
 
 # %% [markdown]
-# ## Answer, as measured
+# ## Answer
 
 # %%
-compared = comparisons.compare(study, questions.question(profile, "ensembles"))
-Markdown(chapters.answer(compared))
+question = plan.question(profile, "ensembles")
+differences = comparisons.differences(study, question)
+show.answer(differences)
 
-# %% mystnb={"image": {"alt": "Forest plot: ensembles against baseline, members and each other"}}
-figures.forest([compared])
+# %% mystnb={"image": {"alt": "Forest plot: ensembles compared with the baseline, their members and each other"}}
+grid = show.forest(differences)
 
 # %%
-HTML(chapters.differences_table(compared))
+show.differences(differences, "Difference of mean CCC between ensembles, their members and the challenge's baseline.")
 
 # %% [markdown]
 # ## Ensembles, members and baseline
 
 # %%
-HTML(chapters.scores_table(compared))
+show.scores(comparisons.scores(study, question), "CCC of each system, of one rater and of guessing.")
 
 # %% [markdown]
 # ## What it means
 #
-# A mean of predictions errs less where its members err differently, and it draws towards the middle of the scale,
-# which CCC punishes. Which of the two wins is what the table tells. A gain over the baseline holds all that differs
-# between them: encoders, text, auxiliary task, sampling, and the mean itself.
-
-# %% [markdown]
+# A mean of predictions has a smaller error where its members err differently, but also a smaller spread, which CCC
+# punishes. A gain over the baseline contains all that differs between them: encoders, text, auxiliary task and sampling.
+#
 # ## Beside the paper
 
 # %%
-Markdown(chapters.against_the_paper(compared))
+show.beside_the_paper(differences)
 
 # %% [markdown]
-# What is known of the challenge's own ranking, on a test set whose labels are hidden:
+# The challenge's own ranking, on a test set whose labels are hidden:
 
 # %%
-HTML(chapters.quoted_table("Test3"))
+show.show(
+    paper.printed().query("data == 'Test3'")[["arousal", "valence", "dominance", "mean"]].fillna("–"),
+    "CCC on Test3, from the paper (second-hand).",
+    "challenge",
+)

@@ -12,62 +12,64 @@
 # ---
 
 # %% [markdown]
-# # The study in one page
+# # The study on one page
 #
-# **Question.** {cite:t}`lertpetchpun2025` won the attribute task of the Interspeech 2025 challenge: to tell arousal,
-# valence and dominance of an utterance. Which of the winning system's choices matter, by how much, and how sure can
-# one be? The paper prints differences as small as a few thousandths, without intervals and without a test. This study
-# trains the paper's systems again, with several seeds, and tests each step over speakers. Anyone can run it: in
-# minutes on simulated speech, on real speech that anyone can clone, and at the scale of the paper.
+# {cite:t}`lertpetchpun2025` won the attribute task of the Interspeech 2025 challenge: to predict arousal, valence and
+# dominance of an utterance. Which of the winning system's choices matter, and by how much? The paper reports differences
+# as small as a few thousandths, without intervals or tests. This study trains its systems again with several seeds and
+# tests each step over speakers: in minutes on simulated speech, on real speech that anyone can clone, and at the scale of
+# the paper.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
 results = "results/embedded/paper"
 
 # %% tags=["remove-input"]
-from IPython.display import HTML, Markdown
 
 from sercore import params
-from study import comparisons
-from study import results as studies
-from study.show import chapters, figures, report
+from study import comparisons, plan, show
+from study.results import read
 
 params.refuse_unknown(In)
-study = studies.read(profile, results)
-HTML(report.banner(study.runs[0].params))
+study = read(profile, results)
+show.banner(study.params)
 
 # %% [markdown]
-# ## Answer, as measured
+# ## Answer
 
-# %% mystnb={"image": {"alt": "Forest plot: every declared difference of mean CCC with its interval, by question"}}
-answers = comparisons.compare_all(study)
-figures.forest(answers)
+# %% mystnb={"image": {"alt": "Forest plot: every tested difference of mean CCC with its interval, by question"}}
+differences = comparisons.all_differences(study)
+grid = show.forest(differences, row="question")
 
 # %% [markdown]
-# A mark is the difference between two systems' mean concordance correlation {cite:p}`lin1989` of the three attributes:
-# right of the line the first-named system is better. A difference is *resolved*, and its mark filled, where the test
-# holds after Holm's correction {cite:p}`holm1979` for all comparisons of the question, and where it lies outside the
-# grey band: true differences within it would go unnoticed in more than one of five studies of this size. Unresolved
-# does not mean equal. The diamonds quote the paper, which measured on other speech with other encoders.
+# A mark is the difference of mean CCC {cite:p}`lin1989` of the three attributes; bars are 95 % intervals over speakers and
+# seeds. Right of zero the first system is better. A difference is significant where Holm's p {cite:p}`holm1979`, adjusted
+# within its question, is below .05; inconclusive does not mean equal. Crosses are the paper's differences, on other speech
+# with other encoders.
 
 # %%
-HTML(chapters.overview_table(answers))
+show.differences(differences, "All tested differences of mean CCC.", rows=("question",))
 
 # %% [markdown]
 # ## Question by question
 
 # %%
-Markdown(chapters.contents(answers))
+show.contents(profile)
 
 # %% [markdown]
-# What one rater reaches gives the scale for all of them:
+# One rater against the mean of the others gives the scale:
 
 # %%
-Markdown(report.rater_sentence(study.corpus, study.ratings, answers[0].split))
+scores = comparisons.scores(study, plan.question(profile, "text"))
+show.scores(scores, "CCC of the systems with and without text, of one rater and of guessing.")
 
 # %% [markdown]
-# Where to go on: [the data](/notebooks/data), [the method](/method), [what the tests are worth, and what the paper
-# could have detected](/notebooks/significance), [one run from sound to CCC](/notebooks/ablation), [every
-# run](/notebooks/runs), and [your own corpus](/your_corpus). What the paper leaves open has chapters of its own, which
-# `make study CHAPTER=open` runs: adaptation, speakers, ambiguous labels, transcripts, other corpora, the protocol of
-# validation, the weight of the gender loss, and who is served.
+# About every figure that is quoted from the paper:
+
+# %%
+show.caveat()
+
+# %% [markdown]
+# Read on: [the data](/notebooks/data), [the method](/method), [how reliable the tests are, and what the paper could have
+# detected](/notebooks/significance), [one run from sound to CCC](/notebooks/ablation), [every run](/notebooks/runs), and
+# [your own corpus](/your_corpus). The chapters on what the paper leaves open are made by `make study CHAPTER=open`.

@@ -12,43 +12,42 @@
 # ---
 
 # %% [markdown]
-# # Every run
+# # All runs and their cost
 #
-# Each system was trained several times; the runs of a system differ by their seed, or by the fold that they test. This
-# page lists all of them, and offers every table of the book as a file.
+# Each system was trained several times; its runs differ by their seed, or by the fold that they test.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
 results = "results/embedded/paper"
 
 # %% tags=["remove-input"]
-from IPython.display import HTML
-
 from sercore import params
-from study import comparisons
-from study import results as studies
-from study.show import chapters, report
+from study import show
+from study.chapters import runs
+from study.results import read
 
 params.refuse_unknown(In)
-study = studies.read(profile, results)
-HTML(report.banner(study.runs[0].params))
-
-# %%
-HTML(report.runs_table(study.runs))
+study = read(profile, results)
+show.banner(study.params)
 
 # %% [markdown]
 # ## Cost
-#
-# A row a system, with the median of its runs. Seconds are those of one run while others ran beside it.
 
 # %%
-report.costs(study.runs)
+show.show(
+    runs.costs(study.runs),
+    "Median over the runs of a system; seconds of one run while others ran beside it.",
+    "costs",
+)
 
 # %% [markdown]
-# ## Tables as files
-#
-# CSV holds the numbers, of each attribute too; LaTeX holds the tables as the chapters show them.
+# ## Runs
 
 # %%
-answers = comparisons.compare_all(study)
-HTML(chapters.files(answers, "scores", "differences"))
+metrics = runs.metrics(study.runs)
+show.show(
+    metrics.filter(regex="^(system|seed|test3|chosen|seconds|peak|.* mean)"),
+    "CCC of each run on the reported splits. The development split chose the epoch, so its figures are optimistic.",
+    "runs",
+    metrics,
+)

@@ -14,75 +14,76 @@
 # %% [markdown]
 # # Does undersampling help?
 #
-# Most utterances are neutral. `fusion` draws the same number of every emotion in each epoch ([the
-# sampler](/method)); `fusion_whole_data` takes every training utterance in every epoch, in as many epochs and thus with
-# more steps. `baseline` is the system that the challenge gave to its participants: WavLM's last hidden state under an
-# attentive statistics pooling, without text and on the whole data; beside it stands `speech_only`, which differs from
-# it by the layers it averages, the pooling, and undersampling.
+# Most utterances are neutral. `fusion` draws equally many utterances of every emotion in each epoch ([the
+# sampler](/method)); `fusion_whole_data` trains on the whole training split for as many epochs, and so with more
+# updates. `baseline` is the challenge's system: the last hidden state of WavLM, attentive statistics pooling, no text, the
+# whole data. It is compared with `speech_only`, which averages layers, pools by the mean, and undersamples.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
 results = "results/embedded/paper"
 
 # %% tags=["remove-input"]
-from IPython.display import HTML, Markdown
+import pandas as pd
 
 from sercore import params
-from study import comparisons
-from study import plan as questions
-from study import results as studies
-from study.show import chapters, figures, report
+from study import comparisons, plan, show
+from study.chapters import ablation
+from study.results import by_system, read, reported_split
 
 params.refuse_unknown(In)
-study = studies.read(profile, results)
-HTML(report.banner(study.runs[0].params))
+study = read(profile, results)
+show.banner(study.params)
 
 # %% [markdown]
-# ## Answer, as measured
+# ## Answer
 
 # %%
-compared = comparisons.compare(study, questions.question(profile, "undersampling"))
-Markdown(chapters.answer(compared))
+question = plan.question(profile, "undersampling")
+differences = comparisons.differences(study, question)
+show.answer(differences)
 
-# %% mystnb={"image": {"alt": "Forest plot: training on the whole data against undersampling, with and without text"}}
-figures.forest([compared])
+# %% mystnb={"image": {"alt": "Forest plot: training on the whole data compared with undersampling, with and without text"}}
+grid = show.forest(differences)
 
 # %%
-HTML(chapters.differences_table(compared))
+show.differences(differences, "Difference of mean CCC between training on the whole data and undersampling.")
 
 # %% [markdown]
-# ## Balanced epochs and the whole data
+# ## All systems
 
 # %%
-HTML(chapters.scores_table(compared))
+show.scores(comparisons.scores(study, question), "CCC of each system, of one rater and of guessing.")
 
 # %% [markdown]
-# ## Whom it serves
+# ## Error by emotion
 #
-# Undersampling is meant for the rare emotions, which an average hides. Error by emotion, with undersampling first and
-# on the whole data below it; bias is the mean of prediction minus gold.
+# Undersampling is meant for the rare emotions, which an average hides. Bias is the mean of prediction minus gold.
 
 # %%
-systems = studies.by_system(study.runs)
-sampled = report.emotion_errors(systems["fusion"], compared.split)
-whole = report.emotion_errors(systems["fusion_whole_data"], compared.split)
+systems = by_system(study.runs)
+split = reported_split(study.runs)
+errors = pd.concat(
+    [
+        ablation.errors_by_emotion(systems["fusion"], split).assign(training="undersampling"),
+        ablation.errors_by_emotion(systems["fusion_whole_data"], split).assign(training="whole data"),
+    ]
+)
 
-# %% mystnb={"image": {"alt": "Error and bias by emotion of the system that undersamples"}}
-figures.emotion_errors(sampled)
-
-# %% mystnb={"image": {"alt": "Error and bias by emotion of the system trained on the whole data"}}
-figures.emotion_errors(whole)
+# %% mystnb={"image": {"alt": "RMSE and bias of each attribute by emotion, with undersampling and on the whole data"}}
+grid = show.points(
+    errors, "emotion", "points of the scale", hue="training", col="endpoint", row="statistic", sharex="row", height=3.4
+)
 
 # %% [markdown]
 # ## What it means
 #
-# Undersampling trades utterances for balance: an epoch sees few of the common emotions and each of the rare ones. The
-# test split is balanced as well, so a system that learnt from balanced epochs meets there the mixture that it knows.
-# The two systems see unequally many utterances; the difference is that of the recipes as they are used, not of balance
-# alone.
-
-# %% [markdown]
+# Undersampling trades utterances for balance: an epoch holds few of the frequent emotions and each of the rare ones. The
+# test split is balanced too, so a system trained on balanced epochs meets the distribution that it was trained on. The
+# two systems also see different numbers of utterances and updates; the difference is one of the two recipes as they are
+# used, not of balance alone.
+#
 # ## Beside the paper
 
 # %%
-Markdown(chapters.against_the_paper(compared))
+show.beside_the_paper(differences)

@@ -30,7 +30,7 @@ from sercore.significance import (
     minimum_detectable_difference,
 )
 from study import paper
-from study.plan import Question, members, members_by_attribute
+from study.plan import Question, members, members_by_attribute, questions
 from study.results import Study, by_system, labelled_splits, matched, reported_split
 
 ENDPOINTS = (*ATTRIBUTES, "mean")
@@ -90,6 +90,12 @@ def differences(study: Study, question: Question, split: str | None = None) -> p
     table = family(pd.concat(tables, ignore_index=True))
     table["paper"] = [_printed(*row) for row in table[["system", "reference", "endpoint"]].to_numpy()]
     return table.assign(question=question.name, condition=study.condition, split=split, seeds=seeds)
+
+
+def all_differences(study: Study) -> pd.DataFrame:
+    """`differences` of every question of the paper that the study's profile answers, a family each."""
+    asked = questions(study.params.profile).values()
+    return pd.concat([differences(study, question) for question in asked], ignore_index=True)
 
 
 def family(table: pd.DataFrame) -> pd.DataFrame:

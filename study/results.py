@@ -49,7 +49,7 @@ def read(profile: str, results: Path | str, condition: str = STUDY) -> Study:
         ParamsError: the folder holds no complete study, or runs of another profile.
     """
     folder = resolve(Path(results)) / condition
-    runs = read_results(folder)
+    runs = read_runs(folder)
     others = {run.params.profile for run in runs} - {profile}
     if others:
         raise ParamsError(f"{folder} holds runs of profile {', '.join(sorted(others))}, not of {profile}.")
@@ -176,12 +176,13 @@ def _write_predictions(table: pd.DataFrame, keys: list[str], path: Path) -> None
     rounded.to_parquet(path, index=False, compression="zstd", compression_level=19)
 
 
-def read_results(results: Path) -> list[Run]:
+def read_runs(folder: Path | str) -> list[Run]:
     """The runs that `collect` wrote, in the order of ``params/variants.yaml``, then by seed.
 
     Raises:
         ParamsError: a table is absent or damaged, or holds systems that ``params/variants.yaml`` lacks.
     """
+    results = resolve(Path(folder))
     names = ("runs.csv", "history.csv", "predictions.parquet", "params.yaml", "corpus.parquet")
     missing = [name for name in names if not (results / name).is_file()]
     if missing:

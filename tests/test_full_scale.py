@@ -243,7 +243,7 @@ def test_results_are_collected_without_the_hidden_labels(podcast, trained, monke
     chosen = params.load("msp_podcast", "fusion", 0)
     corpus = corpora.read(chosen.corpus, 0)
     results.collect([run.folder for run in trained.values()], corpus, podcast / "results")
-    collected = {run.system: run for run in results.read_results(podcast / "results")}
+    collected = {run.system: run for run in results.read_runs(podcast / "results")}
     assert len(collected) == len(SYSTEMS)
     for run in trained.values():
         again = collected[run.params.variant]

@@ -22,7 +22,7 @@ def folders(project, tones, small):
 
 def test_tables_read_back_as_the_runs(project, tones, folders):
     results.collect(folders, tones, project / "results")
-    read = {run.system: run for run in results.read_results(project / "results")}
+    read = {run.system: run for run in results.read_runs(project / "results")}
     assert len(read) == 2
     assert (project / "results" / "samples" / "O.mp3").stat().st_size > 500
     for folder in folders:
@@ -45,7 +45,7 @@ def test_the_probability_of_a_woman_is_kept_where_a_system_tells_it(project, ton
     gender = train(params.load("embedded", "fusion_gender", 0, two), tones)
     assert gender.predictions["predicted_female"].between(0, 1).all()
     results.collect([*folders, gender.folder], tones, project / "results")
-    for run in results.read_results(project / "results"):
+    for run in results.read_runs(project / "results"):
         kept = run.predictions.set_index("utterance")["predicted_female"]
         if run.params.loss.gender:
             expected = gender.predictions.set_index("utterance")["predicted_female"]
@@ -68,10 +68,10 @@ def test_a_table_that_is_absent_or_cut_off_is_said(project, tones, folders, name
     path = target / name
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(params.ParamsError, match=r"results is damaged or of another version \(.*\): make it again\.$"):
-        results.read_results(target)
+        results.read_runs(target)
     path.unlink()
     with pytest.raises(params.ParamsError, match=rf"holds no results of a study \(no {name}\)"):
-        results.read_results(target)
+        results.read_runs(target)
 
 
 def test_systems_that_are_no_more_are_named(project, tones, folders):
@@ -80,4 +80,4 @@ def test_systems_that_are_no_more_are_named(project, tones, folders):
     text = (target / "params.yaml").read_text()
     (target / "params.yaml").write_text(text.replace("variant: speech_only", "variant: forgotten"))
     with pytest.raises(params.ParamsError, match=r"runs of forgotten, which params/variants\.yaml lacks"):
-        results.read_results(target)
+        results.read_runs(target)

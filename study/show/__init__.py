@@ -1,20 +1,23 @@
 """How results are shown: tidy tables in, tables, figures and sentences out."""
 
-from study.show.figures import curves, forest, points, spread
+from study.show.figures import curves, forest, legend_above, points, spread
 from study.show.page import banner, players
 from study.show.tables import differences, scores, show
-from study.show.words import answer, beside_the_paper, contents
+from study.show.words import answer, beside_the_paper, caveat, contents, repeats
 
 __all__ = [
     "answer",
     "banner",
     "beside_the_paper",
+    "caveat",
     "contents",
     "curves",
     "differences",
     "forest",
+    "legend_above",
     "players",
     "points",
+    "repeats",
     "scores",
     "show",
     "spread",

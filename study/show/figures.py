@@ -35,9 +35,8 @@ if get_ipython():
 
 def spread(table: pd.DataFrame) -> pd.DataFrame:
     """Three rows an estimate: low, estimate and high as ``value``; an estimate without limits has one."""
-    limits = ["low", "estimate", "high"]
-    others = [name for name in table if name not in limits]
-    return table.melt(others, limits, "limit", "value").dropna(subset="value")
+    limits = [name for name in ("low", "estimate", "high") if name in table]
+    return table.melt(table.columns.drop(limits), limits, "limit", "value").dropna(subset="value")
 
 
 def points(table: pd.DataFrame, y: str, label: str, **options: Any) -> sns.FacetGrid:
@@ -50,14 +49,10 @@ def points(table: pd.DataFrame, y: str, label: str, **options: Any) -> sns.Facet
         options: of `seaborn.catplot`, such as ``hue`` and ``col``.
     """
     hues = table[options["hue"]].nunique() if "hue" in options else 1
-    height = 1 + 0.3 * table[y].nunique() * max(1, hues / 2)
     style = {"linestyle": "none", "capsize": 0.2, "err_kws": {"linewidth": 1.3}, "dodge": 0.4 if hues > 1 else False}
-    style |= {
-        "markers": MARKERS[:hues],
-        "height": height,
-        "aspect": WIDTH / height / table[options["col"]].nunique() if "col" in options else WIDTH / height,
-    }
-    grid = sns.catplot(spread(table), kind="point", x="value", y=y, **INTERVAL, **style | options)
+    style |= {"markers": MARKERS[:hues], "height": 1 + 0.3 * table[y].nunique() * max(1, hues / 2)} | options
+    style |= {"aspect": _aspect(table, style["height"], options)}
+    grid = sns.catplot(spread(table), kind="point", x="value", y=y, **INTERVAL, **style)
     return legend_above(grid.set_axis_labels(label, ""))
 
 
@@ -70,10 +65,10 @@ def curves(table: pd.DataFrame, x: str, labels: tuple[str, str], **options: Any)
         labels: of the horizontal and vertical axis, with their units.
         options: of `seaborn.relplot`, such as ``hue`` and ``col``.
     """
-    panels = table[options["col"]].nunique() if "col" in options else 1
     style = {"style": options.get("hue"), "markers": "hue" in options, "err_style": "bars", "err_kws": {"capsize": 3}}
-    style |= {"height": 3.2, "aspect": WIDTH / 3.2 / panels}
-    grid = sns.relplot(spread(table), kind="line", x=x, y="value", **INTERVAL, **style | options)
+    style |= {"height": 3.2} | options
+    style |= {"aspect": _aspect(table, style["height"], options)}
+    grid = sns.relplot(spread(table), kind="line", x=x, y="value", **INTERVAL, **style)
     return legend_above(grid.set_axis_labels(*labels))
 
 
@@ -98,7 +93,6 @@ def forest(table: pd.DataFrame, row: str | None = None) -> sns.FacetGrid:
         markers=list(marks.values()),
         dodge=False,
         height=height,
-        aspect=WIDTH / height,
         **panels if row else {},
     )
     if "paper" in shown and shown["paper"].notna().any():
@@ -114,3 +108,9 @@ def legend_above(grid: sns.FacetGrid) -> sns.FacetGrid:
         entries = len(grid.legend.get_texts())
         sns.move_legend(grid, "lower center", bbox_to_anchor=(0.5, 1), ncol=min(entries, 4), title=None)
     return grid
+
+
+def _aspect(table: pd.DataFrame, height: float, options: dict[str, Any]) -> float:
+    """Width of a panel over its height, such that all columns together have the width of a figure."""
+    columns = table[options["col"]].nunique() if "col" in options else 1
+    return options.get("aspect", WIDTH / min(columns, options.get("col_wrap", columns)) / height)

@@ -62,13 +62,13 @@ def show(shown: pd.DataFrame, caption: str, name: str, numbers: pd.DataFrame | N
     """A table of texts or numbers with its caption; columns of the paper are set apart by the class ``paper``.
 
     Args:
-        shown: its index is shown where it holds texts. Floats get three decimals.
+        shown: its index is shown where it holds texts. Floats get three decimals, or none where they are large.
         caption: at most some 35 words.
         name: of the files.
         numbers: what the CSV holds; by default `shown`.
     """
     shown = shown.rename_axis(index=[None] * shown.index.nlevels, columns=[None] * shown.columns.nlevels)
-    texts = shown.map(lambda value: number(value) if isinstance(value, float) else str(value))
+    texts = shown.map(_text)
     quoted = [
         "paper" if "the paper" in (column if isinstance(column, tuple) else (column,)) else "" for column in shown
     ]
@@ -83,6 +83,12 @@ def show(shown: pd.DataFrame, caption: str, name: str, numbers: pd.DataFrame | N
         [_link(f"{name}.csv", "text/csv", csv), _link(f"{name}.tex", "application/x-tex", latex(texts, caption))]
     )
     return HTML(f'{style.to_html()}<p class="caption">{caption}</p><p class="downloads">{links}</p>')
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float) and not abs(value) >= 100:
+        return number(value)
+    return f"{value:,.0f}" if isinstance(value, float | int | np.integer) else str(value)
 
 
 def basis(table: pd.DataFrame) -> str:

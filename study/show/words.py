@@ -53,6 +53,27 @@ def _quoted(rows: pd.DataFrame) -> list[str]:
     return [name for name in names if paper_row(name)]
 
 
+def caveat() -> Markdown:
+    """How far the paper's figures can be relied on and compared."""
+    return Markdown(f"> {paper.quoted()['source']}. {paper.quoted()['caveat']}")
+
+
+def repeats(table: pd.DataFrame, tolerance: float = 0.05) -> Markdown:
+    """Whether CCCs repeat those of the committed results.
+
+    Args:
+        table: with ``estimate`` and ``committed``, see `study.chapters.ablation.repeated`.
+        tolerance: largest difference that counts as the same: training amplifies what processors round differently,
+            and other seeds differ by about as much.
+    """
+    if table.empty:
+        return Markdown("The committed results have no run of this profile, system and seed to compare with.")
+    largest = (table["estimate"] - table["committed"]).abs().max()
+    if largest <= tolerance:
+        return Markdown(f"Every CCC lies within {tolerance} of the committed one: the figures repeat.")
+    return Markdown(f"A CCC differs by {largest:.3f} from the committed one: **the figures do not repeat.**")
+
+
 def contents(profile: str) -> Markdown:
     """A link to the chapter of each question of the paper."""
     return Markdown("\n".join(f"- [{one.sentence}](/notebooks/{name})" for name, one in questions(profile).items()))

@@ -1,0 +1,74 @@
+"""One system in detail: how it learnt, what it gets wrong, and whether its figures repeat."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sercore import ATTRIBUTES
+from sercore.corpus import EMOTIONS
+from sercore.runs import Run
+from study import results
+from study.comparisons import ENDPOINTS
+
+
+def learning_curves(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a run, epoch and measure: ``seed``, ``epoch``, ``measure`` (training loss, validation CCC), ``endpoint``,
+    ``value``, and ``best``, whether the run kept this epoch."""
+    tables = []
+    for run in runs:
+        history = run.history.melt("epoch", ["loss", *ENDPOINTS], "endpoint", "value")
+        tables.append(history.assign(seed=run.params.seed, best=history["epoch"] == run.metrics["best_epoch"]))
+    table = pd.concat(tables, ignore_index=True)
+    return table.assign(measure=np.where(table["endpoint"] == "loss", "training loss", "validation CCC"))
+
+
+def predictions(runs: Sequence[Run], split: str) -> pd.DataFrame:
+    """A row an utterance, run and attribute of one system: ``endpoint``, ``gold``, ``predicted``, ``emotion``."""
+    gold, predicted = results.matched(runs, split)
+    tables = [
+        pd.DataFrame({"endpoint": name, "gold": gold[name], "predicted": each[:, column], "emotion": gold["emotion"]})
+        for each in predicted
+        for column, name in enumerate(ATTRIBUTES)
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def errors_by_emotion(runs: Sequence[Run], split: str) -> pd.DataFrame:
+    """RMSE and bias (mean of prediction minus gold) of one system by emotion, in points of the corpus's scale.
+
+    Returns:
+        A row an emotion that occurs (its name, in the order of `EMOTIONS`), attribute and statistic: ``emotion``,
+        ``endpoint``, ``statistic``, ``estimate``, ``utterances``.
+    """
+    table = predictions(runs, split)
+    table["error"] = table["predicted"] - table["gold"]
+    groups = table.groupby(["emotion", "endpoint"])["error"]
+    rows = pd.DataFrame(
+        {"RMSE": np.sqrt(groups.apply(lambda error: (error**2).mean())), "bias": groups.mean()}
+    ).reindex(pd.MultiIndex.from_product([EMOTIONS, ATTRIBUTES], names=["emotion", "endpoint"]))
+    sizes = table["emotion"].value_counts() / len(ATTRIBUTES) / len(runs)
+    tidy = rows.dropna().reset_index().melt(["emotion", "endpoint"], var_name="statistic", value_name="estimate")
+    return tidy.assign(utterances=tidy["emotion"].map(sizes).astype(int), emotion=tidy["emotion"].map(EMOTIONS))
+
+
+def repeated(runs: Sequence[Run], folder: Path | str) -> pd.DataFrame:
+    """CCCs of `runs` beside those of the same profile, system and seed in a folder of collected results.
+
+    Returns:
+        A row a run, split and endpoint: ``system``, ``seed``, ``split``, ``endpoint``, ``estimate``, ``committed``.
+    """
+    committed = {_identity(run): run for run in results.read_runs(folder)}
+    rows = [
+        (*_identity(run)[1:], split, endpoint, value, committed[_identity(run)].metrics["ccc"][split][endpoint])
+        for run in runs
+        if _identity(run) in committed
+        for split, values in run.metrics["ccc"].items()
+        for endpoint, value in values.items()
+    ]
+    return pd.DataFrame(rows, columns=["system", "seed", "split", "endpoint", "estimate", "committed"])
+
+
+def _identity(run: Run) -> tuple[str, str, int]:
+    return run.params.profile, run.system, run.params.seed
