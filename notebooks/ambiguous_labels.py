@@ -14,8 +14,8 @@
 # %% [markdown]
 # # Do ambiguous utterances help in training?
 #
-# Raters call the emotion of some utterances *other* (O); on others no emotion has a plurality (X). These utterances have
-# attributes like the rest, but occur in no test split. The systems differ in their training set:
+# Raters call the emotion of some utterances *other* (O); on others no emotion has a plurality (X). These utterances
+# have attributes like the rest, but occur in no test split. The systems differ in their training set:
 #
 # - `fusion`: the whole training split, O and X included;
 # - `fusion_without_ambiguous`: without O and X;
@@ -66,8 +66,8 @@ show.scores(scores, "CCC of each system, of one rater and of guessing.")
 # %% [markdown]
 # ## Does training on the development split leak?
 #
-# `fusion_development_ambiguous` trains on speakers of the set that chooses its epoch, and on which the paper reports. If
-# that leaked, its gain would be larger on the validation set than on a test split, and
+# `fusion_development_ambiguous` trains on speakers of the set that chooses its epoch, and on which the paper reports.
+# If that leaked, its gain would be larger on the validation set than on a test split, and
 # `fusion_development_ambiguous_disjoint`, which is trained on no speaker of the validation set, would not have it.
 
 # %%
@@ -92,9 +92,9 @@ show.differences(
 # %% [markdown]
 # ## What it means
 #
-# Leaving utterances out takes away what they teach and how many there are. The control of equal size separates the two: if
-# leaving out O and X costs as much as leaving out as many others, number is what counts. O and X of the development split
-# also bring more speakers, so a gain from them would not be one of ambiguity alone. [Another
+# Leaving utterances out takes away what they teach and how many there are. The control of equal size separates the two:
+# if leaving out O and X costs as much as leaving out as many others, number is what counts. O and X of the development
+# split also bring more speakers, so a gain from them would not be one of ambiguity alone. [Another
 # chapter](/notebooks/ambiguity_content) varies the dose of O and X.
 #
 # ## Beside the paper

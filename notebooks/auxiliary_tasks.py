@@ -18,7 +18,8 @@
 # speaker, each compared here with `fusion`:
 #
 # - `fusion_speaker_embedding`: a frozen speaker embedding as additional input (+ S Emb);
-# - `fusion_speaker`: classification of the training speakers with an additive angular margin {cite:p}`arcface` (+ S Pred);
+# - `fusion_speaker`: classification of the training speakers with an additive angular margin {cite:p}`arcface` (+ S
+#   Pred);
 # - `fusion_gender`: classification of the gender, with weight 1 (+ G Pred); `fusion_gender_0.5` and `fusion_gender_0.1`
 #   with smaller weights.
 
@@ -43,7 +44,7 @@ question = plan.question(profile, "auxiliary_tasks")
 differences = comparisons.differences(study, question)
 show.answer(differences)
 
-# %% mystnb={"image": {"alt": "Forest plot: speaker embedding, speaker and gender prediction, each compared with fusion"}}
+# %% mystnb={"image": {"alt": "Forest plot: speaker embedding, speaker and gender prediction, each against fusion"}}
 grid = show.forest(differences)
 
 # %%

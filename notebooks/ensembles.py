@@ -14,15 +14,15 @@
 # %% [markdown]
 # # Are ensembles better?
 #
-# Both systems that {cite:t}`lertpetchpun2025` submitted are ensembles: the mean of the predictions of a few systems, here
-# taken seed by seed; nothing is trained for them.
+# Both systems that {cite:t}`lertpetchpun2025` submitted are ensembles: the mean of the predictions of a few systems,
+# here taken seed by seed; nothing is trained for them.
 #
 # - `ensemble_two` (place 1): `speech_gender_development_ambiguous` and `whisper_fusion`;
 # - `ensemble_three` (place 2): `speech_gender_development_ambiguous`, `speech_gender` and
 #   `whisper_gender_development_ambiguous`.
 #
-# Both are compared with the challenge's `baseline`, and `ensemble_two` with each of its members: an ensemble is worth its
-# cost only if it is better than its best member.
+# Both are compared with the challenge's `baseline`, and `ensemble_two` with each of its members: an ensemble is worth
+# its cost only if it is better than its best member.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
@@ -61,7 +61,8 @@ show.scores(comparisons.scores(study, question), "CCC of each system, of one rat
 # ## What it means
 #
 # A mean of predictions has a smaller error where its members err differently, but also a smaller spread, which CCC
-# punishes. A gain over the baseline contains all that differs between them: encoders, text, auxiliary task and sampling.
+# punishes. A gain over the baseline contains all that differs between them: encoders, text, auxiliary task and
+# sampling.
 #
 # ## Beside the paper
 

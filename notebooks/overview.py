@@ -15,10 +15,10 @@
 # # The study on one page
 #
 # {cite:t}`lertpetchpun2025` won the attribute task of the Interspeech 2025 challenge: to predict arousal, valence and
-# dominance of an utterance. Which of the winning system's choices matter, and by how much? The paper reports differences
-# as small as a few thousandths, without intervals or tests. This study trains its systems again with several seeds and
-# tests each step over speakers: in minutes on simulated speech, on real speech that anyone can clone, and at the scale of
-# the paper.
+# dominance of an utterance. Which of the winning system's choices matter, and by how much? The paper reports
+# differences as small as a few thousandths, without intervals or tests. This study trains its systems again with
+# several seeds and tests each step over speakers: in minutes on simulated speech, on real speech that anyone can clone,
+# and at the scale of the paper.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
@@ -42,10 +42,10 @@ differences = comparisons.all_differences(study)
 grid = show.forest(differences, row="question")
 
 # %% [markdown]
-# A mark is the difference of mean CCC {cite:p}`lin1989` of the three attributes; bars are 95 % intervals over speakers and
-# seeds. Right of zero the first system is better. A difference is significant where Holm's p {cite:p}`holm1979`, adjusted
-# within its question, is below .05; inconclusive does not mean equal. Crosses are the paper's differences, on other speech
-# with other encoders.
+# A mark is the difference of mean CCC {cite:p}`lin1989` of the three attributes; bars are 95 % intervals over speakers
+# and seeds. Right of zero the first system is better. A difference is significant where Holm's p {cite:p}`holm1979`,
+# adjusted within its question, is below .05; inconclusive does not mean equal. Crosses are the paper's differences, on
+# other speech with other encoders.
 
 # %%
 show.differences(differences, "All tested differences of mean CCC.", rows=("question",))
@@ -70,6 +70,7 @@ show.scores(scores, "CCC of the systems with and without text, of one rater and 
 show.caveat()
 
 # %% [markdown]
-# Read on: [the data](/notebooks/data), [the method](/method), [how reliable the tests are, and what the paper could have
-# detected](/notebooks/significance), [one run from sound to CCC](/notebooks/ablation), [every run](/notebooks/runs), and
-# [your own corpus](/your_corpus). The chapters on what the paper leaves open are made by `make study CHAPTER=open`.
+# Read on: [the data](/notebooks/data), [the method](/method), [how reliable the tests are, and what the paper could
+# have detected](/notebooks/significance), [one run from sound to CCC](/notebooks/ablation), [every
+# run](/notebooks/runs), and [your own corpus](/your_corpus). The chapters on what the paper leaves open are made by
+# `make study CHAPTER=open`.

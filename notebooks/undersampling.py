@@ -16,8 +16,8 @@
 #
 # Most utterances are neutral. `fusion` draws equally many utterances of every emotion in each epoch ([the
 # sampler](/method)); `fusion_whole_data` trains on the whole training split for as many epochs, and so with more
-# updates. `baseline` is the challenge's system: the last hidden state of WavLM, attentive statistics pooling, no text, the
-# whole data. It is compared with `speech_only`, which averages layers, pools by the mean, and undersamples.
+# updates. `baseline` is the challenge's system: the last hidden state of WavLM, attentive statistics pooling, no text,
+# the whole data. It is compared with `speech_only`, which averages layers, pools by the mean, and undersamples.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
@@ -43,7 +43,7 @@ question = plan.question(profile, "undersampling")
 differences = comparisons.differences(study, question)
 show.answer(differences)
 
-# %% mystnb={"image": {"alt": "Forest plot: training on the whole data compared with undersampling, with and without text"}}
+# %% mystnb={"image": {"alt": "Forest plot: training on the whole data against undersampling, with and without text"}}
 grid = show.forest(differences)
 
 # %%
@@ -78,10 +78,10 @@ grid = show.points(
 # %% [markdown]
 # ## What it means
 #
-# Undersampling trades utterances for balance: an epoch holds few of the frequent emotions and each of the rare ones. The
-# test split is balanced too, so a system trained on balanced epochs meets the distribution that it was trained on. The
-# two systems also see different numbers of utterances and updates; the difference is one of the two recipes as they are
-# used, not of balance alone.
+# Undersampling trades utterances for balance: an epoch holds few of the frequent emotions and each of the rare ones.
+# The test split is balanced too, so a system trained on balanced epochs meets the distribution that it was trained on.
+# The two systems also see different numbers of utterances and updates; the difference is one of the two recipes as they
+# are used, not of balance alone.
 #
 # ## Beside the paper
 

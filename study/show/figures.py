@@ -5,6 +5,7 @@ all three values of a row: the median of low, estimate and high is the estimate,
 never the only cue: marks and lines differ as well.
 """
 
+import textwrap
 from typing import Any
 
 import pandas as pd
@@ -17,7 +18,9 @@ from study.comparisons import tested
 WIDTH = 6.8
 """Inches of a figure, at which its text has 9 points or more on the page."""
 
-VERDICTS = {"better": ">", "worse": "<", "inconclusive": "o"}
+VERDICTS = {"better": (">", "C0"), "worse": ("<", "C3"), "inconclusive": ("o", "C7")}
+"""Marker and colour of each verdict."""
+
 MARKERS = ["o", "s", "D", "^", "v", "P", "X", "*"]
 INTERVAL: dict[str, Any] = {"estimator": "median", "errorbar": ("pi", 100)}
 """What makes seaborn draw the intervals of `spread` rows."""
@@ -53,7 +56,7 @@ def points(table: pd.DataFrame, y: str, label: str, **options: Any) -> sns.Facet
     style |= {"markers": MARKERS[:hues], "height": 1 + 0.3 * table[y].nunique() * max(1, hues / 2)} | options
     style |= {"aspect": _aspect(table, style["height"], options)}
     grid = sns.catplot(spread(table), kind="point", x="value", y=y, **INTERVAL, **style)
-    return legend_above(grid.set_axis_labels(label, ""))
+    return legend_above(_titled(grid.set_axis_labels(label, "")))
 
 
 def curves(table: pd.DataFrame, x: str, labels: tuple[str, str], **options: Any) -> sns.FacetGrid:
@@ -69,7 +72,7 @@ def curves(table: pd.DataFrame, x: str, labels: tuple[str, str], **options: Any)
     style |= {"height": 3.2} | options
     style |= {"aspect": _aspect(table, style["height"], options)}
     grid = sns.relplot(spread(table), kind="line", x=x, y="value", **INTERVAL, **style)
-    return legend_above(grid.set_axis_labels(*labels))
+    return legend_above(_titled(grid.set_axis_labels(*labels)))
 
 
 def forest(table: pd.DataFrame, row: str | None = None) -> sns.FacetGrid:
@@ -79,18 +82,21 @@ def forest(table: pd.DataFrame, row: str | None = None) -> sns.FacetGrid:
         table: of `study.comparisons.differences`, or several of them.
         row: column that divides the pairs into panels, such as ``question``.
     """
-    shown = tested(table).assign(pair=lambda rows: rows["system"] + "\n− " + rows["reference"])
-    counts = shown.groupby(row, sort=False)["pair"].nunique() if row else pd.Series([shown["pair"].nunique()])
+    shown = tested(table)
+    shown = shown.assign(pair=shown["system"].map(_broken) + "\n− " + shown["reference"].map(_broken))
+    shown["lines"] = shown["pair"].str.count("\n") + 1
+    lines = shown.groupby(row, sort=False)["lines"].sum() if row else shown["lines"].groupby(lambda _: 0).sum()
     marks = {verdict: mark for verdict, mark in VERDICTS.items() if verdict in set(shown["verdict"])}
-    height = (0.9 + 0.42 * counts.sum()) / len(counts)
-    panels = {"sharey": False, "facet_kws": {"gridspec_kws": {"height_ratios": counts.to_list()}}, "row": row}
+    height = (0.9 + 0.23 * lines.sum()) / len(lines)
+    panels = {"sharey": False, "facet_kws": {"gridspec_kws": {"height_ratios": lines.to_list()}}, "row": row}
     grid = points(
         shown,
         "pair",
         "",
         hue="verdict",
         hue_order=list(marks),
-        markers=list(marks.values()),
+        markers=[marker for marker, _ in marks.values()],
+        palette=[colour for _, colour in marks.values()],
         dodge=False,
         height=height,
         **panels if row else {},
@@ -99,7 +105,7 @@ def forest(table: pd.DataFrame, row: str | None = None) -> sns.FacetGrid:
         grid.map_dataframe(sns.scatterplot, x="paper", y="pair", marker="x", color="black", s=40, linewidth=1.5)
     grid.refline(x=0, color="black", linestyle="-", linewidth=0.8)
     grid.set_axis_labels(f"difference of mean CCC on {', '.join(shown['split'].unique())}", "")
-    return grid.set_titles(row_template="{row_name}")
+    return grid
 
 
 def legend_above(grid: sns.FacetGrid) -> sns.FacetGrid:
@@ -108,6 +114,17 @@ def legend_above(grid: sns.FacetGrid) -> sns.FacetGrid:
         entries = len(grid.legend.get_texts())
         sns.move_legend(grid, "lower center", bbox_to_anchor=(0.5, 1), ncol=min(entries, 4), title=None)
     return grid
+
+
+def _titled(grid: sns.FacetGrid) -> sns.FacetGrid:
+    """`grid` whose panels are headed by the values that they show alone."""
+    both = {"template": "{row_name}: {col_name}"} if grid.row_names and grid.col_names else {}
+    return grid.set_titles(**both or {"row_template": "{row_name}", "col_template": "{col_name}"})
+
+
+def _broken(system: str) -> str:
+    """A system's name on lines of some 25 letters, broken after an underscore."""
+    return "\n".join(textwrap.wrap(system.replace("_", "_ "), 27)).replace("_ ", "_")
 
 
 def _aspect(table: pd.DataFrame, height: float, options: dict[str, Any]) -> float:

@@ -41,7 +41,7 @@ def beside_the_paper(table: pd.DataFrame) -> Markdown:
             here = f"{here}, not the same sign"
         lines.append(f"- `{row['system']}` − `{row['reference']}`: {printed} in the paper; {here} here.")
     quoted = paper.results().loc[[paper_row(name) for name in _quoted(rows)], "note"].dropna()
-    lines += [f"- {name}: {note}." for name, note in quoted.items()]
+    lines += [f"- {name}: {note}." for name, note in dict(quoted).items()]
     missing = [f"`{row['system']}` − `{row['reference']}`" for _, row in rows[rows["paper"].isna()].iterrows()]
     if missing:
         lines.append(f"- The paper has no figure for {', '.join(missing)}.")
