@@ -140,33 +140,40 @@ def collect(folders: Sequence[Path], corpus: Corpus, results: Path, tests: Seque
     paths. ``samples/``: the sound of one utterance of each emotion. ``tests.parquet``: a row a run, test of `tests` and
     utterance.
     """
-    runs = sorted((replace(run, system=run.params.variant) for run in map(read_run, folders)), key=_place)
+    read = {folder: read_run(folder) for folder in folders}
+    trained = {folder: replace(run, system=run.params.variant) for folder, run in read.items()}
+    trained = dict(sorted(trained.items(), key=lambda item: _place(item[1])))
+    runs = list(trained.values())
     partial = results.with_name(f".{results.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     (partial / "samples").mkdir(parents=True)
     keys = pd.DataFrame({"system": [run.system for run in runs], "seed": [run.params.seed for run in runs]})
     keys.join(pd.json_normalize([run.metrics for run in runs], sep=" ")).to_csv(partial / "runs.csv", index=False)
     _stacked(runs, [run.history for run in runs]).to_csv(partial / "history.csv", index=False)
-    predictions = [run.predictions for run in runs]
-    _write_predictions(_stacked(runs, predictions), ["split"], partial / "predictions.parquet")
+    _write_predictions(_stacked(runs, [run.predictions for run in runs]), ["split"], partial / "predictions.parquet")
     if tests:
-        tested = [
-            pd.concat([pd.read_parquet(run.folder / "tests" / f"{test}.parquet").assign(test=test) for test in tests])
-            for run in runs
-        ]
+        tested = [pd.concat([_tested(folder, test) for test in tests]) for folder in trained]
         _write_predictions(_stacked(runs, tested), ["test", "split"], partial / "tests.parquet")
     params = {run.system: run.params.model_dump(mode="json") for run in reversed(runs)}
     (partial / "params.yaml").write_text(yaml.safe_dump(dict(reversed(params.items())), sort_keys=False))
-    shutil.copy(runs[0].folder / "environment.json", partial)
+    shutil.copy(next(iter(trained)) / "environment.json", partial)
     corpus.table.drop(columns="path").to_parquet(partial / "corpus.parquet")
     if corpus.ratings is not None:
         corpus.ratings.to_parquet(partial / "ratings.parquet", index=False)
-    heard = corpus.table[corpus.table["split"] != "train"].drop_duplicates("emotion").dropna(subset=["emotion"])
-    for emotion, path in zip(heard["emotion"], heard["path"], strict=True):
-        waveform = audio.load(path, max_seconds=15)
-        soundfile.write(partial / "samples" / f"{emotion}.mp3", waveform, audio.SAMPLE_RATE)
+    _write_samples(corpus.table, partial / "samples")
     shutil.rmtree(results, ignore_errors=True)
     partial.rename(results)
+
+
+def _tested(folder: Path, test: str) -> pd.DataFrame:
+    return pd.read_parquet(folder / "tests" / f"{test}.parquet").assign(test=test)
+
+
+def _write_samples(corpus: pd.DataFrame, folder: Path) -> None:
+    """The sound of one utterance of each emotion, none of the training split."""
+    chosen = corpus[corpus["split"] != "train"].drop_duplicates("emotion").dropna(subset=["emotion"])
+    for emotion, path in zip(chosen["emotion"], chosen["path"], strict=True):
+        soundfile.write(folder / f"{emotion}.mp3", audio.load(path, max_seconds=15), audio.SAMPLE_RATE)
 
 
 def _write_predictions(table: pd.DataFrame, keys: list[str], path: Path) -> None:

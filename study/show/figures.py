@@ -52,7 +52,12 @@ def points(table: pd.DataFrame, y: str, label: str, **options: Any) -> sns.Facet
         options: of `seaborn.catplot`, such as ``hue`` and ``col``.
     """
     hues = table[options["hue"]].nunique() if "hue" in options else 1
-    style = {"linestyle": "none", "capsize": 0.2, "err_kws": {"linewidth": 1.3}, "dodge": 0.4 if hues > 1 else False}
+    style: dict[str, Any] = {
+        "linestyle": "none",
+        "capsize": 0.2,
+        "err_kws": {"linewidth": 1.3},
+        "dodge": 0.4 if hues > 1 else False,
+    }
     style |= {"markers": MARKERS[:hues], "height": 1 + 0.3 * table[y].nunique() * max(1, hues / 2)} | options
     style |= {"aspect": _aspect(table, style["height"], options)}
     grid = sns.catplot(spread(table), kind="point", x="value", y=y, **INTERVAL, **style)
@@ -68,7 +73,12 @@ def curves(table: pd.DataFrame, x: str, labels: tuple[str, str], **options: Any)
         labels: of the horizontal and vertical axis, with their units.
         options: of `seaborn.relplot`, such as ``hue`` and ``col``.
     """
-    style = {"style": options.get("hue"), "markers": "hue" in options, "err_style": "bars", "err_kws": {"capsize": 3}}
+    style: dict[str, Any] = {
+        "style": options.get("hue"),
+        "markers": "hue" in options,
+        "err_style": "bars",
+        "err_kws": {"capsize": 3},
+    }
     style |= {"height": 3.2} | options
     style |= {"aspect": _aspect(table, style["height"], options)}
     grid = sns.relplot(spread(table), kind="line", x=x, y="value", **INTERVAL, **style)

@@ -49,8 +49,7 @@ def differences(table: pd.DataFrame, caption: str, *, rows: tuple[str, ...] = ()
     }
     if "paper" in shown and shown["paper"].notna().any():
         columns["the paper"] = [
-            "–" if pd.isna(value) else signed(*paper.difference(system, reference))
-            for system, reference, value in shown[["system", "reference", "paper"]].to_numpy()
+            printed(system, reference) for system, reference in shown[["system", "reference"]].to_numpy()
         ]
     pair = shown["system"].map(breakable) + " − " + shown["reference"].map(breakable)
     names = [*(shown[row].map(str) for row in rows), pair]
@@ -119,6 +118,12 @@ def number(value: float, digits: int = 3) -> str:
 def signed(difference: float, digits: int = 3) -> str:
     """`number` with its sign."""
     return f"{'+' if difference >= 0 else ''}{number(difference, digits)}"
+
+
+def printed(system: str, reference: str) -> str:
+    """The paper's difference of two systems with the digits that it has, or a dash."""
+    found = paper.difference(system, reference)
+    return signed(*found) if found else "–"
 
 
 def probability(p: float) -> str:

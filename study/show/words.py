@@ -6,7 +6,7 @@ from IPython.display import Markdown
 from study import paper
 from study.comparisons import ALPHA, tested
 from study.plan import paper_row, questions
-from study.show.tables import basis, interval, number, probability, signed
+from study.show.tables import basis, interval, number, printed, probability, signed
 
 
 def answer(table: pd.DataFrame) -> Markdown:
@@ -31,7 +31,6 @@ def beside_the_paper(table: pd.DataFrame) -> Markdown:
     rows = tested(table)
     lines = []
     for _, row in rows.dropna(subset="paper").iterrows():
-        printed = signed(*paper.difference(row["system"], row["reference"]))
         here = signed(row["estimate"])
         if row["verdict"] == "inconclusive":
             here = f"{here}, not significant"
@@ -39,7 +38,9 @@ def beside_the_paper(table: pd.DataFrame) -> Markdown:
             here = f"{here}, the same sign"
         else:
             here = f"{here}, not the same sign"
-        lines.append(f"- `{row['system']}` − `{row['reference']}`: {printed} in the paper; {here} here.")
+        lines.append(
+            f"- `{row['system']}` − `{row['reference']}`: {printed(row['system'], row['reference'])} in the paper; {here} here."
+        )
     quoted = paper.results().loc[[paper_row(name) for name in _quoted(rows)], "note"].dropna()
     lines += [f"- {name}: {note}." for name, note in dict(quoted).items()]
     missing = [f"`{row['system']}` − `{row['reference']}`" for _, row in rows[rows["paper"].isna()].iterrows()]
