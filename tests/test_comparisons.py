@@ -1,4 +1,4 @@
-"""Comparisons of made-up systems, against plain loops over audmetric, and against what the files declare."""
+"""Comparisons of systems of noise, against plain loops over audmetric, and against what the files declare."""
 
 import shutil
 from dataclasses import replace
@@ -17,7 +17,7 @@ from study import comparisons, paper
 from study import plan as questions
 from study.comparisons import CEILING, FLOOR
 from study.plan import Question
-from study.results import Study, matched
+from study.results import Study, matched, reported_split
 
 TEXT = Question("text", "?", (("fusion", "speech_only"), ("fusion_gender", "fusion")))
 ENSEMBLE = ("speech_gender_development_ambiguous", "whisper_fusion")
@@ -29,8 +29,13 @@ def study():
 
 
 @pytest.fixture(scope="module")
-def compared(study):
-    return comparisons.compare(study, TEXT)
+def scores(study):
+    return comparisons.scores(study, TEXT)
+
+
+@pytest.fixture(scope="module")
+def differences(study):
+    return comparisons.differences(study, TEXT)
 
 
 def audmetrics_mean(run, utterances):
@@ -38,62 +43,60 @@ def audmetrics_mean(run, utterances):
     return np.mean([audmetric.concordance_cc(rows[name], rows[f"predicted_{name}"]) for name in ATTRIBUTES])
 
 
-def by_pair(comparison):
-    return comparison.tested.set_index(["system", "reference"])
+def by_pair(table):
+    return comparisons.tested(table).set_index(["system", "reference"])
 
 
-def test_differences_are_those_of_audmetrics_means_over_seeds(study, compared):
+def test_differences_are_those_of_audmetrics_means_over_seeds(study, scores, differences):
     utterances = list(study.corpus.index[study.corpus["split"] == "test3"])
     mean = {
         system: np.mean([audmetrics_mean(run, utterances) for run in study.runs if run.system == system])
         for system in TEXT.compared
     }
-    rows = by_pair(compared)
+    rows = by_pair(differences)
     for one, other in TEXT.pairs:
-        assert rows.loc[(one, other), "difference"] == pytest.approx(mean[one] - mean[other])
-    scores = compared.scores.query("endpoint == 'mean'").set_index("system")["ccc"]
-    assert dict(scores[list(TEXT.compared)]) == pytest.approx(mean)
+        assert rows.loc[(one, other), "estimate"] == pytest.approx(mean[one] - mean[other])
+    found = scores.query("endpoint == 'mean'").set_index("system")["estimate"]
+    assert dict(found[list(TEXT.compared)]) == pytest.approx(mean)
 
 
-def test_a_difference_is_resolved_where_holm_and_the_detectable_one_agree(compared):
+def test_verdicts_follow_holm_over_the_family(differences):
     """Speech alone is far worse by construction; the two others hardly differ."""
-    rows = by_pair(compared)
-    assert list(rows["verdict"]) == ["resolved", "unresolved"]
+    rows = by_pair(differences)
+    assert list(rows["verdict"]) == ["better", "inconclusive"]
     p = rows["p"].to_numpy()
-    assert rows["holm"].to_numpy() == pytest.approx([min(1, 2 * p[0]), max(min(1, 2 * p[0]), p[1])])
-    assert compared.differences.query("endpoint != 'mean'")[["holm", "detectable"]].isna().all(axis=None)
+    assert rows["p_holm"].to_numpy() == pytest.approx([min(1, 2 * p[0]), max(min(1, 2 * p[0]), p[1])])
+    attributes = differences.query("endpoint != 'mean'")
+    assert attributes[["p_holm", "detectable"]].isna().all(axis=None)
+    assert set(attributes["verdict"]) == {""}
 
 
 @pytest.mark.parametrize(
-    ("difference", "p", "verdict"),
-    [(0.2, 0.001, "resolved"), (0.2, 0.03, "unresolved"), (0.05, 0.001, "unresolved"), (-0.2, 0.001, "resolved")],
+    ("estimate", "p", "verdict"),
+    [(0.2, 0.001, "better"), (-0.2, 0.001, "worse"), (0.2, 0.03, "inconclusive"), (0.01, 0.001, "better")],
 )
-def test_verdicts_by_hand(monkeypatch, study, difference, p, verdict):
+def test_verdicts_by_hand(estimate, p, verdict):
     """Two comparisons at .05, 80 % power, many degrees of freedom: (2.241 + .842) * .02 = .0617 can be detected."""
-    values = np.full(4, difference)
-    one = significance.Difference(
-        values, values, values, np.full(4, p), np.full(4, 0.02), np.full(4, 1e6), (2, 2), 1, 1
-    )
-    monkeypatch.setattr(comparisons, "method_difference", lambda *args: one)
-    rows = by_pair(comparisons.compare(study, TEXT))
+    table = pd.DataFrame({"endpoint": ["mean"] * 2, "estimate": estimate, "standard_error": 0.02, "df": 1e6, "p": p})
+    rows = comparisons.family(table)
     assert set(rows["verdict"]) == {verdict}
+    assert rows["p_holm"].to_numpy() == pytest.approx(2 * p)
     assert rows["detectable"].to_numpy() == pytest.approx(0.0617, abs=1e-4)
 
 
 def test_one_run_of_each_is_compared_as_two_trained_systems(study):
     single = replace(study, runs=[run for run in study.runs if run.params.seed == 0])
-    compared = comparisons.compare(single, TEXT)
-    assert (compared.seeds, compared.runs) == (1, 1)
+    table = comparisons.differences(single, TEXT)
+    assert set(table["seeds"]) == set(table["sets"]) == {1}
     gold, a = matched([run for run in single.runs if run.system == "fusion"], "test3")
     _, b = matched([run for run in single.runs if run.system == "speech_only"], "test3")
     expected = significance.ccc_difference(
         gold[list(ATTRIBUTES)], a[0], b[0], gold["speaker"], generator=np.random.default_rng(0)
     )
-    rows = compared.differences.query("system == 'fusion'")
+    rows = table.query("system == 'fusion'")
     np.testing.assert_allclose(rows["p"], expected.p)
-    np.testing.assert_allclose(rows["difference"], expected.difference)
-    again = comparisons.compare(single, TEXT)
-    pd.testing.assert_frame_equal(again.differences, compared.differences)
+    np.testing.assert_allclose(rows["estimate"], expected.difference)
+    pd.testing.assert_frame_equal(comparisons.differences(single, TEXT), table)
 
 
 def test_folds_are_pooled_to_one_set_of_two_trained_systems(study):
@@ -101,9 +104,8 @@ def test_folds_are_pooled_to_one_set_of_two_trained_systems(study):
     fold = tables["speaker"].str.extract(r"-(\d+)", expand=False).astype(int) % 3
     rng = np.random.default_rng(0)
     runs = [make_run(name, seed, tables[fold == seed], rng) for name in TEXT.compared for seed in range(3)]
-    compared = comparisons.compare(replace(study, runs=runs), TEXT)
-    assert (compared.seeds, compared.runs) == (3, 1)
-    assert set(compared.scores["utterances"][:12]) == {len(tables)}
+    pooled = comparisons.scores(replace(study, runs=runs), TEXT)[:12]
+    assert [set(pooled[name]) for name in ("seeds", "sets", "utterances")] == [{3}, {1}, {len(tables)}]
 
 
 def test_an_ensemble_is_the_mean_of_its_members_seed_by_seed():
@@ -129,16 +131,16 @@ def test_only_seeds_that_all_systems_have_are_compared(study):
 def test_systems_are_compared_on_the_utterances_that_none_was_trained_on():
     study = make_study(("fusion", "fusion_development_ambiguous"))
     question = Question("ambiguous", "?", (("fusion_development_ambiguous", "fusion"),))
-    compared = comparisons.compare(study, question, "development")
+    scores = comparisons.scores(study, question, "development")
     development = study.corpus[study.corpus["split"] == "development"]
-    assert set(compared.scores["utterances"][:8]) == {(~development["emotion"].isin(["O", "X"])).sum()}
+    assert set(scores["utterances"][:8]) == {(~development["emotion"].isin(["O", "X"])).sum()}
     with pytest.raises(params.ParamsError, match="no run of fusion_gender"):
-        comparisons.compare(study, Question("other", "?", (("fusion_gender", "fusion"),)))
+        comparisons.differences(study, Question("other", "?", (("fusion_gender", "fusion"),)))
 
 
-def test_guessing_is_worth_nothing(study, compared):
-    floor = compared.scores[compared.scores["system"] == FLOOR]
-    assert floor["ccc"].abs().max() < 0.05
+def test_guessing_is_worth_nothing(study, scores):
+    floor = scores[scores["system"] == FLOOR]
+    assert floor["estimate"].abs().max() < 0.05
     train = study.corpus[study.corpus["split"] == "train"]
     gold = study.corpus[study.corpus["split"] == "test3"].reset_index()
     values = [comparisons.floor(gold, train, np.random.default_rng(seed)).ccc for seed in (0, 0, 1)]
@@ -146,17 +148,16 @@ def test_guessing_is_worth_nothing(study, compared):
     assert not np.array_equal(values[0], values[2])
 
 
-def test_the_ceiling_is_the_ccc_of_one_rater_and_the_others(study, compared):
+def test_the_ceiling_is_the_ccc_of_one_rater_and_the_others(study, scores):
     expected = rater_statistics(study.corpus, study.ratings, splits=("test3",))["measured"]
     expected = expected.loc["CCC of one rater and the mean of the others"]
-    ceiling = compared.scores[compared.scores["system"] == CEILING].set_index("endpoint")
-    assert dict(ceiling.loc[list(ATTRIBUTES), "ccc"]) == pytest.approx(dict(expected))
+    ceiling = scores[scores["system"] == CEILING].set_index("endpoint")
+    assert dict(ceiling.loc[list(ATTRIBUTES), "estimate"]) == pytest.approx(dict(expected))
     assert ceiling["speakers"].eq(12).all()
 
 
 def test_no_ceiling_without_ratings(study):
-    without = comparisons.compare(replace(study, ratings=None), TEXT)
-    assert CEILING not in set(without.scores["system"])
+    assert CEILING not in set(comparisons.scores(replace(study, ratings=None), TEXT)["system"])
     gold = study.corpus[study.corpus["split"] == "test3"].reset_index()
     elsewhere = study.ratings[~study.ratings["utterance"].isin(gold["utterance"])]
     assert comparisons.ceiling(gold, elsewhere) is None
@@ -269,10 +270,10 @@ def test_papers_means_are_the_mean_of_the_three_except_where_the_paper_errs():
     assert {questions.paper_row(name) for name in entries} - {None} <= set(paper.results().index)
 
 
-def test_the_papers_differences_come_from_rows_on_the_same_data(compared):
+def test_the_papers_differences_come_from_rows_on_the_same_data(differences):
     rows = yaml.safe_load((params.project_root() / "book" / "paper_results.yaml").read_text())["rows"]
     step = rows["Table 2, MMWavLM"]["mean"] - rows["Table 2, WavLM"]["mean"]
-    assert by_pair(compared).loc[("fusion", "speech_only"), "paper"] == pytest.approx(step)
+    assert by_pair(differences).loc[("fusion", "speech_only"), "paper"] == pytest.approx(step)
     assert paper.difference("fusion", "speech_only") == pytest.approx((step, 4))
     assert paper.difference("ensemble_two", "baseline")[1] == 3  # the baseline is known in three digits
     assert paper.difference("fusion_development_ambiguous", "fusion")[1] == 2
@@ -296,8 +297,8 @@ def test_the_ceiling_takes_unknown_speakers_by_their_show():
     corpus = corpus.assign(speaker=known).set_axis(pd.Index(names, name="utterance"))
     rng = np.random.default_rng(0)
     runs = [make_run(name, seed, corpus, rng) for name in TEXT.compared for seed in range(2)]
-    compared = comparisons.compare(Study(runs, corpus, make_ratings(corpus, rng), None), TEXT)
-    assert set(compared.scores["speakers"]) == {5}
+    scores = comparisons.scores(Study(runs, corpus, make_ratings(corpus, rng), None), TEXT)
+    assert set(scores["speakers"]) == {5}
 
 
 def test_what_a_run_was_trained_on_is_left_out_for_all():
@@ -315,3 +316,31 @@ def test_what_a_run_was_trained_on_is_left_out_for_all():
     for run, ours in zip(study.runs, predicted, strict=True):
         expected = run.predictions.set_index("utterance").loc[gold["utterance"], PREDICTED]
         np.testing.assert_array_equal(ours, expected)
+
+
+# Splits, one system at a time
+
+
+def test_scores_of_splits_are_the_mean_over_seeds_of_audmetrics_ccc(study):
+    found = comparisons.split_scores(study.runs).set_index(["system", "split", "endpoint"])
+    assert len(found) == 3 * 2 * 4
+    tables = [run.predictions.query("split == 'test3'") for run in study.runs if run.system == "fusion"]
+    for name in ATTRIBUTES:
+        expected = np.mean([audmetric.concordance_cc(table[name], table[f"predicted_{name}"]) for table in tables])
+        row = found.loc[("fusion", "test3", name)]
+        assert row["estimate"] == pytest.approx(expected)
+        assert row["low"] < expected < row["high"]
+
+
+def test_the_order_of_rows_in_a_run_does_not_matter(study):
+    shuffled = [replace(run, predictions=run.predictions.sample(frac=1, random_state=1)) for run in study.runs]
+    pd.testing.assert_frame_equal(comparisons.split_scores(shuffled), comparisons.split_scores(study.runs))
+
+
+def test_a_split_without_gold_values_is_not_reported(study):
+    hidden = study.runs[0].predictions.copy()
+    hidden.loc[hidden["split"] == "test3", list(ATTRIBUTES)] = np.nan
+    run = replace(study.runs[0], predictions=hidden)
+    assert reported_split(study.runs) == "test3"
+    assert reported_split([run]) == "development"
+    assert set(comparisons.split_scores([run])["split"]) == {"development"}

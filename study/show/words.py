@@ -23,35 +23,18 @@ def answer(table: pd.DataFrame) -> Markdown:
 
 
 def beside_the_paper(table: pd.DataFrame) -> Markdown:
-    """Each difference that the paper prints, and whether it has the same sign here.
+    """Each difference that the paper prints, whether it has the same sign here, and notes on the paper's figures.
 
     Args:
         table: of `study.comparisons.differences`.
     """
     rows = tested(table)
-    lines = []
-    for _, row in rows.dropna(subset="paper").iterrows():
-        here = signed(row["estimate"])
-        if row["verdict"] == "inconclusive":
-            here = f"{here}, not significant"
-        elif row["paper"] * row["estimate"] > 0:
-            here = f"{here}, the same sign"
-        else:
-            here = f"{here}, not the same sign"
-        lines.append(
-            f"- `{row['system']}` − `{row['reference']}`: {printed(row['system'], row['reference'])} in the paper; {here} here."
-        )
-    quoted = paper.results().loc[[paper_row(name) for name in _quoted(rows)], "note"].dropna()
-    lines += [f"- {name}: {note}." for name, note in dict(quoted).items()]
-    missing = [f"`{row['system']}` − `{row['reference']}`" for _, row in rows[rows["paper"].isna()].iterrows()]
-    if missing:
-        lines.append(f"- The paper has no figure for {', '.join(missing)}.")
-    return Markdown("\n".join(lines))
-
-
-def _quoted(rows: pd.DataFrame) -> list[str]:
-    names = dict.fromkeys([*rows["system"], *rows["reference"]])
-    return [name for name in names if paper_row(name)]
+    lines = [f"- {_pair(row)}: {_beside(row)}" for _, row in rows.dropna(subset="paper").iterrows()]
+    names = [paper_row(system) for system in (*rows["system"], *rows["reference"])]
+    notes = paper.results()["note"].reindex(names).dropna()
+    lines += [f"- {name}: {note}." for name, note in dict(notes).items()]
+    missing = ", ".join(_pair(row) for _, row in rows[rows["paper"].isna()].iterrows())
+    return Markdown("\n".join([*lines, *([f"- The paper has no figure for {missing}."] if missing else [])]))
 
 
 def caveat() -> Markdown:
@@ -95,3 +78,19 @@ def _sentence(row: pd.Series) -> str:
             f" Differences from {number(row['detectable'])} are detected with 80 % power."
         )
     return f"`{row['system']}` is {row['verdict']} than `{row['reference']}`: {size}."
+
+
+def _pair(row: pd.Series) -> str:
+    return f"`{row['system']}` − `{row['reference']}`"
+
+
+def _beside(row: pd.Series) -> str:
+    printed_here, quoted = signed(row["estimate"]), printed(row["system"], row["reference"])
+    same = "the same" if row["paper"] * row["estimate"] > 0 else "another"
+    if row["verdict"] == "inconclusive":
+        here = "here, not significant"
+    elif set(quoted) & set("123456789"):
+        here = f"here, {same} sign"
+    else:
+        here = "here, and no sign in the paper's digits"
+    return f"{quoted} in the paper; {printed_here} {here}."
