@@ -22,9 +22,9 @@ study: .venv/installed        ## train, execute the chapters and build the book,
 	$(SNAKEMAKE) $(CONFIG)
 
 test: .venv/installed         ## what CI runs
-	ruff check . && ruff format --check . && lint-imports
-	pytest --numprocesses 2 --dist loadscope tests
-	pytest --nbval notebooks
+	ruff check . && ruff format --check . && lint-imports && mypy
+	pytest --numprocesses 2 --dist loadscope --cov --doctest-modules tests sercore study simulation
+	pytest --numprocesses 2 --dist loadscope --nbval --nbval-sanitize-with tests/nbval.cfg notebooks
 	jupyter-book build book --warningiserror --nitpick --keep-going
 
 book: .venv/installed         ## render the committed results, without training
