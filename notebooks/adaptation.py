@@ -14,101 +14,110 @@
 # %% [markdown]
 # # How should the encoders be adapted?
 #
-# {cite:t}`lertpetchpun2025` fine-tune WavLM, leave Whisper and the text encoder frozen, and train one system for all
-# three attributes. They leave open what lies between frozen and fine-tuned, and whether each attribute wants a system
-# of its own. This chapter holds against each other
+# {cite:t}`lertpetchpun2025` fine-tune WavLM, keep Whisper and the text encoder frozen, and train one system for all
+# three attributes. This chapter compares
 #
 # - WavLM fine-tuned (`fusion`), frozen (`fusion_frozen`) and with low-rank adapters (`fusion_lora`);
 # - Whisper frozen (`whisper_fusion`), with adapters (`whisper_lora`) and fine-tuned (`whisper_finetuned`);
-# - the text encoder frozen (`fusion`), with adapters (`fusion_text_lora`) and fine-tuned (`fusion_text_finetuned`),
-#   beside a WavLM that is fine-tuned in each;
-# - one system for three attributes (`fusion`) and one for each (`fusion_by_attribute`), where the loss is the CCC of a
-#   single attribute, which also chooses the epoch.
+# - the text encoder frozen (`fusion`), with adapters (`fusion_text_lora`) and fine-tuned (`fusion_text_finetuned`);
+# - one system for three attributes (`fusion`) and one for each (`fusion_by_attribute`).
 #
-# An adapter (LoRA {cite:p}`lora`) adds to a weight $W$ the product $\frac{\alpha}{r} B A$ of two thin matrices of rank
-# $r$ and trains these alone. Here $r$ is 8 and $\alpha$ twice that, in every linear map of the transformer
-# {cite:p}`qlora`. Of three ways to adapt such encoders to emotional speech with few parameters, {cite:t}`peftser` found
-# this one the best; the learning rate of adapters is theirs. It is another one than that of fine-tuning, and no rate
-# was tuned here.
+# LoRA {cite:p}`lora` adds to a weight $W$ the product $\frac{\alpha}{r} B A$ of two matrices of rank $r$ and trains
+# these alone; here $r = 8$ and $\alpha = 16$ in every linear map of the transformer {cite:p}`qlora`. The learning rate
+# is that of {cite:t}`peftser`, who found LoRA the best of three ways to adapt speech encoders to emotion. No rate was
+# tuned here.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
 results = "results/embedded/adaptation"
 
 # %% tags=["remove-input"]
-from IPython.display import HTML, Markdown
+import seaborn as sns
 
 from sercore import params
-from study import comparisons
-from study import plan as questions
-from study import results as studies
-from study.chapters import adaptation_report
-from study.show import chapters, figures, report
+from study import comparisons, plan, show
+from study.chapters import adaptation
+from study.results import read
 
 params.refuse_unknown(In)
-study = studies.read(profile, results)
-HTML(report.banner(study.runs[0].params))
+study = read(profile, results)
+show.banner(study.params)
 
 # %% [markdown]
-# ## Answer, as measured
+# ## Answer
 
 # %%
-compared = comparisons.compare(study, questions.question(profile, "adaptation"))
-Markdown(chapters.answer(compared))
+question = plan.question(profile, "adaptation")
+differences = comparisons.differences(study, question)
+show.answer(differences)
 
 # %% mystnb={"image": {"alt": "Forest plot: ways to adapt encoders, and one system per attribute, against references"}}
-figures.forest([compared])
+grid = show.forest(differences)
 
 # %%
-HTML(chapters.differences_table(compared))
+show.differences(differences, "Difference of mean CCC between ways to adapt the encoders.")
 
 # %% [markdown]
 # ## What it costs
 
-# %% mystnb={"image": {"alt": "Mean CCC of each system against trained parameters, seconds of training and memory"}}
-adaptation_report.costs_figure(compared, study.runs)
+# %% mystnb={"image": {"alt": "Mean CCC of each system against its trained parameters and seconds of training"}}
+costs = adaptation.costs(study, question)
+prices = costs.melt(["system", "estimate"], ["trained parameters", "seconds a run"], "cost", "amount")
+grid = sns.relplot(
+    prices,
+    x="amount",
+    y="estimate",
+    hue="system",
+    style="system",
+    col="cost",
+    s=60,
+    height=3,
+    aspect=1.1,
+    facet_kws={"sharex": False},
+)
+grid.set(xscale="log").set_axis_labels("", "mean CCC").set_titles(col_template="{col_name}")
+grid = show.legend_above(grid)
 
 # %%
-HTML(adaptation_report.costs_table(compared, study.runs))
+show.show(
+    costs[
+        [
+            "system",
+            "speech",
+            "text",
+            "estimate",
+            "low",
+            "high",
+            "trained parameters",
+            "seconds a run",
+            "peak memory (MB)",
+        ]
+    ].rename(columns={"estimate": "mean CCC"}),
+    "Mean CCC with 95 % limits, and the median cost of a run; memory is that of the process or accelerator.",
+    "costs",
+    costs,
+)
 
 # %% [markdown]
-# Adapters save parameters to store, states of the optimiser, and the gradients of the transformer's own weights. They
-# do not save the way through the transformer and back. A frozen encoder runs once for all epochs and seeds, and what it
-# gives is kept on disk. So the three prices need not go together.
+# Adapters save stored parameters, optimiser states and the gradients of the transformer's own weights, but not the
+# forward and backward pass. A frozen encoder runs once for all epochs and seeds, and its output is kept on disk.
 #
-# ## Attribute by attribute
+# ## All systems
 
 # %%
-HTML(adaptation_report.attributes_table(compared))
+show.scores(comparisons.scores(study, question), "CCC of each system, of one rater and of guessing.")
 
 # %% [markdown]
-# ## The systems
-
-# %%
-HTML(chapters.scores_table(compared))
-
-# %% [markdown]
-# ## What is known, and what is not
+# ## What it means
 #
-# The differences above are those of whole recipes: a way to adapt comes with its learning rate, and all have the same
-# number of epochs. A difference says which recipe is better at this scale, not that no better rate or rank exists. What
-# would change an answer is a search over rates and ranks on the validation set, the same for all.
+# The differences are those of whole recipes: each way to adapt comes with its learning rate, and all have the same
+# number of epochs. They do not show that no better rate or rank exists. On the embedded profile the encoders are tiny:
+# a rank of 8 is a good part of their width, and a fine-tuned encoder has little to forget. Nothing follows for encoders
+# of hundreds of millions of weights. One system per attribute costs three times as much as one; an ensemble of three
+# systems for all attributes would be the fairer reference at that price.
 #
-# On the embedded profile the encoders are tiny. A rank of 8 is a good part of the width of their layers, so adapters
-# are hardly low in rank there, and a fine-tuned encoder has little to forget. They have also learnt from speech that is
-# far simpler than that of podcasts. How adapters compare with fine-tuning in encoders of hundreds of millions of
-# weights is not known from this.
+# A trap for others: the attention of WavLM in transformers 5 reads the weights of its projections directly and so skips
+# what adapters add to them, without a warning. The attention used here calls them; tests compare it with merged
+# weights.
 #
-# One system per attribute costs three times as much as one. It could gain where attributes pull the encoder apart, and
-# lose where each helps the others to learn it. Both kinds of systems have the same size, seeds and epochs; an ensemble
-# of three systems for all attributes, at the same price, would be the stronger reference.
-#
-# Whoever adapts WavLM by other means should look at one trap: the attention of WavLM in transformers 5 takes the
-# weights out of its projections and passes by what adapters would add to these. Adapters of attention then have no
-# effect, without a warning. The attention used here does call them, which the tests hold against merged weights.
-#
-# ## On your own corpus
-#
-# `make study CHAPTER=adaptation PROFILE=msp_podcast DATA=/path/to/release` trains all of these systems at the paper's
-# scale and makes this chapter of them. Ranks, rates and systems are entries of `params/variants.yaml`; the comparisons
-# are declared in `params/questions.yaml`.
+# On your own corpus: `make study CHAPTER=adaptation PROFILE=msp_podcast DATA=/path/to/release`.

@@ -12,82 +12,104 @@
 # ---
 
 # %% [markdown]
-# # How much should the speaker's gender weigh, and when does it help?
+# # Which weight should the gender loss have?
 #
-# The loss of `fusion_gender` is that of `fusion` plus a weight, alpha, times the cross-entropy of a head that tells the
-# speaker's gender {cite:p}`lertpetchpun2025`. Here the weight is 0 (`fusion`), 0.1, 0.5, 1 and 2.
+# The loss of `fusion_gender` is that of `fusion` plus a weight, alpha, times the cross-entropy of a gender head
+# {cite:p}`lertpetchpun2025`. The paper uses 1; here alpha is 0 (`fusion`), 0.1, 0.5, 1 and 2.
 #
-# An auxiliary task can help where what it teaches is needed for the main one, and is not found without it. In the
-# simulation this need can be turned on. *As it is*, women and men of the same arousal change their voices alike, so
-# gender tells nothing about it. *With a gender link*, women sound one standard deviation more aroused than they feel,
-# and men one less; texts, ratings and speakers stay the same. Whoever then knows the gender can take this off. Whoever
-# does not takes every woman for excited and every man for calm.
+# An auxiliary task can help if the main task needs what it teaches and does not find it by itself. The simulation can
+# turn this need on. Under the condition `study`, women and men change their voices alike when aroused. Under
+# `gender_linked`, women sound one standard deviation more aroused than they feel, and men one less; texts, ratings and
+# speakers stay the same. A system that knows the gender can correct for this.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
 results = "results/embedded/gender_weight"
 
 # %% tags=["remove-input"]
-from IPython.display import HTML, Markdown
-
 from sercore import params
-from study.chapters import gender_weight, gender_weight_report
-from study.show import report
+from study import comparisons, plan, show
+from study.chapters import gender_weight
+from study.results import read_conditions
 
 params.refuse_unknown(In)
-measured = gender_weight.measure(profile, results)
-HTML(report.banner(measured[0].comparison.params))
+question = plan.question(profile, "gender_weight")
+studies = read_conditions(profile, results, question)
+show.banner(studies[0].params)
 
 # %% [markdown]
-# ## Answer, as measured
+# ## Answer
 
 # %%
-Markdown(gender_weight_report.answer(measured))
+differences = comparisons.by_condition(comparisons.differences, studies, question)
+show.answer(differences)
 
-# %% mystnb={"image": {"alt": "Difference of CCC to weight 0, and gender accuracy, against the weight"}}
-gender_weight_report.figure(measured)
+# %% mystnb={"image": {"alt": "Forest plot: each weight compared with weight 0, for each condition"}}
+grid = show.forest(differences, row="condition")
 
 # %%
-HTML(gender_weight_report.differences_table(measured))
+show.differences(differences, "Difference of mean CCC to weight 0, under each condition.", rows=("condition",))
 
 # %% [markdown]
-# ## Does the link make the difference?
+# ## CCC by attribute
+
+# %% mystnb={"image": {"alt": "Difference of CCC to weight 0 against the weight, by attribute and condition"}}
+weights = differences.assign(weight=differences["system"].map(gender_weight.weights(studies[0])).astype(str))
+grid = show.curves(
+    weights, "weight", ("weight of the gender loss", "difference of CCC to weight 0"), hue="endpoint", col="condition"
+)
+
+# %%
+scores = comparisons.by_condition(comparisons.scores, studies, question)
+show.scores(scores, "CCC of each weight, of one rater and of guessing.", rows=("condition", "system"))
+
+# %% [markdown]
+# ## Is the gender recognised?
 #
-# That a weight is resolved in one corpus and not in the other does not show that it works better there. This is asked
-# directly: is what the weight gains with the link another amount than what it gains without? The figures for arousal
-# are the ones that the link bears on.
+# Balanced accuracy is the mean recall of women and men; guessing gives .5.
 
 # %%
-HTML(gender_weight_report.link_table(measured))
+accuracies = gender_weight.accuracies(studies, question).sort_values(["condition", "weight"], ignore_index=True)
+show.show(
+    accuracies[["condition", "weight", "estimate", "low", "high", "accuracy", "majority"]].rename(
+        columns={"estimate": "balanced accuracy"}
+    ),
+    "Gender recognition with 95 % limits over speakers; majority: always saying the more frequent gender.",
+    "accuracies",
+    accuracies,
+)
 
 # %% [markdown]
-# ## What there is to gain
+# ## Does the link change what a weight gains?
 #
-# What knowing the gender is worth to a listener who reads the voice as well as a linear rule can:
+# A weight that is significant under one condition alone need not work better there. The table asks this directly: the
+# gain with the link minus the gain without.
 
 # %%
-HTML(gender_weight_report.reading_table(measured))
+effects = gender_weight.link_effects(studies, question)
+show.show(
+    effects.query("endpoint in ['arousal', 'mean']")[["weight", "endpoint", "estimate", "low", "high", "p"]],
+    "Gain over weight 0 with the link minus gain without, with 95 % limits and unadjusted p.",
+    "link-effects",
+    effects,
+)
 
 # %% [markdown]
-# A system need not be told. Women's and men's voices differ in much that it hears, and the attribute loss itself
-# rewards it for using that. The auxiliary loss can add no more than what the system leaves of this gain at weight 0.
-# How much that is, the CCC of arousal at weight 0 with and without the link shows.
+# ## What could be gained
+#
+# How well a linear rule reads arousal from pitch, range, rate and loudness, without and with the gender, computed from
+# the numbers behind the simulation:
 
 # %%
-HTML(gender_weight_report.scores_table(measured))
+show.show(gender_weight.gains_of_knowing(studies), "Correlation with true arousal in the simulation.", "gains")
 
 # %% [markdown]
-# ## What is known, and what is not
+# ## What it means
 #
-# - Five weights were tried, of which the differences are held together by Holm's procedure. A single weight that looks
-#   best among unresolved ones is no recommendation.
-# - Gender accuracy tells whether the auxiliary task was learnt, not whether it was of use. A system that tells every
-#   gender and predicts attributes no better had no need of the task, or knew the gender before.
-# - The link is an instrument: one direction, one size, the same for all speakers. Human voices may be linked in other
-#   ways, or hardly at all. What holds for the simulation tells when such a task *can* help, not that it does for human
-#   speech.
-# - Gender here is what a corpus notes, one of two values. It is a label of a speaker, not a property of a voice.
+# A system hears who is a woman without being taught, since women's and men's voices differ in much else, and the CCC
+# loss itself rewards using it. The auxiliary loss can add only what this leaves. High gender accuracy shows that the
+# auxiliary task was learnt, not that it was useful. The link is an instrument of the simulation: one direction, one
+# size, the same for all speakers. Human voices may be linked in other ways, or not at all. Gender here is a label of
+# the corpus with two values.
 #
-# On a corpus of your own the weights are compared as it is, in about as many runs:
-# `make study CHAPTER=gender_weight PROFILE=msp_podcast DATA=/path/to/MSP-Podcast`. The corpus must know its speakers'
-# gender.
+# On your own corpus: `make study CHAPTER=gender_weight PROFILE=msp_podcast DATA=/path/to/release`.

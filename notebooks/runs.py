@@ -23,8 +23,7 @@ results = "results/embedded/paper"
 # %% tags=["remove-input"]
 from sercore import params
 from study import show
-from study.chapters import runs
-from study.results import read
+from study.results import costs, read, run_metrics
 
 params.refuse_unknown(In)
 study = read(profile, results)
@@ -35,7 +34,7 @@ show.banner(study.params)
 
 # %%
 show.show(
-    runs.costs(study.runs),
+    costs(study.runs),
     "Median over the runs of a system; seconds of one run while others ran beside it.",
     "costs",
 )
@@ -44,7 +43,7 @@ show.show(
 # ## Runs
 
 # %%
-metrics = runs.metrics(study.runs)
+metrics = run_metrics(study.runs)
 show.show(
     metrics.filter(regex="^(system|seed|test3|chosen|seconds|peak|.* mean)"),
     "CCC of each run on the reported splits. The development split chose the epoch, so its figures are optimistic.",

@@ -10,7 +10,7 @@ Conventions:
   pooled), ``utterances``, ``speakers``. A table has those that apply.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -90,6 +90,16 @@ def differences(study: Study, question: Question, split: str | None = None) -> p
     table = family(pd.concat(tables, ignore_index=True))
     table["paper"] = [_printed(*row) for row in table[["system", "reference", "endpoint"]].to_numpy()]
     return table.assign(question=question.name, condition=study.condition, split=split, seeds=seeds)
+
+
+def by_condition(
+    measure: Callable[[Study, Question, str | None], pd.DataFrame],
+    studies: Sequence[Study],
+    question: Question,
+    split: str | None = None,
+) -> pd.DataFrame:
+    """`measure` (`scores` or `differences`) of each study; the differences of each condition are a family."""
+    return pd.concat([measure(study, question, split) for study in studies], ignore_index=True)
 
 
 def all_differences(study: Study) -> pd.DataFrame:

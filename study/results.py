@@ -18,7 +18,17 @@ from sercore.params import Params, ParamsError, resolve, validate, variants
 from sercore.runs import PREDICTED, PREDICTED_FEMALE, Run
 from sercore.runs import read as read_run
 from simulation.population import SKEW
-from study.plan import STUDY
+from study.plan import STUDY, Question
+
+COSTS = {
+    "parameters": "parameters",
+    "trainable_parameters": "trained parameters",
+    "seconds": "seconds a run",
+    "peak_memory_mb": "peak memory (MB)",
+    "best_epoch": "chosen epoch",
+    "epochs": "epochs",
+}
+"""Metrics of a run, and how a table names them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +68,11 @@ def read(profile: str, results: Path | str, condition: str = STUDY) -> Study:
         for path in (folder / "ratings.parquet", folder / "tests.parquet")
     )
     return Study(runs, pd.read_parquet(folder / "corpus.parquet"), ratings, folder / "samples", tests, condition)
+
+
+def read_conditions(profile: str, results: Path | str, question: Question) -> list[Study]:
+    """`read` of each condition of `question`."""
+    return [read(profile, results, condition) for condition in question.conditions]
 
 
 def by_system(runs: Sequence[Run]) -> dict[str, list[Run]]:
@@ -103,6 +118,23 @@ def matched(runs: Sequence[Run], split: str) -> tuple[pd.DataFrame, NDArray[np.f
     rows = rows[(rows["set"] < complete) & (counts >= complete)].sort_values(["set", "utterance"])
     gold = rows[rows["set"] == 0]
     return gold, rows[PREDICTED].to_numpy(np.float64).reshape(complete, len(gold), len(ATTRIBUTES))
+
+
+def run_metrics(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a run: ``system``, ``seed``, ``<split> <endpoint>`` (CCC), and the columns of `COSTS`."""
+    rows = [
+        {"system": run.system, "seed": run.params.seed}
+        | {f"{split} {name}": value for split, values in run.metrics["ccc"].items() for name, value in values.items()}
+        | {label: run.metrics[name] for name, label in COSTS.items()}
+        for run in runs
+    ]
+    return pd.DataFrame(rows)
+
+
+def costs(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a system: ``runs``, and the median over its runs of each column of `COSTS`."""
+    groups = run_metrics(runs).groupby("system", sort=False)
+    return groups[list(COSTS.values())].median().round().astype(int).assign(runs=groups.size())
 
 
 def talkativeness(corpus: pd.DataFrame, by: str = "split") -> pd.DataFrame:

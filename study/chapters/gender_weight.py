@@ -1,15 +1,10 @@
-"""How much the speaker's gender should weigh in the loss: what each weight does, and how well systems tell the gender.
+"""The weight of the gender loss: what each weight does to the CCC, and how well the gender is recognised.
 
-Conventions:
-
-- The weight is alpha, of the gender head's cross-entropy; a system of alpha 0 has no such head.
-- A condition is ``study``, the corpus as it is, or ``gender_linked``, the simulation with a link between gender and
-  the sound of arousal (see `sercore.params.Simulated`).
+The weight is alpha, of the gender head's cross-entropy; a system of weight 0 has no such head. Under the condition
+``gender_linked`` of the simulation, gender and the sound of arousal are linked.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,60 +12,36 @@ import pandas as pd
 from sercore.corpus import GENDERS
 from sercore.params import ParamsError
 from sercore.runs import PREDICTED_FEMALE, Run
-from sercore.significance import Contrast, SignificanceError, contrast, jackknife_error
+from sercore.significance import SignificanceError, contrast, jackknife_error
 from simulation import population
-from study.comparisons import Comparison, aligned, compare, system_difference
-from study.plan import question
-from study.results import Study, by_system, read
-
-FLOOR = 0.5
-"""Balanced accuracy of whoever always says the same gender."""
+from study.comparisons import by_condition, differences
+from study.plan import Question, overrides
+from study.results import Study, by_system, reported_split
 
 
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """What was measured under one condition.
-
-    ``weights``: alpha of each system, the reference first. ``accuracy``: a row a system with a gender head, see
-    `gender_accuracy`.
-    """
-
-    condition: str
-    study: Study
-    comparison: Comparison
-    weights: dict[str, float]
-    accuracy: pd.DataFrame
+def weights(study: Study) -> dict[str, float]:
+    """The weight of the gender loss of each system."""
+    return {run.system: run.params.loss.gender for run in study.runs}
 
 
-def measure(profile: str, results: Path | str) -> list[Measured]:
-    """Answer the question `gender_weight` from `results` under each of its conditions.
-
-    Raises:
-        ParamsError: a condition or system has not been run.
-        SignificanceError: the values give no interval.
-    """
-    asked = question(profile, "gender_weight")
-    found = []
-    for condition in asked.conditions:
-        study = read(profile, results, condition)
-        comparison = compare(study, asked)
-        systems = {name: runs for name, runs in by_system(study.runs).items() if name in asked.compared}
-        weights = {name: systems[name][0].params.loss.gender for name in asked.compared}
-        accuracy = {
-            name: gender_accuracy(systems[name], study.corpus, comparison.split)
-            for name, weight in weights.items()
-            if weight
-        }
-        found.append(Measured(condition, study, comparison, weights, pd.DataFrame.from_dict(accuracy, "index")))
-    return found
+def accuracies(studies: Sequence[Study], question: Question) -> pd.DataFrame:
+    """`gender_accuracy` of each system with a gender head, a row a condition and system, with its ``weight``."""
+    rows = [
+        {"condition": study.condition, "system": system, "weight": weights(study)[system]}
+        | gender_accuracy(runs, study.corpus, reported_split(study.runs))
+        for study in studies
+        for system, runs in by_system(study.runs).items()
+        if system in question.compared and weights(study)[system]
+    ]
+    return pd.DataFrame(rows)
 
 
 def gender_accuracy(runs: Sequence[Run], corpus: pd.DataFrame, split: str) -> dict[str, float]:
-    """How well a system tells the speaker's gender: it says Female where the probability is above a half.
+    """How well a system recognises the speaker's gender: it says Female where the probability is above a half.
 
-    Balanced accuracy is the mean of the shares of women's and of men's utterances that are told right, over all runs
-    together. A gender is a speaker's, so speakers are the units: each share has a jackknife error over the speakers of
-    that gender; the errors add up, with Satterthwaite's degrees of freedom. Limits are cut at 0 and 1.
+    Balanced accuracy is the mean of the recalls of women's and of men's utterances, over all runs together. A gender is
+    a speaker's, so speakers are the units: each recall has a jackknife error over the speakers of that gender; the
+    errors add up, with Satterthwaite's degrees of freedom. Limits are cut at 0 and 1.
 
     Args:
         runs: of one system.
@@ -78,8 +49,8 @@ def gender_accuracy(runs: Sequence[Run], corpus: pd.DataFrame, split: str) -> di
         split: whose utterances count; those of unknown gender or speaker do not.
 
     Returns:
-        ``balanced`` with ``low`` and ``high`` (95 %), ``accuracy``, ``majority`` (that of always saying the more
-        frequent gender), ``utterances``, ``speakers``.
+        ``estimate`` (balanced accuracy) with ``low`` and ``high`` (95 %), ``accuracy``, ``majority`` (accuracy of
+        always saying the more frequent gender), ``utterances``, ``speakers``, ``seeds``.
 
     Raises:
         ParamsError: the runs do not say what gender they predict.
@@ -88,7 +59,7 @@ def gender_accuracy(runs: Sequence[Run], corpus: pd.DataFrame, split: str) -> di
     rows = pd.concat([run.predictions for run in runs])
     rows = rows[rows["split"] == split]
     if PREDICTED_FEMALE not in rows or rows[PREDICTED_FEMALE].isna().any():
-        raise ParamsError(f"runs of {runs[0].system} lack {PREDICTED_FEMALE}: remove them and train them again.")
+        raise ParamsError(f"runs of {runs[0].system}: no {PREDICTED_FEMALE}. Remove them and train them again.")
     rows = rows.assign(gender=rows["utterance"].map(corpus["gender"])).dropna(subset=["gender", "speaker"])
     rows["right"] = (rows[PREDICTED_FEMALE] > 0.5) == (rows["gender"] == "Female")
     by_speaker = rows.groupby(["gender", "speaker"])["right"].agg(["sum", "size"])
@@ -102,46 +73,56 @@ def gender_accuracy(runs: Sequence[Run], corpus: pd.DataFrame, split: str) -> di
         variances.append(jackknife_error((right.sum() - right) / (size.sum() - size)) ** 2)
     balanced = contrast(np.mean(recalls), np.array(variances) / 4, counts.to_numpy() - 1)
     return {
-        "balanced": float(balanced.difference),
+        "estimate": float(balanced.difference),
         "low": max(0.0, float(balanced.low)),
         "high": min(1.0, float(balanced.high)),
         "accuracy": rows["right"].mean(),
         "majority": rows["gender"].value_counts(normalize=True).max(),
         "utterances": rows["utterance"].nunique(),
         "speakers": counts.sum(),
+        "seeds": len(runs),
     }
 
 
-def link_effects(measured: Sequence[Measured]) -> dict[float, Contrast]:
-    """What each weight gains with the gender link minus what it gains without, by weight; arrays over endpoints.
+def link_effects(studies: Sequence[Study], question: Question) -> pd.DataFrame:
+    """What each weight gains with the gender link minus what it gains without, by weight and endpoint.
 
-    The errors of the two gains are taken as independent and add up, with Satterthwaite's degrees of freedom.
+    The errors of the two gains are taken as independent and add up, with Satterthwaite's degrees of freedom. Without
+    two conditions the table has no row.
     """
-    if len(measured) < 2:
-        return {}
-    gains = []
-    for one in measured:
-        asked, study = one.comparison.question, one.study
-        gold, predictions, _ = aligned(study.runs, asked.compared, one.comparison.split)
-        gains.append([system_difference(gold, predictions[a], predictions[b]) for a, b in asked.pairs])
-    effects = [
-        contrast(
-            linked.difference - plain.difference, [plain.error**2, linked.error**2], [plain.freedom, linked.freedom]
-        )
-        for plain, linked in zip(*gains, strict=True)
-    ]
-    names = [system for system, _ in measured[0].comparison.question.pairs]
-    return {measured[0].weights[name]: effect for name, effect in zip(names, effects, strict=True)}
+    table = by_condition(differences, studies, question).assign(
+        weight=lambda rows: rows["system"].map(weights(studies[0]))
+    )
+    parts = [table[table["condition"] == condition].reset_index() for condition in question.conditions]
+    if len(parts) < 2:
+        return table.assign(p=np.nan)[:0]
+    plain, linked = parts[:2]
+    effect = contrast(
+        linked["estimate"] - plain["estimate"],
+        [plain["standard_error"] ** 2, linked["standard_error"] ** 2],
+        [plain["df"], linked["df"]],
+    )
+    limits = {"low": effect.low, "high": effect.high, "p": effect.p}
+    return plain[["system", "weight", "endpoint"]].assign(estimate=effect.difference, **limits)
+
+
+def gains_of_knowing(studies: Sequence[Study]) -> pd.DataFrame:
+    """Correlation of simulated arousal with its best reading from the voice, without and with the speaker's gender.
+
+    Returns:
+        A row a condition: ``condition``, ``link`` (standard deviations), ``voice alone``, ``voice and gender``.
+    """
+    links = {one.condition: overrides(one.condition).get("corpus", {}).get("gender_link", 0.0) for one in studies}
+    rows = [(condition, link, *reading(link)) for condition, link in links.items()]
+    return pd.DataFrame(rows, columns=["condition", "link", "voice alone", "voice and gender"])
 
 
 def reading(link: float, utterances: int = 5000, speakers: int = 500) -> tuple[float, float]:
-    """How well simulated arousal can be read off the voice, without and with the speaker's gender.
-
-    Both are correlations of true arousal with its best linear reading from pitch, range, rate and loudness, in a
-    simulation of numbers alone (of fixed seed).
+    """Correlation of true arousal with its best linear reading from pitch, range, rate and loudness of the voice, and
+    with that from these and the speaker's gender, in a simulation of numbers alone (of fixed seed).
 
     Args:
-        link: `sercore.params.Simulated.gender_link`.
+        link: ``gender_link`` of the simulated corpus.
         utterances, speakers: how many.
     """
     generator = np.random.default_rng(0)
@@ -155,4 +136,5 @@ def reading(link: float, utterances: int = 5000, speakers: int = 500) -> tuple[f
         female.append(speaker.gender == "Female")
     alone, arousal = np.array(voices), drawn.deviations[:, 0]
     known = np.column_stack([alone, female])
-    return tuple(np.corrcoef(x @ np.linalg.lstsq(x, arousal)[0], arousal)[0, 1] for x in (alone, known))
+    found = [np.corrcoef(x @ np.linalg.lstsq(x, arousal)[0], arousal)[0, 1] for x in (alone, known)]
+    return float(found[0]), float(found[1])

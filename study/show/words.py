@@ -10,16 +10,18 @@ from study.show.tables import basis, interval, number, printed, probability, sig
 
 
 def answer(table: pd.DataFrame) -> Markdown:
-    """How many differences are significant, and each in words.
+    """How many differences of each condition and split are significant, and each in words.
 
     Args:
         table: of `study.comparisons.differences`.
     """
-    rows = tested(table)
-    found = int((rows["verdict"] != "inconclusive").sum())
-    lines = [f"{found} of {len(rows)} differences on {rows['split'].iloc[0]} are significant ({_evidence(rows)}):", ""]
-    lines += [f"- {_sentence(row)}" for _, row in rows.iterrows()]
-    return Markdown("\n".join(lines))
+    lines = []
+    for (condition, split), rows in tested(table).groupby(["condition", "split"], sort=False):
+        found = (rows["verdict"] != "inconclusive").sum()
+        where = f"{split}, condition `{condition}`," if table["condition"].nunique() > 1 else str(split)
+        lines += [f"{found} of {len(rows)} differences on {where} are significant ({_evidence(rows)}):", ""]
+        lines += [*(f"- {_sentence(row)}" for _, row in rows.iterrows()), ""]
+    return Markdown("\n".join(lines).strip())
 
 
 def beside_the_paper(table: pd.DataFrame) -> Markdown:

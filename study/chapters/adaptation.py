@@ -1,0 +1,42 @@
+"""What adaptation costs: a system's CCC beside what it trains, how long that takes and what memory it needs."""
+
+import pandas as pd
+
+from sercore.params import AdaptedEncoder
+from study import results
+from study.comparisons import scores
+from study.plan import Question, members
+from study.results import Study
+
+
+def adaptation(encoder: AdaptedEncoder | None) -> str:
+    """How an encoder is adapted, in words; a dash where there is none."""
+    if encoder is None:
+        return "–"
+    if not encoder.finetune:
+        return "frozen"
+    return f"LoRA, rank {encoder.lora}" if encoder.lora else "fine-tuned"
+
+
+def costs(study: Study, question: Question) -> pd.DataFrame:
+    """A row a compared system: how its encoders are adapted, its mean CCC, and its cost.
+
+    Returns:
+        Columns ``system``, ``speech`` and ``text`` (see `adaptation`), those of `study.comparisons.scores` for the mean
+        CCC, and ``trained parameters``, ``seconds a run``, ``peak memory (MB)``: medians over the seeds. Of an ensemble
+        parameters and seconds are sums over its members, memory is that of the largest.
+    """
+    each = results.costs(study.runs)
+    params = {run.system: run.params for run in study.runs}
+    rows = [
+        {
+            "system": system,
+            "speech": adaptation(params[members(system)[0]].speech),
+            "text": adaptation(params[members(system)[0]].text),
+            **each.loc[list(members(system)), ["trained parameters", "seconds a run"]].sum(),
+            "peak memory (MB)": each.loc[list(members(system)), "peak memory (MB)"].max(),
+        }
+        for system in question.compared
+    ]
+    mean = scores(study, question).query("endpoint == 'mean'")
+    return pd.DataFrame(rows).merge(mean, on="system")
