@@ -12,115 +12,85 @@
 # ---
 
 # %% [markdown]
-# # Does a system serve on another corpus?
+# # Cross-corpus generalisation: ranking error or calibration error?
 #
-# Corpora differ in speakers, microphones, ways to elicit emotion, raters and scales. The paper names the test on
-# other corpora as open. Here every system is trained on each corpus that is at hand and tested on all of them.
+# Corpora differ in speakers, microphones, elicitation, raters and scales. Every system is trained on each corpus that
+# is available on this machine and tested on all of them.
 #
-# A low CCC elsewhere has two causes that call for different cures. If the **scale** is wrong, the predictions lie too
-# high, too low, too close together or too far apart, and a few labelled utterances of the new corpus would mend it.
-# If the **ranking** is wrong, the system does not hear which of two utterances is the more aroused, and no such map
-# helps. So each CCC is given twice: as predicted, and *aligned*, after the predictions were given mean and standard
-# deviation of the test corpus. The aligned CCC is Pearson's correlation, and where that is positive, no other map
-# $a + b \cdot \text{prediction}$ with $b > 0$ gives a higher CCC.
+# A low CCC on another corpus has two causes. With a **calibration (scale) error**, predictions are too high, too low,
+# too narrow or too wide, which a few labelled utterances would correct. With a **ranking error**, the system cannot
+# tell which of two utterances is more aroused, and no rescaling helps. So each CCC is given as predicted and *aligned*,
+# after the predictions were given the mean and standard deviation of the test corpus. The aligned CCC is Pearson's
+# correlation; where it is positive, no other map $a + b \cdot \text{prediction}$ with $b > 0$ has a higher CCC.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
 results = "results/embedded/cross_corpus"
 
 # %% tags=["remove-input"]
-from IPython.display import HTML, Markdown
-
 from sercore import params
-from study.chapters import across, across_report
+from study import show
+from study.chapters import cross_corpus
 
 params.refuse_unknown(In)
-tables = across.read(results)
-HTML(across_report.corpora_table(tables, profile))
+tables = cross_corpus.read(results)
+show.show(
+    cross_corpus.sizes(tables, profile),
+    "Declared corpora, and what systems are tested on; 0: not available on this machine. Only EmoTale, IEMOCAP and "
+    "MSP-Podcast are human speech.",
+    "corpora",
+)
 
 # %% [markdown]
-# A corpus is tested on the utterances on which its own study reports: the last labelled split, or the whole corpus
-# where it has no official split. A system predicts from 0 to 1, which is mapped to the scale of the test corpus.
-# Where folds take the place of splits, each run has learnt from a part of the corpus. Elsewhere each run is tested by
-# itself and CCC is averaged, since the mean of their predictions would be an ensemble. On their own corpus, the folds
-# are pooled.
-#
-# ## Answer, as measured
+# ## Answer
 
 # %%
-Markdown(across_report.answer(tables))
+show.scores(
+    cross_corpus.summary(tables),
+    "Mean CCC on another corpus, that of the same system trained there, and what aligning or ranking explains.",
+    rows=("train", "test", "system"),
+    columns="measure",
+    name="summary",
+)
 
-# %% mystnb={"image": {"alt": "Heat maps: mean CCC of all pairs of corpora, as predicted and aligned"}}
-across_report.heat_map(tables)
+# %% mystnb={"image": {"alt": "Heat maps: mean CCC of all pairs of corpora, as predicted and aligned, by system"}}
+means = tables["matrix"].query("endpoint == 'mean'")
+grid = show.heatmap(means, "train", "test", ("tested on", "trained on"), col="measure", row="system")
 
 # %% [markdown]
-# A frame marks a system on its own corpus, tested on speakers whom it has not heard. Within a column all systems are
-# tested on the same utterances, so a column may be read from top to bottom; two columns differ in how hard their
-# utterances are.
+# Within a column all systems are tested on the same utterances; columns differ in how hard these are. On the diagonal a
+# system is tested on unseen speakers of its own corpus.
 #
 # ## Each attribute
 
 # %%
-HTML(across_report.scores_table(tables, "ccc"))
-
-# %%
-HTML(across_report.scores_table(tables, "aligned"))
-
-# %% [markdown]
-# ## Ranking or scale?
-
-# %%
-HTML(across_report.losses_table(tables))
+show.scores(
+    tables["matrix"], "CCC as predicted and aligned.", rows=("train", "test", "system", "measure"), name="matrix"
+)
 
 # %% [markdown]
-# A system may rank the utterances of another corpus better than one that was trained there: that corpus may be
-# smaller, or its folds may predict on levels of their own, which counts against the ranking once they are pooled.
+# Each run is tested by itself and CCC is averaged, since the mean of their predictions would be an ensemble; on their
+# own corpus folds are pooled. A system can rank another corpus better than one trained there, if that corpus is
+# smaller.
 #
-# ## Do words help elsewhere?
+# ## Does text help on another corpus?
 
 # %%
-Markdown(across_report.systems_answer(tables))
-
-# %%
-HTML(across_report.differences_table(tables))
+show.differences(
+    tables["differences"], "Difference of mean CCC as predicted; all rows are one family.", rows=("train", "test")
+)
 
 # %% [markdown]
-# ## What is known, and what is not
-
-# %%
-Markdown(across_report.limits(tables, profile))
-
-# %% [markdown]
-# - The intervals are over speakers, with the trained models as they are. Which corpora there are is no random sample:
-#   the figures say nothing about a corpus that is not in the matrix.
-# - What transfers from or to simulated speech shows that the measurement works. It says nothing about how people
-#   transfer: a synthesiser and its rules are far from any recording.
-# - EmoTale's sentences are the same in every emotion, by design. A system with text can gain nothing from them, so
-#   what it loses there is what it had learnt to expect from words.
-# - Aligning uses the labels of the test corpus. It is a bound on what a change of scale could gain, not a way to
-#   predict.
-# - Raters differ too. A corpus whose raters hardly agree has no system with a high CCC, whatever it was trained on.
+# ## What it means
 #
-# ## On your own corpora
+# - The intervals are over speakers, with the trained models as they are. The corpora are no random sample: nothing
+#   follows for a corpus outside the matrix.
+# - Transfer from or to simulated speech shows that the measurement works. It says nothing about human speech.
+# - EmoTale's sentences are the same in every emotion by design. A system with text can gain nothing from them.
+# - Aligning uses the labels of the test corpus. It bounds what calibration could gain and is no way to predict.
+# - Raters differ too: where they hardly agree, no system has a high CCC.
 #
-# The corpora are an entry of `params/questions.yaml`, a name and a profile each:
-#
-# ```yaml
-# open:
-#   across:
-#     corpora: {simulated: embedded, emotale: emotale, iemocap: iemocap}
-# ```
-#
-# A corpus is found at the path in its profile (`data/emotale`, `data/iemocap`); a link there will do. One that is not
-# there is left out. The corpus of `PROFILE` is always in:
-#
-# ```bash
-# ln -s /path/to/IEMOCAP_full_release data/iemocap
-# make study CHAPTER=cross_corpus PROFILE=msp_podcast DATA=/path/to/release
-# ```
-#
-# For several releases of MSP-Podcast, copy `params/msp_podcast.yaml` for each, say to `params/msp_1_8.yaml`, give it
-# the release's path, and add `msp_1_8: msp_1_8` to the entry. What a system has learnt from in one release, it is not
-# tested on in another; a speaker may still be in both. Systems are comparable where their profiles name the same
-# encoders: copy `params/emotale.yaml` and `params/iemocap.yaml` too, and give them the encoders of your release's
-# profile.
+# On your own corpora: `params/questions.yaml` lists corpora by name and profile under `cross_corpus`; one whose path is
+# missing is left out, that of `PROFILE` is always in: `make study CHAPTER=cross_corpus PROFILE=msp_podcast
+# DATA=/path/to/release`. Several releases of MSP-Podcast need a profile each, with its own path; what a system was
+# trained on in one release, it is not tested on in another, but a speaker may be in both.

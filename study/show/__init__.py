@@ -1,6 +1,6 @@
 """How results are shown: tidy tables in, tables, figures and sentences out."""
 
-from study.show.figures import curves, forest, legend_above, points, spread
+from study.show.figures import curves, forest, heatmap, legend_above, points, spread
 from study.show.page import banner, players
 from study.show.tables import differences, scores, show
 from study.show.words import answer, beside_the_paper, caveat, contents, repeats
@@ -14,6 +14,7 @@ __all__ = [
     "curves",
     "differences",
     "forest",
+    "heatmap",
     "legend_above",
     "players",
     "points",

@@ -14,6 +14,7 @@ from IPython import get_ipython
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 from study.comparisons import tested
+from study.show.tables import number
 
 WIDTH = 6.8
 """Inches of a figure, at which its text has 9 points or more on the page."""
@@ -85,6 +86,25 @@ def curves(table: pd.DataFrame, x: str, labels: tuple[str, str], **options: Any)
     return legend_above(_titled(grid.set_axis_labels(*labels)))
 
 
+def heatmap(table: pd.DataFrame, y: str, x: str, labels: tuple[str, str], **options: Any) -> sns.FacetGrid:
+    """Estimates as colours, each with its interval in figures.
+
+    Args:
+        table: tidy, with ``estimate``, ``low``, ``high``.
+        y, x: columns of categories.
+        labels: of the horizontal and vertical axis.
+        options: of `seaborn.FacetGrid`, such as ``col`` and ``row``.
+    """
+    cells = table.assign(
+        text=[f"{number(row.estimate, 2)}\n[{number(row.low, 2)}, {number(row.high, 2)}]" for row in table.itertuples()]
+    )
+    size = {"height": 1 + 0.7 * table[y].nunique(), "sharex": False, "sharey": False} | options
+    grid = sns.FacetGrid(cells, **size | {"aspect": _aspect(table, size["height"], options)})
+    span = {"vmin": min(0, table["estimate"].min()), "vmax": max(0, table["estimate"].max())}
+    grid.map_dataframe(_draw_heatmap, y, x, cmap="Blues" if span["vmin"] == 0 else "RdBu", **span)
+    return _titled(grid.set_axis_labels(*labels))
+
+
 def forest(table: pd.DataFrame, row: str | None = None) -> sns.FacetGrid:
     """The tested differences, a line a pair, with 95 % intervals and verdicts; a cross is the paper's own difference.
 
@@ -124,6 +144,12 @@ def legend_above(grid: sns.FacetGrid) -> sns.FacetGrid:
         entries = len(grid.legend.get_texts())
         sns.move_legend(grid, "lower center", bbox_to_anchor=(0.5, 1), ncol=min(entries, 4), title=None)
     return grid
+
+
+def _draw_heatmap(y: str, x: str, *, data: pd.DataFrame, color: Any, **options: Any) -> None:
+    values, texts = (data.pivot_table(name, y, x, aggfunc="first", sort=False) for name in ("estimate", "text"))
+    order = {"index": list(dict.fromkeys(data[y])), "columns": list(dict.fromkeys(data[x]))}
+    sns.heatmap(values.reindex(**order), annot=texts.reindex(**order), fmt="", cbar=False, linewidths=1, **options)
 
 
 def _titled(grid: sns.FacetGrid) -> sns.FacetGrid:

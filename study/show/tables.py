@@ -8,23 +8,30 @@ import pandas as pd
 from IPython.display import HTML
 
 from study import paper
-from study.comparisons import ENDPOINTS, tested
+from study.comparisons import tested
 
 
-def scores(table: pd.DataFrame, caption: str, *, rows: tuple[str, ...] = ("system",), name: str = "scores") -> HTML:
-    """CCCs with intervals, a column an endpoint, and beside them the paper's where it has the systems.
+def scores(
+    table: pd.DataFrame,
+    caption: str,
+    *,
+    rows: tuple[str, ...] = ("system",),
+    columns: str = "endpoint",
+    name: str = "scores",
+) -> HTML:
+    """Estimates with intervals, by default CCCs, a column an endpoint; systems alone stand beside the paper's CCCs.
 
     Args:
-        table: of `study.comparisons.scores`, or several of them.
+        table: of `study.comparisons.scores`, or tidy like it.
         caption: what is shown; what it rests on is added.
         rows: columns that name a row.
+        columns: the column that names a column.
         name: of the files.
     """
-    shown = with_interval(table).pivot_table(
-        index=list(rows), columns="endpoint", values="cell", aggfunc="first", sort=False
-    )
-    shown = shown[[endpoint for endpoint in ENDPOINTS if endpoint in shown]]
-    quoted = paper.printed_scores(shown.index.get_level_values("system")) if "system" in rows else None
+    cells = with_interval(table)
+    shown = cells.pivot_table(index=list(rows), columns=columns, values="cell", aggfunc="first", sort=False)
+    shown = shown[list(dict.fromkeys(table[columns]))].fillna("–")
+    quoted = paper.printed_scores(shown.index) if rows == ("system",) and columns == "endpoint" else None
     if quoted is not None:
         shown = pd.concat({"this study": shown, "the paper": quoted.set_axis(shown.index)}, axis=1)
     return show(shown, f"{caption} {basis(table)}", name, table)
@@ -93,7 +100,7 @@ def _text(value: object) -> str:
 def basis(table: pd.DataFrame) -> str:
     """What the estimates of a table rest on, from its columns ``utterances``, ``speakers``, ``seeds`` and ``sets``."""
     parts = [f"{_range(table[name])} {name}" for name in ("utterances", "speakers", "seeds") if name in table]
-    pooled = " (folds, pooled)" if "sets" in table and (table["sets"] < table["seeds"]).any() else ""
+    pooled = " (folds, pooled)" if {"sets", "seeds"} <= {*table} and (table["sets"] < table["seeds"]).any() else ""
     limits = "; in brackets: 95 % interval" if "low" in table else ""
     return f"{', '.join(parts)}{pooled}{limits}." if parts else ""
 

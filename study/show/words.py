@@ -18,7 +18,7 @@ def answer(table: pd.DataFrame) -> Markdown:
     lines = []
     for (condition, split), rows in tested(table).groupby(["condition", "split"], sort=False):
         found = (rows["verdict"] != "inconclusive").sum()
-        where = f"{split}, condition `{condition}`," if table["condition"].nunique() > 1 else str(split)
+        where = f"{split}, condition `{condition}`," if len(set(table["condition"])) > 1 else str(split)
         lines += [f"{found} of {len(rows)} differences on {where} are significant ({_evidence(rows)}):", ""]
         lines += [*(f"- {_sentence(row)}" for _, row in rows.iterrows()), ""]
     return Markdown("\n".join(lines).strip())

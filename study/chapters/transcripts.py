@@ -1,0 +1,87 @@
+"""What errors in the transcripts cost: CCC of systems with text against the word error rate, and against speech alone.
+
+The systems are tested on evaluation sets that differ in their transcripts alone; ``rates`` is the table that
+`rates` reads. A word error rate is the measured one, whatever was asked for.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sercore import ATTRIBUTES, corpora
+from sercore.params import Params, Transcripts, resolve, with_corpus
+from sercore.transcripts import error_rates, reported
+from study import comparisons
+from study.plan import STUDY, Question, systems, tested_on
+from study.results import Study
+
+RATES = "wer.csv"
+
+
+def analyse(plan: Any, question: Question, folder: Path) -> None:
+    """Measure the errors of each evaluation set's transcripts, and of what the systems are trained on, as ``wer.csv``.
+
+    Columns ``name`` (an evaluation set, on the reported split, or a system, on the training split), ``split``, and
+    those of `sercore.transcripts.error_rates`.
+    """
+    trained = [plan.parameters(variant, STUDY) for variant in systems([question])]
+    said = with_corpus(trained[0], {"transcripts": Transcripts().model_dump()})
+    tested, training = reported(_table(said)), _table(said).query("split == 'train'")
+    rows = [_rates(test, said, with_corpus(said, tested_on(test)), tested) for test in question.tests]
+    rows += [_rates(params.variant, said, params, training) for params in trained if params.text]
+    pd.DataFrame(rows).to_csv(folder / RATES, index=False, float_format="%.4f", lineterminator="\n")
+
+
+def rates(folder: Path | str) -> pd.DataFrame:
+    """The table that `analyse` wrote; a relative path is relative to the project's root."""
+    return pd.read_csv(resolve(Path(folder)) / RATES)
+
+
+def scores(study: Study, question: Question, rates: pd.DataFrame) -> pd.DataFrame:
+    """`study.comparisons.scores` of the systems on each evaluation set, with its ``wer`` and ``missing``."""
+    tables = [comparisons.scores(_on(study, test), question).assign(evaluation=test) for test in _tests(study, rates)]
+    return _with_rates(pd.concat(tables, ignore_index=True).query("system in @question.compared"), rates)
+
+
+def differences(study: Study, question: Question, rates: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
+    """`study.comparisons.differences` on the evaluation sets of some kinds, all of them one family.
+
+    Args:
+        study: whose runs were tested on them.
+        question: names the systems and pairs.
+        rates: see `rates`.
+        kinds: such as ``words`` of ``words_10``.
+    """
+    tests = [test for test in _tests(study, rates) if test.partition("_")[0] in kinds]
+    tables = [comparisons.differences(_on(study, test), question).assign(evaluation=test) for test in tests]
+    return _with_rates(comparisons.family(pd.concat(tables, ignore_index=True).drop(columns="paper")), rates)
+
+
+def _tests(study: Study, rates: pd.DataFrame) -> list[str]:
+    assert study.tests is not None
+    return [name for name in rates["name"] if name in set(study.tests["test"])]
+
+
+def _on(study: Study, test: str) -> Study:
+    """The study with what its runs predict on an evaluation set in place of what they predicted."""
+    assert study.tests is not None
+    gold = study.corpus[["speaker", "emotion", *ATTRIBUTES]]
+    rows = study.tests[study.tests["test"] == test].join(gold, on="utterance")
+    by_run = dict(list(rows.groupby(["system", "seed"])))
+    return replace(study, runs=[replace(run, predictions=by_run[run.system, run.params.seed]) for run in study.runs])
+
+
+def _with_rates(table: pd.DataFrame, rates: pd.DataFrame) -> pd.DataFrame:
+    return table.join(rates.set_index("name")[["wer", "missing"]], on="evaluation")
+
+
+def _table(params: Params) -> pd.DataFrame:
+    return corpora.read(params.corpus, params.seed).table
+
+
+def _rates(name: str, said: Params, written: Params, rows: pd.DataFrame) -> dict[str, Any]:
+    texts = [_table(params).loc[rows.index, "transcript"] for params in (said, written)]
+    return {"name": name, "split": rows["split"].iloc[0]} | error_rates(*texts)
