@@ -12,102 +12,142 @@
 # ---
 
 # %% [markdown]
-# # The data
+# # Data
 #
-# What the systems are trained and tested on: how large it is, how unevenly emotions and speakers are spread
-# over it, and how far its raters agree.
+# The size of the corpus, how unevenly emotions and speakers are distributed, and how far its raters agree.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
 results = "results/embedded/paper"
 
 # %% tags=["remove-input"]
-from IPython.display import HTML, Markdown
+import seaborn as sns
 
-from sercore import params
-from study import results as studies
-from study.show import figures, report
+from sercore import ATTRIBUTES, params
+from sercore.corpus import EMOTIONS
+from study import show
+from study.chapters import data
+from study.results import read, talkativeness
 
 params.refuse_unknown(In)
-study = studies.read(profile, results)
-HTML(report.banner(study.runs[0].params))
+study = read(profile, results)
+corpus = study.corpus.assign(emotion=study.corpus["emotion"].map(EMOTIONS))
+show.banner(study.params)
 
 # %%
-report.sizes(study.corpus)
+show.show(
+    data.sizes(study.corpus),
+    "Size of each split. O: other; X: no agreement. Shares are of utterances or speakers.",
+    "sizes",
+)
 
 # %% [markdown]
-# No speaker of the training or the development split is in another one; a corpus where that is not so is refused.
-# "Other" is an emotion beside the eight primary ones, "no agreement" that the raters chose none more than the rest;
-# such utterances have attributes like any other.
+# No speaker of the training or the development split occurs in another split; a corpus in which one does is refused.
+# O is an emotion beside the eight primary ones; X means that no emotion has a plurality among the raters. Both have
+# attributes like any other utterance.
 #
 # ## Emotions
 #
-# Each utterance has one emotion, which decides what an epoch draws (see [the sampler](/method)), and three
-# attributes, which the systems predict.
+# The emotion decides what an epoch draws ([the sampler](/method)); the three attributes are predicted.
 
 # %% mystnb={"image": {"alt": "Bar chart: share of each emotion in each split"}}
-figures.emotion_shares(study.corpus)
+grid = sns.displot(
+    corpus.dropna(subset="emotion"),
+    y="emotion",
+    col="split",
+    stat="percent",
+    common_norm=False,
+    shrink=0.8,
+    height=3.4,
+    aspect=0.65,
+)
+grid = grid.set_axis_labels("utterances (%)", "").set_titles("{col_name}")
 
 # %% mystnb={"image": {"alt": "Box plots of arousal, valence and dominance for each emotion"}}
-figures.attributes_by_emotion(study.corpus)
+attributes = corpus.melt("emotion", list(ATTRIBUTES), "attribute")
+grid = sns.catplot(
+    attributes.dropna(),
+    kind="box",
+    x="value",
+    y="emotion",
+    col="attribute",
+    order=list(EMOTIONS.values()),
+    whis=(5, 95),
+    showfliers=False,
+    height=3.4,
+    aspect=0.65,
+)
+grid = grid.set_axis_labels("points of the scale", "").set_titles("{col_name}")
 
 # %% [markdown]
-# Boxes reach from the lower to the upper quartile, the line is the median, and whiskers end at the 5th and the
-# 95th percentile. Emotions overlap: knowing the word would not be knowing the attributes.
+# Boxes: quartiles and median; whiskers: 5th and 95th percentile. Emotions overlap: the emotion does not determine the
+# attributes.
 #
 # ## Listen
 #
 # One utterance of each emotion.
 
 # %%
-HTML(report.players(study.samples))
+show.players(study.samples)
 
 # %% [markdown]
 # ## Raters
 #
-# The gold value is the mean of a few raters who do not agree much. The table holds their ratings of the
-# training and development splits against real ratings of the same kind, those of the WHiSER corpus
-# {cite:p}`whiser`.
+# The gold value is the mean of a few raters who agree little. WHiSER {cite:p}`whiser` has ratings of the same kind of
+# human speech.
 
 # %%
-HTML(report.rater_table(study.corpus, study.ratings))
+show.show(
+    data.rater_statistics(study.corpus, study.ratings),
+    "Spread, bias and agreement of raters in train and development, beside WHiSER's published values (scale 1 to 7).",
+    "raters",
+)
 
 # %% [markdown]
-# ICC(1,1) is the reliability of one rating, ICC(1,k) that of the mean of all of an utterance
-# {cite:p}`shrout1979`; kappa is Fleiss' {cite:p}`fleiss1971`. The row of CCC tells why a system is measured against
-# the consensus: one rater alone is a poor predictor of the others.
+# ICC(1,1) is the reliability of one rating, ICC(1,k) that of the mean of all ratings of an utterance
+# {cite:p}`shrout1979`; kappa is Fleiss' {cite:p}`fleiss1971`. One rater alone predicts the others poorly, so systems
+# are measured against the mean.
 
 # %%
-HTML(report.class_table(study.corpus, study.ratings))
+show.show(
+    data.class_statistics(study.corpus, study.ratings).rename(index=EMOTIONS),
+    "Mean and standard deviation (sd) of the consensus by emotion, and sd among an utterance's raters.",
+    "classes",
+)
 
 # %% [markdown]
-# Where *other* and *no agreement* are a matter of the word alone, their raters differ over arousal, valence and
-# dominance about as much as those of any emotion.
-#
 # ## Speakers
 
-# %%
-Markdown(report.speaker_sentence(study.corpus))
-
-# %% mystnb={"image": {"alt": "Curve: share of utterances spoken by the most talkative speakers, for each split"}}
-figures.speaker_skew(study.corpus)
+# %% mystnb={"image": {"alt": "Curve: share of the utterances spoken by the most talkative speakers, for each split"}}
+grid = sns.relplot(
+    talkativeness(study.corpus),
+    kind="line",
+    x="speakers",
+    y="spoken",
+    hue="split",
+    style="split",
+    height=3.4,
+    aspect=1.5,
+)
+grid = show.legend_above(grid.set_axis_labels("share of the speakers, most talkative first", "share of the utterances"))
 
 # %% [markdown]
-# A diagonal would mean that everyone speaks equally often. Utterances of one speaker resemble each other, so
-# the number of speakers, more than that of utterances, limits what a test split can tell; every interval in
-# this book therefore takes speakers as its units.
+# On the diagonal everyone would speak equally often. Utterances of one speaker resemble each other, so the number of
+# speakers limits what a test split can show; every interval in this book takes speakers as its units.
 #
 # ## Durations
 
-# %% mystnb={"image": {"alt": "Histogram of the utterances' durations, for each split"}}
-figures.durations(study.corpus)
+# %% mystnb={"image": {"alt": "Distribution of the utterances' durations, for each split"}}
+grid = sns.displot(corpus, x="duration", hue="split", kind="ecdf", height=3, aspect=1.7)
+grid = show.legend_above(grid.set_axis_labels("duration (s)", "share of the utterances"))
 
 # %% [markdown]
-# ## Assumptions
+# ## Assumptions of the simulation
 #
-# A simulated corpus rests on choices. These were made before any system was compared with another. "Assumption" is
-# said where no source was at hand; the signs of the acoustic cues follow {cite:t}`scherer2003` and
-# {cite:t}`juslin2003`.
+# These choices were made before any system was compared with another. Signs of the acoustic cues follow
+# {cite:t}`scherer2003` and {cite:t}`juslin2003`. The table is empty for real speech.
 
 # %%
-HTML(report.assumptions(study.runs[0].params))
+show.show(
+    data.assumptions(study.params), "What the simulation assumes, and the source of each assumption.", "assumptions"
+)

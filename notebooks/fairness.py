@@ -12,11 +12,10 @@
 # ---
 
 # %% [markdown]
-# # Who is served well, and who is not?
+# # Performance by gender, speaker, emotion and duration
 #
-# One CCC for a whole test set hides for whom a system works. Here it is taken apart: by the speaker's gender, by the
-# duration of the utterance, by its emotion, and speaker by speaker, for `fusion` and for `speech_only`. The same is
-# done on simulated speech and, where its results are there, on EmoTale, which is human speech.
+# One CCC for a test set hides for whom a system works. Here it is split by gender, duration, emotion and speaker, for
+# `fusion` and `speech_only`, on the profile's corpus and on EmoTale, which is human speech.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
@@ -24,68 +23,90 @@ results = "results/embedded/fairness"
 human = "results/emotale/fairness"
 
 # %% tags=["remove-input"]
-from IPython.display import HTML, Markdown
-
 from sercore import params
-from study.chapters import groups, groups_report
+from study import show
+from study.chapters import fairness
+from study.results import read
 
 params.refuse_unknown(In)
-tables = groups.read(results, human)
-HTML(groups_report.banner(tables))
+tables = fairness.read(results, human)
+show.banner(read(profile, results).params)
 
 # %% [markdown]
-# ## Answer, as measured
+# ## Answer
+#
+# A gap is the CCC of a group minus that of a reference chosen in advance: men, the shortest third of the utterances,
+# neutral speech.
 
 # %%
-Markdown(groups_report.answer(tables))
+gaps = tables["gaps"].rename(columns={"system": "model", "group": "system"}).query("model == 'fusion'")
+show.differences(
+    gaps,
+    "Gaps in mean CCC of `fusion`; Holm's p is over all gaps of both systems.",
+    rows=("condition", "grouping"),
+    name="gaps",
+)
 
-# %% mystnb={"image": {"alt": "Mean CCC by gender, duration and emotion, simulated and human speech apart"}}
-groups_report.forest(tables)
-
-# %% [markdown]
-# In brackets after each group: its utterances, and their speakers. A gap is a group minus a reference that was chosen
-# in advance: men, the shortest third of the utterances, neutral speech.
-
-# %%
-HTML(groups_report.gaps_table(tables))
-
-# %%
-HTML(groups_report.scores_table(tables))
+# %% mystnb={"image": {"alt": "Mean CCC of fusion by gender, duration and emotion, a panel a corpus"}}
+groups = tables["groups"].query("endpoint == 'mean' and system == 'fusion'").sort_values("grouping", kind="stable")
+grid = show.points(groups, "group", "mean CCC", hue="condition", height=5.5)
 
 # %% [markdown]
 # ## Why CCC within an emotion is low
 #
-# CCC holds the error against the spread of the values that are to be predicted. Within one emotion these vary less
-# than in all speech, so the same error gives a lower CCC: the range is restricted. A low CCC within an emotion thus
-# does not show that a system errs more on it. The error itself does: its root mean square, and the bias, which tells
-# whether a group is rated too high or too low as a whole. CCC of groups can be compared only as far as their spreads
-# are alike, which those of women and men, or of short and long utterances, mostly are.
+# CCC compares the error with the spread of the gold values. Within one emotion they vary less, so the same error gives
+# a lower CCC (restriction of range). RMSE and bias show whether a system errs more. CCCs of groups can be compared only
+# if their spreads are alike, as those of women and men mostly are.
 
 # %%
-HTML(groups_report.errors_table(tables))
+show.show(
+    groups[["condition", "group", "utterances", "speakers", "estimate", "rmse", "bias", "deviation"]].rename(
+        columns={"estimate": "mean CCC", "deviation": "sd of gold values"}
+    ),
+    "`fusion` by group: mean of the three attributes; RMSE, bias and sd in points of the scale.",
+    "groups",
+    tables["groups"],
+)
 
 # %% [markdown]
 # ## Speaker by speaker
 #
-# The CCC of one speaker rests on a few utterances, so speakers differ by chance even where a system serves all alike.
-# The last column says what remains of the differences without that chance.
+# The CCC of one speaker rests on a few utterances, so speakers differ by chance too. The last column is the standard
+# deviation over speakers without that chance.
 
 # %%
-HTML(groups_report.speakers_table(tables))
+spread = tables["speakers"].query("endpoint == 'mean'")
+show.show(
+    spread[
+        [
+            "condition",
+            "system",
+            "speakers",
+            "lowest",
+            "estimate",
+            "low",
+            "high",
+            "highest",
+            "deviation",
+            "true_deviation",
+        ]
+    ].rename(columns={"estimate": "median", "deviation": "sd", "true_deviation": "sd without chance"}),
+    "Mean CCC over speakers with 10 utterances or more; low and high: 95 % limits of the median.",
+    "speakers",
+    tables["speakers"],
+)
 
 # %% [markdown]
-# ## What is known, and what is not
+# ## What it means
 #
-# - Speakers are what counts, not utterances. A gap between women and men compares two groups of people, and a corpus of
-#   a few speakers of each finds none but very large gaps. *Unresolved* is no sign of fairness: it says that a gap up to
-#   about the detectable one may be there.
-# - Intervals are for the trained models as they are; another training may serve others.
-# - Gender is confounded with all else in which the women and men of a corpus differ, and duration with what is said:
-#   EmoTale's sentences are five, so its longest third is mostly another sentence than its shortest.
-# - Age, accent, first language and health are not in these tables, nor are groups within groups.
-# - The raters are part of the measurement. Where they judge women and men differently, a system that agrees with them
-#   has a small gap and is not fair.
-# - What the simulated voices show follows from how they were made, and from the synthesiser's voices.
+# - A gap between women and men compares two groups of people; a corpus of a few speakers of each detects only very
+#   large gaps. *Inconclusive* is no sign of fairness.
+# - Intervals are for the trained models as they are.
+# - Gender and duration are confounded with what else differs: EmoTale has five sentences, so its longest third is
+#   mostly another sentence than its shortest.
+# - Age, accent, first language and health are not in these tables, nor are intersections of groups.
+# - The raters are part of the measurement: a system that agrees with biased raters has a small gap and is not fair.
+# - What simulated voices show follows from how they were made.
 #
-# On your own corpus: `make study CHAPTER=fairness PROFILE=msp_podcast DATA=/path/to/MSP-Podcast`. Groups that the
-# corpus does not know are left out.
+# On your own corpus: `make study CHAPTER=fairness PROFILE=msp_podcast DATA=/path/to/release`. Groups that the corpus
+# does not know are left out.

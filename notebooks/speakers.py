@@ -12,122 +12,139 @@
 # ---
 
 # %% [markdown]
-# # Can one use who speaks without leaning on the few who speak most?
+# # Can speaker information help without overfitting to the most frequent speakers?
 #
-# A quarter of MSP-Podcast's training speakers speak most of its utterances {cite:p}`lertpetchpun2025`. A system
-# that knows the speaker may learn these few by heart. In the paper a speaker embedding lowers the CCC, and so does
-# predicting the speaker; and embeddings of ten speakers were seen not to cluster. This chapter asks what these two
-# uses and three others do for speakers whom a system has heard, and for new ones, as the skew grows:
+# A quarter of MSP-Podcast's training speakers produce most of its utterances {cite:p}`lertpetchpun2025`. In the paper a
+# speaker embedding lowers the CCC, and so does predicting the speaker; embeddings of ten speakers did not cluster. This
+# chapter compares five uses of speaker information with `fusion`, for speakers seen in training and for unseen ones, as
+# the skew grows:
 #
-# - `fusion_speaker_embedding` is given a frozen embedding of the voice (+ S Emb in the paper);
-# - `fusion_speaker` must tell the training speakers apart (+ S Pred);
-# - `fusion_speaker_adversarial` has the same speaker head, but its gradient is reversed below the head
-#   {cite:p}`ganin2015`: the representation is to hide who speaks;
-# - `fusion_speaker_normalised` gives each speaker's frozen features the same mean and spread. It needs no label, but
-#   all utterances of a speaker at once, those of the test split too (it is transductive);
-# - `fusion_speaker_capped` is trained on at most 30 utterances of each speaker, of equally many emotions as far as they
-#   go.
-#
-# Each is held against `fusion`.
+# - `fusion_speaker_embedding`: a frozen speaker embedding as input (+ S Emb in the paper);
+# - `fusion_speaker`: classification of the training speakers (+ S Pred);
+# - `fusion_speaker_adversarial`: the same with a reversed gradient {cite:p}`ganin2015`, to hide the speaker;
+# - `fusion_speaker_normalised`: each speaker's frozen features get the same mean and spread (transductive: it needs all
+#   utterances of a speaker, but no label);
+# - `fusion_speaker_capped`: at most 30 training utterances a speaker.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
 results = "results/embedded/speakers"
+human = "results/emotale/speakers"
 
 # %% tags=["remove-input"]
-from IPython.display import HTML, Markdown
+import seaborn as sns
 
 from sercore import params
-from study import plan as questions
-from study.chapters import speakers, speakers_report
-from study.show import report
+from study import comparisons, plan, show
+from study.chapters import speakers
+from study.results import read_conditions
 
 params.refuse_unknown(In)
-question = questions.question(profile, "speakers")
-found = speakers.read(profile, results, question)
-measured = speakers.measure(found, question)
-first = next(iter(found.values())).runs[0].params
-HTML(report.banner(first))
+question = plan.question(profile, "speakers")
+studies = read_conditions(profile, results, question)
+show.banner(studies[0].params)
 
 # %% [markdown]
-# ## Answer, as measured
+# ## Answer
 
 # %%
-Markdown(speakers_report.answer(found, measured))
+differences = speakers.differences(studies, question)
+show.differences(
+    differences.query("kind == 'unseen'"),
+    "Difference of mean CCC to `fusion` on unseen speakers, the least skewed condition first; a family a condition.",
+    rows=("condition",),
+)
 
 # %%
-Markdown(speakers_report.standing(found, measured))
+changes = speakers.changes(differences)
+show.show(
+    changes,
+    "Change of the difference from the least to the most skewed condition, with 95 % limits, not adjusted.",
+    "changes",
+)
 
 # %% [markdown]
 # ## How unequally do speakers talk?
 #
-# In the simulation, the same training utterances are dealt to the same speakers in several ways; only who says what
-# differs. The test speakers are always the same, and all speak equally often.
+# In the simulation, the same training utterances are assigned to the same speakers in several ways. Test speakers are
+# always the same and speak equally often.
 
-# %% mystnb={"image": {"alt": "Lorenz curves: share of utterances spoken by the busiest speakers, a line a corpus"}}
-embedded = speakers_report.embeddings(results, first.corpus.reader)
-curves = speakers_report.counts(found, embedded)
-speakers_report.lorenz_figure(curves)
+# %% mystnb={"image": {"alt": "Lorenz curves: share of the utterances of the most talkative speakers, by corpus"}}
+embeddings = speakers.read({profile: results, "EmoTale (human)": human})
+curves = speakers.lorenz(studies, embeddings["counts"])
+grid = sns.relplot(curves, kind="line", x="speakers", y="spoken", hue="corpus", style="corpus", height=3.4, aspect=1.6)
+grid = show.legend_above(grid.set_axis_labels("share of the speakers, most talkative first", "share of the utterances"))
 
 # %%
-HTML(speakers_report.skew_table(curves))
+show.show(
+    speakers.skews(curves),
+    "Known speakers, and the share of the utterances that the most talkative 26 % speak.",
+    "skew",
+)
 
 # %% [markdown]
 # ## Do embeddings of one speaker cluster?
 #
-# The authors' picture: ten speakers, up to a hundred utterances of each, their embeddings projected to a plane by t-SNE
-# {cite:p}`tsne`. Such a projection can draw clusters apart or together, so the eye alone is no judge. The silhouette
-# {cite:p}`rousseeuw1987` and the equal-error rate below are those of the whole embedding.
+# The authors' picture: ten speakers, up to a hundred utterances of each, by t-SNE {cite:p}`tsne`. Such a projection can
+# draw clusters apart or together, so silhouette {cite:p}`rousseeuw1987` and equal-error rate are those of the whole
+# embedding.
 
-# %% mystnb={"image": {"alt": "Scatter plots: embeddings of ten speakers on a plane, a panel a corpus"}}
-speakers_report.embedding_figure(embedded)
+# %% mystnb={"image": {"alt": "Scatter plots: speaker embeddings of ten speakers on a plane, by corpus"}}
+grid = sns.relplot(
+    embeddings["embedding_2d"].reset_index(drop=True),
+    x="x",
+    y="y",
+    hue="speaker",
+    style="speaker",
+    col="corpus",
+    palette="tab10",
+    legend=False,
+    height=3.3,
+    facet_kws={"sharex": False, "sharey": False},
+)
+grid = grid.set_axis_labels("t-SNE, first axis (no unit)", "second axis (no unit)").set_titles("{col_name}")
 
 # %%
-HTML(speakers_report.embedding_table(embedded))
-
-# %%
-Markdown(speakers_report.embedding_sentences(embedded))
+show.scores(
+    embeddings["embedding"],
+    "Silhouette (0: no clusters) and equal-error rate (.5: guessing) of the whole embedding.",
+    rows=("corpus", "encoder"),
+    columns="measure",
+    name="embedding",
+)
 
 # %% [markdown]
-# The figures are of the encoder that the table names, and of no other. That of this repository is tiny and has heard
-# synthetic voices alone, so it says little of what a large one does on human speech; EmoTale's speakers also all say
-# the same five sentences. Another encoder is a line in the profile's file.
+# The encoder of this repository is tiny and was pretrained on synthetic voices; a large one may separate human speakers
+# far better.
 #
-# ## What the uses are worth
-#
-# *Heard*: utterances of training speakers that were kept from the training, the same share of each speaker. *New*: the
-# test split. Each of the two is a family of comparisons of its own under each condition.
+# ## Seen and unseen speakers
 
-# %% mystnb={"image": {"alt": "Difference of each system to fusion against the skew, for heard and for new speakers"}}
-speakers_report.difference_figure(found, measured)
+# %% mystnb={"image": {"alt": "Difference of each system to fusion against the skew, for seen and unseen speakers"}}
+grid = show.curves(
+    comparisons.tested(differences),
+    "skew",
+    ("skew of the training split", "difference of mean CCC"),
+    hue="system",
+    col="kind",
+)
 
 # %%
-HTML(speakers_report.difference_table(found, measured))
-
-# %%
-HTML(speakers_report.scores_table(measured))
+show.differences(
+    differences.query("kind == 'seen'"),
+    "Difference of mean CCC to `fusion` on held-out utterances of training speakers; a family a condition.",
+    rows=("condition",),
+    name="seen",
+)
 
 # %% [markdown]
-# ## What is known, and what is not
+# ## What it means
 #
-# Heard speakers are scored in proportion to how much they speak, so where the skew is large their figure is that of a
-# few. That is how it would be in use, if those who speak in training are those who speak later; and it is why its
-# intervals are wide. New speakers are the question of a benchmark.
+# Seen speakers are scored in proportion to how much they speak, so with a large skew their figure is that of a few, and
+# its interval is wide. Unseen speakers are a benchmark's question.
 #
-# What the simulation can tell: whether skew alone makes a use of the speaker help or harm, everything else being equal.
-# What it cannot: how people differ. Its speakers have a pitch, a rate and a loudness of their own and feel like
-# everyone else; people also differ in how they show what they feel, which is what a system might want to learn of a
-# speaker. A difference that is unresolved here may be there on real speech, and one that is resolved here may not.
+# The simulation shows whether skew alone makes a use of the speaker help or harm. Its speakers differ in pitch, rate
+# and loudness but feel alike; people also differ in how they express affect, which is what a system might learn about a
+# speaker. A difference here may be absent on real speech, and the reverse.
 #
-# What would change the answer: more test speakers (the intervals are over speakers), more seeds, or
-# speakers whose habits of showing feelings differ.
-#
-# ## On your own corpus
-#
-# ```bash
-# make study CHAPTER=speakers PROFILE=msp_podcast DATA=/path/to/release
-# ```
-#
-# runs the same on a release of MSP-Podcast, with its own skew; `PROFILE=emotale` on EmoTale, where all speak equally
-# often. Any other corpus needs a condition of its own in `params/questions.yaml`: `sampling.held_out`, the share of
-# each training speaker's utterances that is kept to score on, and a `samples_per_emotion` that fits what is left.
+# On your own corpus: `make study CHAPTER=speakers PROFILE=msp_podcast DATA=/path/to/release`. Another corpus needs a
+# condition of its own in `params/questions.yaml` (`sampling.held_out`, and a `samples_per_emotion` that fits the rest).

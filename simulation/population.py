@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 
 from sercore.corpus import PRIMARY_EMOTIONS
-from sercore.raters import PUBLISHED_CLASSES, published
 from simulation.espeak import Prompt
+from simulation.whiser import CLASSES, published
 
 Pool = Literal["study", "pretraining"]
 
@@ -277,9 +277,9 @@ def prototypes() -> np.ndarray:
     the raters' table allows, so valence is drawn in until emotions explain as much of its variance as in WHiSER.
     """
     columns = ["mean arousal", "mean valence", "mean dominance"]
-    means = np.array([DISGUST if code == "D" else PUBLISHED_CLASSES.loc[code, columns] for code in CODES], dtype=float)
-    weights = PUBLISHED_CLASSES["utterances"] / PUBLISHED_CLASSES["utterances"].sum()
-    wanted = np.cov(PUBLISHED_CLASSES["mean valence"], aweights=weights, ddof=0)
+    means = np.array([DISGUST if code == "D" else CLASSES.loc[code, columns] for code in CODES], dtype=float)
+    weights = CLASSES["utterances"] / CLASSES["utterances"].sum()
+    wanted = np.cov(CLASSES["mean valence"], aweights=weights, ddof=0)
     given = np.cov(means[:, 1], aweights=SHARES, ddof=0)
     centre = SHARES @ means[:, 1]
     means[:, 1] = centre + np.sqrt(wanted / given) * (means[:, 1] - centre)

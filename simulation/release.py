@@ -15,11 +15,11 @@ import soundfile
 from filelock import FileLock
 from tqdm import tqdm
 
-from sercore import ATTRIBUTES, raters
+from sercore import ATTRIBUTES
 from sercore.audio import SAMPLE_RATE
 from sercore.corpus import PRIMARY_EMOTIONS, CorpusError
 from sercore.params import ParamsError, Simulated, resolve
-from simulation import grammar, population
+from simulation import grammar, population, whiser
 from simulation.espeak import Prompt, synthesise
 from simulation.population import CHANNELS, CODES, Speaker, Utterances
 
@@ -94,13 +94,13 @@ def write(params: Simulated) -> Path:
 
 def assumptions() -> pd.DataFrame:
     """What the simulated corpus is built on: columns ``choice``, ``value``, ``source``."""
-    paper, whiser, ours = "arXiv 2506.10930", raters.SOURCE, "assumption"
+    paper, source, ours = "arXiv 2506.10930", whiser.SOURCE, "assumption"
     voice = "sign of arousal: Scherer 2003, Juslin & Laukka 2003; the rest: assumption"
     voices = sum(map(len, population.VARIANTS["study"].values()))
     skew, clarity = population.SKEW, f"{population.CLARITY:g}"
     arousal, valence, dominance = (_listed(CODES, column, ".2f") for column in population.prototypes().T)
     drawn_in = (
-        f"{whiser}, drawn in (assumption): its class means, its spread of valence and MSP-Podcast's shares of emotions "
+        f"{source}, drawn in (assumption): its class means, its spread of valence and MSP-Podcast's shares of emotions "
         "cannot all hold; here emotions explain as much of the variance of valence as they do in WHiSER"
     )
     rows = [
@@ -112,10 +112,10 @@ def assumptions() -> pd.DataFrame:
         ("women among the speakers", "50%", ours),
         ("women's and men's voices of the same arousal", "sound the same, but for corpora with a gender link", ours),
         ("voices", f"eSpeak NG, {voices} variants in {len(population.ACCENTS)} accents", ours),
-        ("spread, bias and agreement of ratings; spread and correlation of the consensus", "as published", whiser),
+        ("spread, bias and agreement of ratings; spread and correlation of the consensus", "as published", source),
         ("correlation of raters' biases and residuals", "that of the consensus", ours),
-        ("arousal around which an emotion lies", arousal, f"{whiser}; D, which it lacks, as C (assumption)"),
-        ("dominance around which an emotion lies", dominance, f"{whiser}; D, which it lacks, as C (assumption)"),
+        ("arousal around which an emotion lies", arousal, f"{source}; D, which is missing there, as C (assumption)"),
+        ("dominance around which an emotion lies", dominance, f"{source}; D, which is missing there, as C (assumption)"),
         ("valence around which an emotion lies", valence, drawn_in),
         ("share of raters who recognise the emotion", f"Beta({clarity}, {clarity}) over utterances", ours),
         ("raters who do not", f"{population.OTHER:.0%} say other, the rest an emotion by its frequency", ours),

@@ -11,10 +11,10 @@ import yaml
 from made_up import make_corpus, make_ratings, make_run, make_study
 
 from sercore import ATTRIBUTES, params, significance
-from sercore.raters import rater_statistics
 from sercore.runs import PREDICTED
 from study import comparisons, paper
 from study import plan as questions
+from study.chapters.data import rater_statistics
 from study.comparisons import CEILING, FLOOR
 from study.plan import Question
 from study.results import Study, matched, reported_split

@@ -9,7 +9,9 @@ import pytest
 
 from sercore import ATTRIBUTES
 from sercore.corpus import CorpusError
-from sercore.raters import PUBLISHED, agreement_weights, class_statistics, rater_statistics
+from sercore.raters import agreement_weights
+from simulation import whiser
+from study.chapters.data import class_statistics, rater_statistics
 
 RATERS = 4
 """How many rate each utterance; each column of scores is one of them."""
@@ -79,7 +81,7 @@ def test_votes(made):
 
 def test_table_keeps_published_values_and_order(made):
     table = rater_statistics(*made[2])
-    assert dict(zip(table.index, table["published"], strict=True)) == PUBLISHED
+    assert table["published"].to_dict() == whiser.RATERS.to_dict()
     assert table["measured"].notna().all()
     icc = table.xs("arousal", level="attribute")["published"]
     assert all(low < high for low, high in pairwise(icc[["ICC(1,1)", "ICC(1,k)"]]))

@@ -18,9 +18,9 @@ from sercore import ATTRIBUTES
 from sercore.corpora import msp_podcast
 from sercore.corpus import GENDERS, PRIMARY_EMOTIONS, CorpusError
 from sercore.params import ParamsError, Simulated
-from sercore.raters import class_statistics, rater_statistics
 from simulation import grammar, population
 from simulation import release as simulated
+from study.chapters.data import class_statistics, rater_statistics
 
 SMALL = {
     "reader": "simulated",

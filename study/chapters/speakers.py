@@ -1,77 +1,211 @@
-"""How unequally speakers talk, and what a use of the speaker is worth for those whom a system has heard and for others.
+"""Speakers: how unequally they talk, whether an encoder separates them, and what speaker information is worth.
 
 Conventions:
 
-- Speakers are *heard* whose utterances a system was trained on, though not with those that it is scored on
-  (``sampling.held_out`` of `sercore.params.Sampling`); all others are *new*.
-- The skew of a corpus is the share of the training utterances that the busiest 26 % of the speakers speak.
+- Speakers are *seen* whose utterances a system was trained on, though not with those that it is scored on
+  (``sampling.held_out`` of `sercore.params.Sampling`); all others are *unseen*.
+- The skew of a corpus is the share of the training utterances that the most talkative 26 % of the speakers speak.
+- The silhouette of an utterance is (b - a) / max(a, b), with its mean cosine distance a to the others of its speaker
+  and b to those of the nearest other speaker; their mean is near 0 where speakers do not cluster (Rousseeuw, 1987).
+- The equal-error rate is that of verification by the cosine of two embeddings, over all pairs of utterances; .5 is
+  guessing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+from sklearn.manifold import TSNE
+from sklearn.metrics import roc_curve, silhouette_score
+from tqdm import tqdm
 
-from study import results as studies
-from study.comparisons import Comparison, compare
-from study.plan import Question
-from study.results import Study, busiest_share, labelled_splits, reported_split
+from sercore import audio, corpora
+from sercore.corpus import CorpusError
+from sercore.encoders import SpeakerEncoder, quieten
+from sercore.params import resolve
+from simulation.population import SKEW
+from study import comparisons
+from study.plan import STUDY, Question
+from study.results import Study, busiest_share, labelled_splits, reported_split, talkativeness
 
-HEARD, NEW = "speakers heard in training", "new speakers"
+SPEAKERS, UTTERANCES = 10, 100
+"""The authors' choice: so many speakers, and utterances of each."""
 
-Measured = Mapping[tuple[str, str], Comparison]
-"""Comparisons by condition and by `HEARD` or `NEW`."""
-
-
-def training_counts(study: Study) -> pd.Series:
-    """Utterances of each known training speaker of a study."""
-    return study.corpus.loc[study.corpus["split"] == "train", "speaker"].value_counts()
-
-
-def read(profile: str, results: Path | str, question: Question) -> dict[str, Study]:
-    """The study under each condition of `question`, the least skewed first; `ParamsError` where one is absent."""
-    found = {condition: studies.read(profile, results, condition) for condition in question.conditions}
-    return dict(sorted(found.items(), key=lambda item: busiest_share(training_counts(item[1]))))
+TABLES = ("counts", "embedding_2d", "embedding")
 
 
-def measure(found: Mapping[str, Study], question: Question) -> Measured:
-    """`question` answered for heard and for new speakers under each condition, a family of comparisons each.
+def analyse(plan: Any, question: Question, folder: Path) -> None:
+    """Write the tables of a corpus's speakers; nothing in them names a speaker or an utterance.
 
-    A condition of which no training utterance was held out tells of new speakers alone.
+    ``counts.csv``: ``utterances`` of each known speaker, of all splits, the most talkative first. ``embedding_2d.csv``:
+    ``x``, ``y`` and the number ``speaker`` (from 1) of up to 100 random utterances of each of the ten most talkative
+    speakers, by t-SNE (van der Maaten & Hinton, 2008), in random order. ``embedding.csv``: of the same utterances, but
+    on the whole embedding, see `separation`, with the ``encoder``.
+
+    Raises:
+        CorpusError: fewer than two speakers have two utterances.
     """
-    measured = {}
-    for condition, study in found.items():
+    quieten()
+    params = plan.parameters("fusion_speaker_embedding", STUDY)
+    table = corpora.read(params.corpus, params.seed).table
+    rows = choose(table, np.random.default_rng(0))
+    encoder = SpeakerEncoder(params.speaker.encoder)
+    paths = tqdm(rows["path"], "speaker embeddings", unit="utterance")
+    embeddings = np.concatenate([encoder(audio.load(path, params.speech.max_seconds)) for path in paths])
+    plane = pd.DataFrame(project(embeddings).round(2), columns=["x", "y"])
+    tables = {
+        "counts": pd.DataFrame({"utterances": table["speaker"].value_counts().to_numpy()}),
+        "embedding_2d": plane.assign(speaker=rows["number"].to_numpy()),
+        "embedding": separation(embeddings, rows["number"]).assign(encoder=params.speaker.encoder),
+    }
+    for name, content in tables.items():
+        content.to_csv(folder / f"{name}.csv", index=False, float_format="%.4g")
+
+
+def read(folders: dict[str, str]) -> dict[str, pd.DataFrame]:
+    """The tables that `analyse` wrote, with the column ``corpus``; relative paths are relative to the project's root.
+
+    Args:
+        folders: by the corpus's name.
+    """
+    return {
+        table: pd.concat(
+            [
+                pd.read_csv(resolve(Path(folder)) / f"{table}.csv").assign(corpus=name)
+                for name, folder in folders.items()
+            ]
+        )
+        for table in TABLES
+    }
+
+
+def lorenz(studies: Sequence[Study], counts: pd.DataFrame) -> pd.DataFrame:
+    """Lorenz curves (`study.results.talkativeness`) by ``corpus``: of each condition's training split, and of the
+    corpora of ``counts`` beside the study's own."""
+    others = counts[counts["corpus"] != counts["corpus"].iloc[0]]
+    spoken = others.loc[others.index.repeat(others["utterances"])].assign(speaker=lambda rows: rows.index)
+    trained = [one.corpus[one.corpus["split"] == "train"].assign(corpus=one.condition) for one in studies]
+    return talkativeness(pd.concat([*trained, spoken]), "corpus")
+
+
+def skews(curves: pd.DataFrame) -> pd.DataFrame:
+    """A row a corpus of `lorenz`: speakers, utterances, share of the most talkative 26 %; last the paper's own."""
+    groups = curves.groupby("corpus", sort=False)["utterances"]
+    table = pd.DataFrame({"speakers": groups.size(), "utterances": groups.sum(), "share": groups.agg(busiest_share)})
+    return pd.concat([table, pd.DataFrame({"share": SKEW["utterances"]}, index=["MSP-Podcast, from the paper"])])
+
+
+def skew(study: Study) -> float:
+    """Share of the training utterances that the most talkative speakers speak."""
+    return busiest_share(study.corpus.loc[study.corpus["split"] == "train", "speaker"].value_counts())
+
+
+def differences(studies: Sequence[Study], question: Question) -> pd.DataFrame:
+    """`study.comparisons.differences` for seen and for unseen speakers under each condition, a family each.
+
+    A condition of which no training utterance was held out has unseen speakers alone.
+
+    Returns:
+        The least skewed condition first, with ``kind`` (seen, unseen) and ``skew``.
+    """
+    tables = []
+    for study in sorted(studies, key=skew):
+        splits = {"unseen": reported_split(study.runs)}
         if "train" in labelled_splits(study.runs):
-            measured[condition, HEARD] = compare(study, question, "train")
-        measured[condition, NEW] = compare(study, question, reported_split(study.runs))
-    return measured
-
-
-def differences(found: Mapping[str, Study], measured: Measured) -> pd.DataFrame:
-    """A row a condition, kind of speakers and declared pair, with the skew of the condition.
-
-    Columns ``condition``, ``skew``, ``speakers`` (`HEARD` or `NEW`), and those of `Comparison.tested`.
-    """
-    tables = [
-        one.tested.assign(condition=condition, skew=busiest_share(training_counts(found[condition])), speakers=speakers)
-        for (condition, speakers), one in measured.items()
-    ]
-    return pd.concat(tables, ignore_index=True)
+            splits = {"seen": "train"} | splits
+        for kind, split in splits.items():
+            tables.append(comparisons.differences(study, question, split).assign(kind=kind, skew=skew(study)))
+    return pd.concat(tables, ignore_index=True).drop(columns="paper")
 
 
 def changes(table: pd.DataFrame) -> pd.DataFrame:
-    """How much each difference changes from the least to the most skewed condition: a row a kind of speakers and pair.
+    """How much each tested difference changes from the least to the most skewed condition.
 
     The limits take the two differences for independent. On the same test speakers they are not, and what these share
-    falls out of the change, so the interval is rather too wide.
+    cancels in the change, so the interval is rather too wide.
 
     Args:
         table: of `differences`, of two or more conditions.
+
+    Returns:
+        A row a kind of speakers and system: ``kind``, ``system``, ``estimate``, ``low``, ``high``.
     """
-    keys = ["speakers", "system"]
-    ordered = table.sort_values("skew", kind="stable").groupby(keys, sort=False)
+    keys = ["kind", "system"]
+    ordered = comparisons.tested(table).sort_values("skew", kind="stable").groupby(keys, sort=False)
     first, last = ordered.nth(0).set_index(keys), ordered.nth(-1).set_index(keys)
-    change = last["difference"] - first["difference"]
-    reach = np.hypot(*((each["high"] - each["low"]) / 2 for each in (first, last)))
-    return pd.DataFrame({"difference": change, "low": change - reach, "high": change + reach}).reset_index()
+    change = last["estimate"] - first["estimate"]
+    half_width = np.hypot(*((each["high"] - each["low"]) / 2 for each in (first, last)))
+    return pd.DataFrame({"estimate": change, "low": change - half_width, "high": change + half_width}).reset_index()
+
+
+def choose(table: pd.DataFrame, generator: np.random.Generator) -> pd.DataFrame:
+    """Random rows of the busiest speakers, in random order, with a random ``number`` (from 1) of each speaker.
+
+    Raises:
+        CorpusError: fewer than two speakers have two utterances.
+    """
+    shuffled = table.iloc[generator.permutation(len(table))]
+    counts = shuffled["speaker"].value_counts()
+    busiest = counts[counts >= 2].index[:SPEAKERS]
+    if len(busiest) < 2:
+        raise CorpusError("fewer than two known speakers have two utterances, so none can be distinguished.")
+    rows = shuffled[shuffled["speaker"].isin(busiest)].groupby("speaker").head(UTTERANCES)
+    numbers = pd.Series(generator.permutation(len(busiest)) + 1, index=busiest)
+    return rows.assign(number=rows["speaker"].map(numbers))
+
+
+def project(embeddings: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Embeddings (utterances, width) on a plane (utterances, 2), near ones near each other; always the same."""
+    perplexity = min(30, (len(embeddings) - 1) / 3)
+    return TSNE(perplexity=perplexity, metric="cosine", random_state=0).fit_transform(embeddings)
+
+
+def separation(embeddings: NDArray[np.float64], speakers: ArrayLike) -> pd.DataFrame:
+    """Silhouette and equal-error rate, each with a 95 % jackknife-t interval over the speakers (Efron, 1982).
+
+    Args:
+        embeddings: shape (utterances, width), L2-normalised.
+        speakers: shape (utterances,), any labels; three or more, each of two or more utterances.
+    """
+    speakers = np.asarray(speakers)
+    similarity = np.clip(embeddings.astype(np.float64) @ embeddings.T.astype(np.float64), -1, 1)
+    np.fill_diagonal(similarity, 1)
+    measures = {"silhouette": (_silhouette, -1), "equal-error rate": (_verification_error, 0)}
+    rows = [
+        {"measure": name, **_interval(measure, similarity, speakers, lowest)}
+        for name, (measure, lowest) in measures.items()
+    ]
+    return pd.DataFrame(rows).assign(speakers=len(set(speakers)), utterances=len(speakers))
+
+
+def equal_error_rate(same: ArrayLike, scores: ArrayLike) -> float:
+    """Share of both errors where they are equal, between two thresholds by linear interpolation.
+
+    Args:
+        same: whether a pair is of one speaker, shape (pairs,); both kinds occur.
+        scores: similarity, shape (pairs,).
+    """
+    accepted, found, _ = roc_curve(same, scores)
+    return float(np.interp(0, accepted + found - 1, accepted))
+
+
+def _verification_error(similarity: NDArray[np.float64], speakers: NDArray) -> float:
+    one, other = np.triu_indices(len(speakers), 1)
+    return equal_error_rate(speakers[one] == speakers[other], similarity[one, other])
+
+
+def _silhouette(similarity: NDArray[np.float64], speakers: NDArray) -> float:
+    return float(silhouette_score(1 - similarity, speakers, metric="precomputed"))
+
+
+def _interval(measure: Callable, similarity: NDArray[np.float64], speakers: NDArray, lowest: float) -> dict[str, float]:
+    names = np.unique(speakers)
+    kept = [np.flatnonzero(speakers != name) for name in names]
+    without = np.array([measure(similarity[np.ix_(rows, rows)], speakers[rows]) for rows in kept])
+    error = np.sqrt((len(names) - 1) * without.var())
+    value, reach = measure(similarity, speakers), stats.t.ppf(0.975, len(names) - 1) * error
+    return {"estimate": value, "low": max(value - reach, lowest), "high": min(value + reach, 1)}

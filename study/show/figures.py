@@ -141,8 +141,8 @@ def forest(table: pd.DataFrame, row: str | None = None) -> sns.FacetGrid:
 def legend_above(grid: sns.FacetGrid) -> sns.FacetGrid:
     """`grid` with its legend above the panels, where it takes no width from them."""
     if grid.legend is not None:
-        entries = len(grid.legend.get_texts())
-        sns.move_legend(grid, "lower center", bbox_to_anchor=(0.5, 1), ncol=min(entries, 4), title=None)
+        letters = max(len(text.get_text()) for text in grid.legend.get_texts())
+        sns.move_legend(grid, "lower center", bbox_to_anchor=(0.5, 1), ncol=max(1, 75 // (letters + 5)), title=None)
     return grid
 
 

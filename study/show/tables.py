@@ -92,7 +92,7 @@ def show(shown: pd.DataFrame, caption: str, name: str, numbers: pd.DataFrame | N
 
 
 def _text(value: object) -> str:
-    if isinstance(value, float) and not abs(value) >= 100:
+    if isinstance(value, float) and not (abs(value) >= 100 or (abs(value) >= 2 and value.is_integer())):
         return number(value)
     return f"{value:,.0f}" if isinstance(value, float | int | np.integer) else str(value)
 

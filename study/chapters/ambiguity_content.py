@@ -1,0 +1,201 @@
+"""What utterances with ambiguous labels are like, and what training on them brings.
+
+An utterance is of one of three `KINDS`: its raters agreed on a primary emotion, called it other (O), or had no
+plurality (X).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from sercore import ATTRIBUTES, corpora
+from sercore.corpus import PRIMARY_EMOTIONS
+from sercore.params import project_root
+from sercore.raters import agreement_weights
+from sercore.sampling import EpochSampler, training_and_validation
+from sercore.significance import jackknife_error
+from simulation.whiser import CLASSES, SOURCE
+from study.plan import STUDY, Question
+from study.results import Study, by_system
+
+KINDS = {"agreed": "".join(PRIMARY_EMOTIONS), "other": "O", "no agreement": "X"}
+STATISTICS = ("mean", "sd", "raters' sd")
+
+# What the utterances are like
+
+
+def analyse(plan: Any, question: Question, folder: Path) -> None:
+    """Write ``kinds.csv``: `described` for the whole corpus, emotions as its raters vote.
+
+    It is read for EmoTale, whose own label of the emotion is the enacted one.
+    """
+    corpus = corpora.read(plan.parameters("fusion", STUDY).corpus, 0)
+    if corpus.ratings is not None:
+        table = described(corpus.table.assign(emotion=voted(corpus.ratings)), corpus.ratings)
+        table.to_csv(folder / "kinds.csv", index=False, float_format="%.4f")
+
+
+def described(table: pd.DataFrame, ratings: pd.DataFrame | None) -> pd.DataFrame:
+    """Attributes and raters of each kind of utterance, and their difference to the agreed ones, with 95 % intervals.
+
+    Limits are the value -+ t(G - 1) times its jackknife error over the G speakers (Efron, 1982).
+
+    Args:
+        table: rows of a corpus table; those without attributes, emotion or speaker are left out.
+        ratings: single ratings of them, or None.
+
+    Returns:
+        A row a kind, attribute and statistic: ``mean`` and ``sd`` of the consensus, ``raters' sd`` among the ratings of
+        one utterance (pooled), in points of the corpus's scale. Columns ``estimate``, ``low``, ``high``, ``difference``,
+        ``difference_low``, ``difference_high``, and the kind's ``utterances`` and ``speakers``. Kinds of fewer than two
+        speakers, of whom no interval follows, are left out.
+    """
+    codes = {code: kind for kind, listed in KINDS.items() for code in listed}
+    rows = table.dropna(subset=[*ATTRIBUTES, "emotion", "speaker"])
+    rows = rows.assign(kind=rows["emotion"].map(codes))
+    sizes = rows.groupby("kind").agg(utterances=("kind", "size"), speakers=("speaker", "nunique"))
+    present = [kind for kind in KINDS if kind in sizes.index and sizes.loc[kind, "speakers"] > 1]
+    sums = _sums(rows, ratings, present)
+    total = sums.sum(axis=0)
+    values, without = _statistics(total), _statistics(total - sums)
+    reach = stats.t.ppf(0.975, len(sums) - 1)
+    error = reach * jackknife_error(without)
+    difference, distance = values - values[:1], reach * jackknife_error(without - without[:, :1])
+    columns = {
+        "estimate": values,
+        "low": values - error,
+        "high": values + error,
+        "difference": difference,
+        "difference_low": difference - distance,
+        "difference_high": difference + distance,
+    }
+    index = pd.MultiIndex.from_product([present, STATISTICS, ATTRIBUTES], names=["kind", "statistic", "endpoint"])
+    found = pd.DataFrame({name: each.ravel() for name, each in columns.items()}, index=index)
+    return found.join(sizes, on="kind").reset_index()
+
+
+def published() -> pd.DataFrame:
+    """The columns of `described` that follow from WHiSER's class statistics (scale 1 to 7, no intervals).
+
+    The agreed utterances are put together from their classes: moments are averaged by the number of utterances.
+    """
+    rows = []
+    for kind, listed in KINDS.items():
+        classes = CLASSES.loc[CLASSES.index.isin(list(listed))]
+        count = classes["utterances"]
+        for attribute in ATTRIBUTES:
+            mean, sd, within = (classes[f"{name} {attribute}"] for name in STATISTICS)
+            centre = np.average(mean, weights=count)
+            spread = np.sqrt(np.average(sd**2 + (mean - centre) ** 2, weights=count))
+            values = (centre, spread, np.sqrt(np.average(within**2, weights=count)))
+            rows += [
+                {"kind": kind, "statistic": name, "endpoint": attribute, "estimate": value, "utterances": count.sum()}
+                for name, value in zip(STATISTICS, values, strict=True)
+            ]
+    table = pd.DataFrame(rows)
+    agreed = table[table["kind"] == "agreed"].set_index(["statistic", "endpoint"])["estimate"]
+    own = pd.MultiIndex.from_frame(table[["statistic", "endpoint"]])
+    return table.assign(difference=table["estimate"] - agreed.loc[own].to_numpy())
+
+
+def voted(ratings: pd.DataFrame) -> pd.Series:
+    """The emotion that each utterance's raters name most often, or X where two are named as often; by utterance."""
+    votes = pd.crosstab(ratings["utterance"], ratings["emotion"])
+    tied = votes.eq(votes.max(axis=1), axis=0).sum(axis=1) > 1
+    return votes.idxmax(axis=1).mask(tied, "X")
+
+
+def sources(study: Study) -> pd.DataFrame:
+    """`described` by ``source``: a study's train and development, EmoTale where it was written, and `published`."""
+    natural = study.corpus[study.corpus["split"].isin(["train", "development"])]
+    found = {"this study": described(natural, study.ratings)}
+    path = project_root() / "results" / "emotale" / "ambiguity_content" / "kinds.csv"
+    if path.is_file():
+        found["EmoTale (human, enacted)"] = pd.read_csv(path)
+    found[f"{SOURCE} (human)"] = published()
+    return pd.concat([table.assign(source=source) for source, table in found.items()], ignore_index=True)
+
+
+# What training on them brings
+
+
+def training_sets(study: Study, systems: Sequence[str]) -> pd.DataFrame:
+    """What each system trains on, on one device: different utterances of each kind, utterances of an epoch, epochs,
+    updates in all, and the chosen epoch (median of the runs)."""
+    splits = dict(list(study.corpus.dropna(subset=list(ATTRIBUTES)).groupby("split")))
+    trained, rows = by_system(study.runs), {}
+    for system in systems:
+        params = trained[system][0].params
+        chosen, _ = training_and_validation(splits["train"], splits["development"], params.sampling, params.seed)
+        optimisation, ambiguous = params.training, chosen["emotion"].isin(["O", "X"])
+        epoch = len(EpochSampler(chosen["emotion"], params.sampling.samples_per_emotion, optimisation.batch_size, 0))
+        rows[system] = {
+            "agreed": (~ambiguous).sum(),
+            "O and X": ambiguous.sum(),
+            "in an epoch": epoch,
+            "epochs": optimisation.epochs,
+            "updates": epoch // optimisation.batch_size // optimisation.accumulation * optimisation.epochs,
+            "chosen epoch": np.median([run.metrics["best_epoch"] for run in trained[system]]),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def rater_noise(studies: Sequence[Study]) -> pd.DataFrame:
+    """What each condition makes of the ratings: ``raters' sd`` by kind (mean of the attributes), and the weight of O and
+    X beside agreed utterances in the soft loss."""
+    rows = {}
+    for study in studies:
+        natural = study.corpus[study.corpus["split"].isin(["train", "development"])]
+        spread = (
+            described(natural, study.ratings).query('statistic == "raters\' sd"').groupby("kind")["estimate"].mean()
+        )
+        train = study.corpus[study.corpus["split"] == "train"]
+        weights = agreement_weights(study.ratings, train.index).mean(axis=1)
+        ambiguous = train["emotion"].isin(["O", "X"])
+        weight = weights[ambiguous].mean() / weights[~ambiguous].mean()
+        rows[study.condition] = {f"raters' sd: {kind}": spread.get(kind, np.nan) for kind in KINDS}
+        rows[study.condition] |= {"weight of O and X": weight}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def doses(differences: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """The differences to training without O and X, with the ``share`` of them that is trained on (0 to 1)."""
+    shares = {run.system: run.params.sampling.ambiguous_share for run in study.runs}
+    dosed = ["fusion_ambiguous_25", "fusion_ambiguous_50", "fusion"]
+    rows = differences.query("reference == 'fusion_ambiguous_0' and endpoint == 'mean' and system in @dosed")
+    return rows.assign(share=rows["system"].map(shares))
+
+
+# Steps of the above
+
+
+def _sums(rows: pd.DataFrame, ratings: pd.DataFrame | None, kinds: list[str]) -> np.ndarray:
+    """Of each speaker and kind: n, x, x^2, squared deviations of ratings, their freedom; (speakers, kinds, 5, 3)."""
+    values = rows[list(ATTRIBUTES)].to_numpy(float)
+    terms = [np.ones_like(values), values, values**2, *_within(rows.index, ratings)]
+    speakers, names = pd.factorize(rows["speaker"], sort=True)
+    sums = np.zeros((len(names), len(kinds), len(terms), len(ATTRIBUTES)))
+    place = pd.Index(kinds).get_indexer(rows["kind"])
+    shown = place >= 0
+    np.add.at(sums, (speakers[shown], place[shown]), np.stack(terms, axis=1)[shown])
+    return sums
+
+
+def _within(utterances: pd.Index, ratings: pd.DataFrame | None) -> tuple[np.ndarray, np.ndarray]:
+    """Squared deviations of each utterance's ratings from their mean, and their degrees of freedom; both (n, 3)."""
+    if ratings is None:
+        return np.zeros((len(utterances), 3)), np.zeros((len(utterances), 3))
+    groups = ratings.groupby("utterance")[list(ATTRIBUTES)]
+    freedom = (groups.count() - 1).reindex(utterances).fillna(0)
+    return (groups.var().reindex(utterances) * freedom).fillna(0).to_numpy(), freedom.to_numpy(float)
+
+
+def _statistics(sums: np.ndarray) -> np.ndarray:
+    """`STATISTICS` from sums (..., kinds, 5, attributes): (..., kinds, 3, attributes)."""
+    n, x, square, within, freedom = np.moveaxis(sums, -2, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.stack([x / n, np.sqrt((square - x**2 / n) / (n - 1)), np.sqrt(within / freedom)], axis=-2)
