@@ -51,7 +51,7 @@ show.differences(
     differences.drop(columns="paper"), "Difference of mean CCC; a family a condition.", rows=("condition",)
 )
 
-# %% mystnb={"image": {"alt": "Difference of mean CCC to training without O and X against the share of them, by condition"}}
+# %% mystnb={"image": {"alt": "Difference of mean CCC to training without O and X against their share, by condition"}}
 doses = ambiguity_content.doses(differences, studies[0])
 grid = show.curves(doses, "share", ("share of O and X trained on", "difference of mean CCC to none"), hue="condition")
 
@@ -87,7 +87,7 @@ show.show(
 # %%
 show.show(
     ambiguity_content.rater_noise(studies),
-    "Standard deviation among an utterance's raters, and the weight of O and X relative to agreed ones in the soft loss.",
+    "Standard deviation among an utterance's raters, and weight of O and X beside agreed ones in the soft loss.",
     "noise",
 )
 

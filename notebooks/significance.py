@@ -12,165 +12,152 @@
 # ---
 
 # %% [markdown]
-# # How sure can one be?
+# # Statistical significance
 #
-# Two systems differ in the third decimal. Would they on other speakers, and if both were trained again? This
-# chapter tells how the others come to their intervals and verdicts, what such methods keep of their promise,
-# and which differences a set of the challenge's size can show at all.
+# Two systems differ in the third decimal. Would they on other speakers, and if both were trained again? This chapter
+# shows how the others obtain intervals and verdicts, whether such methods keep their promise, and which differences a
+# set of the challenge's size can detect.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
 results = "results/embedded/paper"
 
 # %% tags=["remove-input"]
-from IPython.display import HTML, Markdown
-
 from sercore import params
-from study import results as studies
-from study.chapters import statistics_report
-from study.show import report
+from study import show
+from study.chapters import significance
+from study.results import read
 
 params.refuse_unknown(In)
-study = studies.read(profile, results)
-HTML(report.banner(study.runs[0].params))
+study = read(profile, results)
+show.banner(study.params)
 
 # %% [markdown]
-# ## What one wants, what is done, what we do
+# ## What one wants, current practice, what we recommend
 #
 # ```{list-table}
 # :header-rows: 1
 #
-# * - one wants to know
-#   - common practice
-#   - this study
-# * - how well a system does
+# * - What one wants
+#   - Current practice
+#   - What we recommend
+# * - performance of a system
 #   - one CCC, to four digits
-#   - CCC with a 95 % interval: jackknife over speakers, Student's t on
-#     Fisher's z {cite:p}`efron1982`
-# * - … on other speakers
+#   - CCC with a 95 % interval: jackknife over speakers, Student's t on Fisher's z {cite:p}`efron1982`
+# * - performance on other speakers
 #   - bootstrap over utterances, as if those of one speaker were independent
-#   - speakers are the units: what is left out or swapped is a speaker, with all
-#     utterances
+#   - speakers as the units
 # * - whether two trained systems differ
 #   - the higher figure in bold; Williams' test of correlations
-#   - interval of the difference; p from swapping the two systems' predictions
-#     within speakers
+#   - interval of the difference; p from swapping the systems within speakers
 # * - whether a way of training is better
 #   - the best of several runs; a t-test on the runs' CCCs
-#   - several runs of both; variance of speakers plus variance of seeds,
-#     Satterthwaite's degrees of freedom
+#   - several runs of both; variance of speakers plus variance of seeds, Satterthwaite's degrees of freedom
 # * - which rows of a table differ
 #   - every pair, each at 5 %
-#   - a family of comparisons declared in advance, held together by Holm's
-#     procedure {cite:p}`holm1979`
-# * - what no difference means
+#   - a declared family of comparisons, adjusted by Holm's procedure {cite:p}`holm1979`
+# * - what "no difference" means
 #   - "comparable"
-#   - the smallest detectable difference stands beside every table; what lies
-#     below is called unresolved
+#   - inconclusive, with the interval; the detectable difference is for planning
 # * - which measure counts
 #   - whichever improved
-#   - the mean CCC of the three attributes {cite:p}`lin1989`, declared in advance
+#   - the mean CCC of the three attributes {cite:p}`lin1989`, fixed before
 # ```
-
-# %% [markdown]
+#
 # ## Do the methods keep their promise?
 #
-# A 95 % interval promises to hold the truth in 95 of 100 studies, a test at 5 % to tell apart two equal systems
-# in no more than 5 of 100. In a simulation the truth is known. Numbers are drawn as if speakers of unequal size
-# were judged by two systems of equal merit, each of which is a little better on some speakers and a little worse
-# on others. Nothing here is speech, simulated or other: these figures say how methods behave, and nothing of
-# people.
-
-# %%
-Markdown(statistics_report.rates_sentences())
+# A 95 % interval promises to cover the truth in 95 of 100 studies, a test at 5 % to reject in no more than 5 of 100 if
+# there is no difference. In a simulation of numbers the truth is known: speakers of unequal size are predicted by two
+# equally good systems, each a little better on some speakers.
 
 # %% mystnb={"image": {"alt": "Coverage and false rejections against the number of speakers, a line a method"}}
-statistics_report.rates_figure()
-
-# %% [markdown]
-# The grey line is what was promised; bars are 95 % intervals of the simulation's own chance.
-
-# %%
-HTML(statistics_report.rates_table())
-
-# %% [markdown]
-# What takes utterances for independent is sure of what it cannot know, and more speakers do not help it. A
-# bootstrap over few speakers is too narrow as well, since the few who talk most are often left out or drawn
-# twice. Runs that differ by their seed say nothing about other speakers, so a test of theirs alone finds the
-# speakers' chance to be a difference of the methods. What the simulation takes for granted:
+rates = significance.rates()
+rates["speakers"] = rates["speakers"].astype(str)
+grid = show.curves(
+    rates, "speakers", ("speakers", "rate"), hue="method", col="family", facet_kws={"sharey": False}, markers=True
+)
 
 # %%
-Markdown(statistics_report.assumptions())
+show.scores(
+    rates.drop(columns="speakers").assign(size=rates["speakers"] + " speakers"),
+    "Coverage (nominal: .95) and false rejections (nominal: .05) of each method; ✓: used in this study.",
+    rows=("family", "method"),
+    columns="size",
+    name="rates",
+)
 
 # %% [markdown]
-# ## Which differences can be seen?
+# Methods that take utterances as independent are overconfident, and more speakers do not help. A bootstrap over few
+# speakers is too narrow as well. Runs that differ by their seed say nothing about other speakers, so a test on runs
+# alone takes the speakers' chance for a difference of methods. The simulation assumes the paper's CCCs and skew; the
+# shares of the speaker in gold values and errors, the tails and the variance of runs are assumptions
+# (`study/chapters/significance.py`).
 #
-# Two systems err on the same utterances, and mostly in the same direction; what they share falls out of their
-# difference. So the smallest detectable difference depends on how much their errors go together. How much they
-# did in the paper is not known; the figure holds the range.
-
-# %% mystnb={"image": {"alt": "Detectable difference against correlation of errors; the paper's differences as lines"}}
-statistics_report.power_figure()
-
-# %% [markdown]
-# Shaded: as the share of the errors that belongs to the speaker goes from the least to the most that was tried.
-
-# %%
-HTML(statistics_report.power_table())
-
-# %% [markdown]
-# What this says of three differences in the paper, had they been measured on the whole development set:
-
-# %%
-Markdown(statistics_report.power_sentences())
-
-# %% [markdown]
-# This is kind to the paper. Its validation set is a balanced part of the development set, so smaller; each figure
-# stands for one training, so the chance of the seed comes on top; and several rows are compared, with no allowance
-# for their number. On the other hand a difference that is too small to detect may still be there: *unresolved* means
-# that such a study cannot tell, not that nothing is. And all of it rests on the simulation's assumptions, not on the
-# paper's predictions, which this study does not have.
+# ## Which differences can be detected?
 #
-# How much errors go together in this study's own runs, on this page's own corpus:
+# Two systems err on the same utterances, mostly in the same direction, and what they share cancels in their difference.
+# So the detectable difference depends on the correlation of their errors, which the paper does not report.
 
-# %%
-Markdown(statistics_report.error_sentences(study))
+# %% mystnb={"image": {"alt": "Detectable difference of mean CCC against the correlation of the errors, by set"}}
+power = significance.power()
+grid = show.curves(
+    power.rename(columns={"detectable": "estimate"}),
+    "correlation",
+    ("correlation of the two systems' errors", "detectable difference of mean CCC"),
+    hue="set",
+)
+grid = grid.set(yscale="log")
 
 # %% [markdown]
-# ## If speakers are unknown
+# Bars: as the share of the errors' variance that is the speaker's goes from 0 to 40 %.
+
+# %%
+show.show(
+    power.query("speaker_share == 0.2")[
+        ["set", "speakers", "utterances", "correlation", "detectable", "text", "gender", "without O and X"]
+    ],
+    "Detectable difference (80 % power), and power for the paper's differences, with 20 % of the variance the speaker's.",
+    "power",
+    power,
+)
+
+# %% [markdown]
+# This is generous: the paper's validation set is a balanced part of the development set, each figure stands for one
+# training, and several rows are compared. A difference too small to detect may still exist. All of it rests on the
+# simulation's assumptions, not on the paper's predictions. In this study's own runs:
+
+# %%
+show.show(
+    significance.errors_of(study), "How errors go together in this study, averaged over attributes and runs.", "errors"
+)
+
+# %% [markdown]
+# ## Unknown speakers
 #
-# Not every utterance of a podcast has a known speaker. This study then takes together what comes from one show, as
-# the file's name tells it: utterances of one show share speakers, or at least a host. Units that hold several
-# speakers are fewer than they might be, which costs certainty, but they take nothing for independent that is not.
-# To see what it matters, speakers that are known are hidden:
-
-# %%
-HTML(statistics_report.sensitivity_table(study))
-
-# %%
-Markdown(statistics_report.sensitivity_sentence(study))
-
-# %% [markdown]
-# How much it matters depends on the corpus: on how much of the errors is the speaker's, and on how unequally the
-# speakers talk.
-
-# %% [markdown]
+# Where the speaker of an utterance is unknown, the utterances of one show are taken together, or all of them if the
+# file name tells no show. Such units may hold several speakers, which costs precision but takes nothing as independent
+# that is not.
+#
 # ## Slips in the paper's tables
-#
-# The mean of three CCCs can be checked by anyone:
 
 # %%
-Markdown(statistics_report.slips())
+show.show(
+    significance.slips(),
+    "Rows whose printed mean is not that of the three CCCs beyond rounding, or is doubted.",
+    "slips",
+)
 
 # %% [markdown]
-# ## Fast enough to be used
+# ## Speed
 #
-# CCC follows from six sums, so a set of any size is one small table, a row a speaker, and ten thousand resamples are
-# one matrix product. Nobody need go without an interval because it takes too long:
+# CCC is a function of six sums. A set of any size is one small table, a row a speaker, and ten thousand resamples are
+# one matrix product.
 
 # %%
-HTML(statistics_report.benchmark_table())
+show.show(
+    significance.speed(), "Processor time of 10,000 resamples over speakers, extrapolated for the slow ways.", "speed"
+)
 
 # %% [markdown]
-# `confidence_intervals` does more: it draws utterances within the drawn speakers too. The functions are those of
-# [`sercore.significance`](/api), usable for any predictions; the simulation is `python -m study.chapters.calibration`.
+# `confidence_intervals` does more: it also draws utterances within the drawn speakers. The functions are those of
+# [`sercore.significance`](/api), usable for any predictions.

@@ -14,127 +14,124 @@
 # %% [markdown]
 # # How much does the validation set decide?
 #
-# The paper chooses each system's epoch, and reports its CCC, on one and the same set: k utterances of each primary
-# emotion, drawn at random from the development split {cite:p}`lertpetchpun2025`. It does not tell k, nor what another
-# draw would have given. Here every epoch of every run has kept its predictions, so that other sets can be drawn by the
-# thousand and no system need be trained again: each set tells which epoch it would have chosen, and what would have
-# been reported.
-#
-# Four systems differ in what the paper's protocol may interact with: `fusion` trains on equally many utterances of
-# every emotion, O and X included; `fusion_whole_data` on all there are; `fusion_without_ambiguous` on no O and X; and
-# `speech_only` as `fusion`, but without the words.
+# The paper chooses each system's epoch, and reports its CCC, on the same set: k utterances of each primary emotion
+# drawn from the development split {cite:p}`lertpetchpun2025`. It does not state k. Here every epoch of every run kept
+# its predictions, so other sets can be drawn by the thousand without training again: each set tells which epoch it
+# would have chosen and what would have been reported. `fusion_whole_data`, `fusion_without_ambiguous` and `speech_only`
+# stand beside `fusion`, since the protocol may interact with undersampling and O/X.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
 results = "results/embedded/validation_protocol"
 
 # %% tags=["remove-input"]
-from IPython.display import HTML, Markdown
-
 from sercore import params
-from study import comparisons
-from study import plan as questions
-from study import results as studies
-from study.chapters import protocol, protocol_report
-from study.show import chapters, report
+from study import comparisons, plan, show
+from study.chapters import validation_protocol
+from study.results import read
 
 params.refuse_unknown(In)
-study = studies.read(profile, results, "every_epoch")
-HTML(report.banner(study.runs[0].params))
+study = read(profile, results, "every_epoch")
+tables = validation_protocol.read_tables(results)
+k = validation_protocol.own_size(tables, study.params.sampling.validation_per_emotion)
+show.banner(study.params)
 
 # %% [markdown]
-# ## Answer, as measured
-
-# %%
-tables = protocol.read_tables(results)
-k = protocol_report.own_size(tables, study.runs[0].params.sampling.validation_per_emotion)
-Markdown(protocol_report.answer(tables, k))
-
-# %% [markdown]
-# ## Which epoch is chosen
+# ## Answer
 #
-# Lines: CCC of each epoch, a line a trained run. Bars: how often one of a thousand balanced sets, drawn for each run,
-# would have chosen the epoch. Where the curve is flat, many epochs are about as good, and the draw decides among them.
+# What another balanced set of the profile's own size would have chosen and reported for the same runs, beside other
+# ways to choose:
 
-# %% mystnb={"image": {"alt": "CCC against the epoch for four systems, with the share of sets that choose each epoch"}}
-protocol_report.curves_figure(tables, k)
+# %%
+kinds = validation_protocol.by_kind(tables, k)
+show.show(
+    kinds[["system", "kind", "epoch", "epoch_sd", "reported", "reported_sd", "test", "test_sd", "regret"]],
+    "Means over runs; sd: over draws, within a run. Regret: best CCC on test minus that of the chosen epoch.",
+    "selection",
+)
 
 # %% [markdown]
-# ## What the draw alone does to a figure
+# `balanced`: k of each emotion; `random`: as many at random; `whole`: all; `agreed`: all but O and X; `weighted`: the
+# same with emotions weighted alike; `last epoch`: no choice.
 #
-# The standard deviation over draws, with the trained runs as they are; shaded, the range over systems, pairs and seeds.
-# A set of `development` cannot have more of an emotion than the rarest one allows, and where it has all of them nothing
-# of that emotion is left to chance. The test split is larger and balanced: sets drawn from it show what a larger
-# development split would allow. Grey lines are the paper's two small differences, which are held against the lines of
-# a difference.
+# ## Learning curves
 
-# %% mystnb={"image": {"alt": "Standard deviation of a reported CCC and of a difference against k, on two splits"}}
-protocol_report.deviation_figure(tables)
-
-# %%
-HTML(protocol_report.differences_table(tables, k))
+# %% mystnb={"image": {"alt": "Mean CCC against the epoch on development and test, a panel a system"}}
+curves = tables["curves"].rename(columns={"ccc": "estimate"}).query("set != 'whole'")
+grid = show.curves(
+    curves, "epoch", ("epoch", "mean CCC"), hue="set", col="system", col_wrap=2, markers=False, height=2.6
+)
 
 # %% [markdown]
-# ## What it costs to report on what has chosen
+# Bars: range over the runs. Where a curve is flat, many epochs are about as good, and the draw decides among them.
 #
-# The best of many epochs on a set is in part the luckiest one. Its CCC on a fresh set of the same make, without a
-# common utterance, tells how much. A k of which the split cannot hold two such sets is left out.
+# ## What the draw does to a reported figure
 
-# %% mystnb={"image": {"alt": "Optimism against k for balanced and random sets, with the range over systems and seeds"}}
-protocol_report.optimism_figure(tables)
+# %% mystnb={"image": {"alt": "Standard deviation over draws of a reported CCC and of a difference against k"}}
+grid = show.curves(
+    validation_protocol.spreads(tables),
+    "k",
+    ("k utterances of each emotion", "standard deviation over draws (CCC)"),
+    hue="measure",
+    col="pool",
+)
+grid = grid.set(xscale="log")
 
 # %% [markdown]
-# A fresh set still has the speakers of the first. With half of a split's speakers as the development split, and the
-# others as the truth:
+# Bars: range over systems, pairs and seeds. The test split is larger and stands for a larger development split.
 
 # %%
-HTML(protocol_report.speakers_table(tables))
+show.show(
+    validation_protocol.flips(tables, k).rename(
+        columns={"flips": "other sign", "gender": "as G Pred", "ambiguous": "as - O/X"}
+    ),
+    "Reported difference on the same or independent sets; other sign: share of draws.",
+    "flips",
+)
 
 # %% [markdown]
-# ## Undersampling, O and X
+# *As G Pred*, *as - O/X*: share of draws at least as far from their mean as the paper's difference for gender
+# prediction or for leaving out O and X. So often the draw alone makes a difference of that size.
 #
-# A balanced set may suit a system that learnt from balanced epochs, and a natural one, with O and X in it, a system
-# that learnt from those. What each kind of set chooses for each system:
-
-# %%
-Markdown(protocol_report.interaction(tables, k))
-
-# %%
-HTML(protocol_report.selection_table(tables, k))
-
-# %% [markdown]
-# ## The same systems on test
+# ## Reporting on the speakers that chose
 #
-# Whether the systems differ at all is not for the validation set to tell. On the test split, over speakers and seeds:
+# A random half of a split's speakers acts as the development split, the others as the truth.
 
 # %%
-compared = comparisons.compare(study, questions.question(profile, "validation_protocol"))
-Markdown(chapters.answer(compared))
-
-# %%
-HTML(chapters.differences_table(compared))
+show.show(
+    validation_protocol.schemes(tables),
+    "Optimism: reported CCC minus that on other speakers; error: its root mean square over draws and runs.",
+    "schemes",
+)
 
 # %% [markdown]
-# ## Beside the paper
-
-# %%
-Markdown(protocol_report.beside_the_paper(tables, k))
-
-# %% [markdown]
-# ## A protocol
-
-# %%
-Markdown(protocol_report.recommendation(tables, k))
-
-# %% [markdown]
-# ## What is known, and what is not
+# `same`: all speakers of the half choose and report; `split`: half of them choose, the others report; `crossed`: each
+# half reports what the other chose.
 #
-# What a draw does to a reported CCC follows from how many utterances are drawn and how much systems err on them; so it
-# is there in any corpus, and above stands its size in this one. How often a wrong order results depends on how far
-# apart the systems are, and how much an epoch too early or too late costs depends on how flat the learning curves are.
-# Both would change with another corpus, other encoders or another learning rate. Choosing flatters the more, the more
-# there is to choose from: this chapter counts epochs alone, but learning rates, seeds and systems that were tried on
-# the same set are choices too. The runs share one corpus, so intervals over few seeds are ranges and no more.
+# ## The same systems on the test split
+
+# %%
+question = plan.question(profile, "validation_protocol")
+differences = comparisons.differences(study, question)
+show.answer(differences)
+
+# %%
+show.differences(differences, "Difference of mean CCC between the systems.")
+
+# %% [markdown]
+# ## What it means: a protocol
 #
-# To ask it of your own corpus: `make study CHAPTER=validation_protocol PROFILE=msp_podcast DATA=/path/to/release`. Any
-# study keeps what each epoch predicts with `training: {every_epoch: true}`, as `epochs.parquet` in the run's folder.
+# 1. **Choose the epoch on all development utterances of a primary emotion, weighted so that emotions count alike.**
+# This
+#    keeps the balance and removes the draw.
+# 2. **If a set is drawn, draw it once for all systems, and state its k and seed.**
+# 3. **Do not report on the speakers that chose.** Report on a test split, or let each half of the development speakers
+#    report what the other chose.
+# 4. **Give intervals over speakers and seeds.** The draw is one of three sources of chance, and the only one that can
+# be
+#    removed for free ([significance](/notebooks/significance)).
+#
+# How often a wrong order results depends on how far apart the systems are, and the regret on how flat the curves are;
+# both would change with another corpus. Learning rates, seeds and systems tried on the same set are choices too.
+#
+# On your own corpus: `make study CHAPTER=validation_protocol PROFILE=msp_podcast DATA=/path/to/release`.

@@ -50,9 +50,9 @@ def described(table: pd.DataFrame, ratings: pd.DataFrame | None) -> pd.DataFrame
 
     Returns:
         A row a kind, attribute and statistic: ``mean`` and ``sd`` of the consensus, ``raters' sd`` among the ratings of
-        one utterance (pooled), in points of the corpus's scale. Columns ``estimate``, ``low``, ``high``, ``difference``,
-        ``difference_low``, ``difference_high``, and the kind's ``utterances`` and ``speakers``. Kinds of fewer than two
-        speakers, of whom no interval follows, are left out.
+        one utterance (pooled), in points of the corpus's scale. Columns ``estimate``, ``low``, ``high``,
+        ``difference``, ``difference_low``, ``difference_high``, and the kind's ``utterances`` and ``speakers``. Kinds of
+        fewer than two speakers, of whom no interval follows, are left out.
     """
     codes = {code: kind for kind, listed in KINDS.items() for code in listed}
     rows = table.dropna(subset=[*ATTRIBUTES, "emotion", "speaker"])
@@ -145,8 +145,8 @@ def training_sets(study: Study, systems: Sequence[str]) -> pd.DataFrame:
 
 
 def rater_noise(studies: Sequence[Study]) -> pd.DataFrame:
-    """What each condition makes of the ratings: ``raters' sd`` by kind (mean of the attributes), and the weight of O and
-    X beside agreed utterances in the soft loss."""
+    """What each condition makes of the ratings: ``raters' sd`` by kind (mean of the attributes), and the weight of O
+    and X beside agreed utterances in the soft loss."""
     rows = {}
     for study in studies:
         natural = study.corpus[study.corpus["split"].isin(["train", "development"])]
@@ -165,8 +165,8 @@ def rater_noise(studies: Sequence[Study]) -> pd.DataFrame:
 def doses(differences: pd.DataFrame, study: Study) -> pd.DataFrame:
     """The differences to training without O and X, with the ``share`` of them that is trained on (0 to 1)."""
     shares = {run.system: run.params.sampling.ambiguous_share for run in study.runs}
-    dosed = ["fusion_ambiguous_25", "fusion_ambiguous_50", "fusion"]
-    rows = differences.query("reference == 'fusion_ambiguous_0' and endpoint == 'mean' and system in @dosed")
+    rows = differences.query("reference == 'fusion_ambiguous_0' and endpoint == 'mean'")
+    rows = rows[rows["system"].isin(["fusion_ambiguous_25", "fusion_ambiguous_50", "fusion"])]
     return rows.assign(share=rows["system"].map(shares))
 
 

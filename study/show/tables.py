@@ -80,11 +80,11 @@ def show(shown: pd.DataFrame, caption: str, name: str, numbers: pd.DataFrame | N
     ]
     classes = pd.DataFrame([quoted] * len(shown), shown.index, shown.columns)
     style = texts.style.set_table_attributes('class="dataframe"').set_uuid(name).set_td_classes(classes)
-    if isinstance(shown.index, pd.RangeIndex):
+    named = not pd.api.types.is_numeric_dtype(shown.index)
+    if not named:
         style = style.hide(axis="index")
-    csv = (shown if numbers is None else numbers).to_csv(
-        index=numbers is None, float_format="%.4f", lineterminator="\n"
-    )
+    table, index = (shown, named) if numbers is None else (numbers, False)
+    csv = table.to_csv(index=index, float_format="%.4f", lineterminator="\n")
     links = " · ".join(
         [_link(f"{name}.csv", "text/csv", csv), _link(f"{name}.tex", "application/x-tex", latex(texts, caption))]
     )

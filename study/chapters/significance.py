@@ -1,8 +1,8 @@
-"""What intervals and tests promise and what they keep, by simulation; and which difference a test can find.
+"""Whether intervals and tests keep their promise, by simulation, and which difference a test can detect.
 
-Conventions:
+Conventions of the simulation:
 
-- Everything here is drawn from the model of `draw`: it tells how methods behave, and nothing about speech.
+- Everything is drawn from the model of `draw`: it shows how methods behave, and nothing about speech.
 - Gold values of an attribute have mean 0 and variance 1, and so have predictions, so that a system's true CCC is its
   correlation with gold: the paper's, for `REFERENCE`. All systems have the same one; each rejection of that is false.
 - An error of prediction is the sum of a part that the systems share, a part of the system, and a part of its trained
@@ -10,9 +10,10 @@ Conventions:
 
 Assumptions: the sizes of the speakers are lognormal, with the paper's skew; their effects follow Student's t with
 `TAIL` degrees of freedom, which has heavier tails than a normal distribution; attributes are independent; and the
-constants below that name no source. ``python -m study.chapters.calibration`` writes ``results/significance``.
+constants below that name no source. ``python -m study.chapters.significance`` writes ``results/significance``.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from sercore.significance import (
     ccc_difference,
     ccc_interval,
     ccc_of_runs,
+    detection_power,
     method_difference,
     minimum_detectable_difference,
     redrawn,
@@ -40,13 +42,15 @@ from sercore.significance import (
 )
 from simulation.population import SKEW
 from study import paper
+from study.comparisons import ALPHA, aligned
+from study.plan import questions
+from study.results import Study, reported_split
 
 RESULTS = project_root() / "results" / "significance"
 REFERENCE = "Table 2, MMWavLM"
 SETS = {"development": (714, 31_961), "Test3": (256, 3_200)}
 """Speakers and utterances of the challenge's sets (arXiv 2506.10930)."""
 
-LEVEL = 0.05
 GOLD_SHARE = ERROR_SHARE = 0.2
 """Shares of the variance of gold values and of errors that are effects of the speaker."""
 
@@ -74,6 +78,16 @@ POWER_SHARES = (0.0, 0.2, 0.4)
 POWER_REPETITIONS = 200
 
 SEED = 20250610
+
+STEPS = {
+    "text": ("fusion", "speech_only"),
+    "gender": ("fusion_gender", "fusion"),
+    "without O and X": ("fusion_without_ambiguous", "fusion"),
+}
+"""The paper's differences that the chapter weighs, as systems of ``params/variants.yaml``."""
+
+USED = ("jackknife-t over speakers", "swaps within speakers", "jackknife over speakers plus seeds")
+"""The methods of `sercore.significance` that this study uses."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,14 +185,14 @@ def bootstrap_rejects(sample: Sample, generator: np.random.Generator, units: str
         ccc = np.stack([ccc_of_runs(weigh(weights, sums))[..., -1] for sums in (a, b)], axis=1)  # (resamples, 2, runs)
         runs = np.concatenate(list(redrawn(ccc.shape[2], 2 * len(ccc), generator))).reshape(ccc.shape)
         drawn.append((ccc * runs).mean(axis=2))
-    low, high = np.quantile(np.diff(np.concatenate(drawn)), [LEVEL / 2, 1 - LEVEL / 2])
+    low, high = np.quantile(np.diff(np.concatenate(drawn)), [ALPHA / 2, 1 - ALPHA / 2])
     return bool(not low <= 0 <= high)
 
 
 def williams_rejects(sample: Sample, generator: np.random.Generator) -> bool:
     """Williams' test of two dependent Pearson correlations (Steiger, 1980), those of the first attribute."""
     a, b = sample.predicted[:, 0, :, 0]
-    return williams(sample.gold[:, 0], a, b) < LEVEL
+    return williams(sample.gold[:, 0], a, b) < ALPHA
 
 
 def williams(gold: Array, a: Array, b: Array) -> float:
@@ -197,19 +211,19 @@ def swaps_reject(sample: Sample, generator: np.random.Generator) -> bool:
     """Permutation that swaps the two systems within speakers."""
     a, b = sample.predicted
     result = ccc_difference(sample.gold, a, b, sample.speakers, generator=generator, resamples=RESAMPLES - 1)
-    return bool(result.p[-1] <= LEVEL)
+    return bool(result.p[-1] <= ALPHA)
 
 
 def welch_rejects(sample: Sample, generator: np.random.Generator) -> bool:
     """Welch's t-test of the runs' CCCs."""
     totals = [speaker_sums(sample.gold, predicted, sample.speakers).sum(axis=0) for predicted in sample.predicted]
     a, b = (ccc_of_runs(total)[:, -1] for total in totals)
-    return bool(stats.ttest_ind(a, b, equal_var=False).pvalue < LEVEL)
+    return bool(stats.ttest_ind(a, b, equal_var=False).pvalue < ALPHA)
 
 
 def method_rejects(sample: Sample, generator: np.random.Generator) -> bool:
     """Jackknife over speakers plus variance of the seeds, Satterthwaite's degrees of freedom."""
-    return bool(method_difference(sample.gold, *sample.predicted, sample.speakers).p[-1] < LEVEL)
+    return bool(method_difference(sample.gold, *sample.predicted, sample.speakers).p[-1] < ALPHA)
 
 
 Method = Callable[[Sample, np.random.Generator], bool]
@@ -244,7 +258,7 @@ def repeat(speakers: int, repetition: int) -> dict[tuple[str, str], bool]:
     }
 
 
-def rates(outcomes: Sequence[dict[tuple[str, str], bool]], speakers: int) -> pd.DataFrame:
+def _rates(outcomes: Sequence[dict[tuple[str, str], bool]], speakers: int) -> pd.DataFrame:
     """A row a family and method: in which share of the repetitions it says yes, and the share's standard error."""
     share = pd.DataFrame(outcomes).mean()
     table = pd.DataFrame(list(share.index), columns=["family", "method"]).assign(rate=share.to_numpy())
@@ -252,10 +266,7 @@ def rates(outcomes: Sequence[dict[tuple[str, str], bool]], speakers: int) -> pd.
     return table.assign(speakers=speakers, repetitions=len(outcomes), monte_carlo_error=error)
 
 
-# Power
-
-
-def differences(name: str, share: float, repetition: int) -> Array:
+def _differences(name: str, share: float, repetition: int) -> Array:
     """Difference of two equal systems' mean CCC on a new set of the size of `SETS[name]`, by `POWER_CORRELATIONS`.
 
     `share` of the variance of the errors is an effect of the speaker.
@@ -272,7 +283,7 @@ def differences(name: str, share: float, repetition: int) -> Array:
     return np.array(found)
 
 
-def power(found: Sequence[Array], name: str, share: float) -> pd.DataFrame:
+def _power(found: Sequence[Array], name: str, share: float) -> pd.DataFrame:
     """A row a correlation: the difference's standard error over repetitions, and the detectable difference."""
     speakers, utterances = SETS[name]
     error = np.std(found, axis=0, ddof=1)
@@ -283,17 +294,17 @@ def power(found: Sequence[Array], name: str, share: float) -> pd.DataFrame:
             "utterances": utterances,
             "speaker_share": share,
             "correlation": POWER_CORRELATIONS,
-            "error": error,
-            "freedom": speakers - 1,
-            "detectable": minimum_detectable_difference(error, speakers - 1, level=LEVEL),
+            "standard_error": error,
+            "df": speakers - 1,
+            "detectable": minimum_detectable_difference(error, speakers - 1, level=ALPHA),
             "repetitions": len(found),
             "monte_carlo_error": error / np.sqrt(2 * (len(found) - 1)),
         }
     )
 
 
-def main() -> None:
-    """Repeat everything on all cores and write ``coverage.csv``, ``errors.csv`` and ``power.csv``."""
+def simulate() -> None:
+    """Repeat everything on all cores and write ``coverage.csv``, ``errors.csv`` and ``power.csv`` into `RESULTS`."""
     with ProcessPoolExecutor() as pool:
 
         def repeated(function: Callable, repetitions: int, title: str) -> list:
@@ -301,25 +312,104 @@ def main() -> None:
             return list(tqdm(results, total=repetitions, desc=title, unit="sample"))
 
         outcomes = pd.concat(
-            [rates(repeated(partial(repeat, size), REPETITIONS, f"{size} speakers"), size) for size in SPEAKERS]
+            [_rates(repeated(partial(repeat, size), REPETITIONS, f"{size} speakers"), size) for size in SPEAKERS]
         )
         found = [
-            power(repeated(partial(differences, *each), POWER_REPETITIONS, f"power, {each[0]}, share {each[1]}"), *each)
+            _power(repeated(partial(_differences, *each), POWER_REPETITIONS, f"power, {each}"), *each)
             for each in product(SETS, POWER_SHARES)
         ]
     covered = outcomes["family"] == "coverage"
-    write(outcomes[covered], "coverage")
-    write(outcomes[~covered], "errors")
-    write(pd.concat(found), "power")
+    tables = {"coverage": outcomes[covered], "errors": outcomes[~covered], "power": pd.concat(found)}
+    for name, table in tables.items():
+        table.to_csv(RESULTS / f"{name}.csv", index=False, float_format="%.6g")
 
 
-def write(table: pd.DataFrame, name: str) -> None:
-    """``results/statistics/<name>.csv``, which appears only when it is complete."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    partial_file = RESULTS / f".{name}.partial"
-    table.to_csv(partial_file, index=False, float_format="%.6g")
-    partial_file.rename(RESULTS / f"{name}.csv")
+# What the page shows
+
+
+def rates() -> pd.DataFrame:
+    """Coverage and false rejections of each method by number of speakers, a row each.
+
+    Returns:
+        Columns ``family``, ``method`` (those that this study uses marked by a tick), ``speakers``, ``estimate``,
+        ``low``, ``high`` (95 %, of the simulation's own chance), ``nominal`` and ``repetitions``.
+    """
+    table = pd.concat([pd.read_csv(RESULTS / f"{name}.csv") for name in ("coverage", "errors")], ignore_index=True)
+    half_width = stats.norm.ppf(0.975) * table["monte_carlo_error"]
+    limits = {"estimate": table["rate"], "low": table["rate"] - half_width, "high": table["rate"] + half_width}
+    nominal = np.where(table["family"] == "coverage", 1 - ALPHA, ALPHA)
+    return table.assign(**limits, nominal=nominal, method=table["method"].replace({one: f"{one} ✓" for one in USED}))
+
+
+def power() -> pd.DataFrame:
+    """Detectable difference of two trained systems by set, share of the speaker and correlation of their errors, and
+    for each of `STEPS` the power to detect the paper's difference, were it the true one."""
+    table = pd.read_csv(RESULTS / "power.csv")
+    sizes = {name: abs(found[0]) for name, pair in STEPS.items() if (found := paper.difference(*pair))}
+    errors = table["standard_error"], table["df"]
+    return table.assign(**{name: detection_power(size, *errors, level=ALPHA) for name, size in sizes.items()})
+
+
+def slips() -> pd.DataFrame:
+    """Rows of the paper whose printed mean is not that of the three printed CCCs beyond rounding, or is doubted.
+
+    Returns:
+        Index: the row; ``printed``, ``mean of the three``, ``rounding`` (what it can explain), ``note``.
+    """
+    numbers, texts = paper.results(), paper.printed()
+    rows = numbers.dropna(subset=[*ATTRIBUTES, "mean"])
+    mean = rows[list(ATTRIBUTES)].mean(axis=1)
+    digits = texts.loc[rows.index, [*ATTRIBUTES, "mean"]].map(lambda text: len(text.partition(".")[2]))
+    rounding = 0.5 * 10.0 ** -digits["mean"] + 0.5 * (10.0 ** -digits[list(ATTRIBUTES)]).mean(axis=1)
+    chosen = ((rows["mean"] - mean).abs() > rounding + 1e-9) | rows["note"].str.contains("mean", na=False)
+    columns = {"printed": texts.loc[rows.index, "mean"], "mean of the three": mean.map("{:.4f}".format)}
+    return rows.assign(**columns, rounding=rounding.map("{:.5f}".format))[chosen][[*columns, "rounding", "note"]]
+
+
+def errors_of(study: Study) -> pd.DataFrame:
+    """How the errors of the first compared pair of a study's systems go together, on the reported split.
+
+    Returns:
+        A row a quantity, all averaged over attributes and runs: correlation of the two systems' errors, share of their
+        variance that is the speaker's, correlation of two runs of one system (NaN with one run).
+    """
+    pair = next(iter(questions(study.params.profile).values())).pairs[0]
+    gold, predicted, _ = aligned(study.runs, pair, reported_split(study.runs))
+    one, other = (predicted[name] - gold[list(ATTRIBUTES)].to_numpy() for name in pair)
+    quantities = {
+        f"correlation of the errors of {' and '.join(pair)}": _correlation(one, other),
+        "share of the errors' variance that is the speaker's": _speaker_share([one, other], gold["speaker"]),
+        f"correlation of the errors of two runs of {pair[0]}": _correlation(one[:-1], one[1:])
+        if len(one) > 1
+        else np.nan,
+    }
+    return pd.DataFrame({"quantity": quantities.keys(), "value": quantities.values()})
+
+
+def speed() -> pd.DataFrame:
+    """Processor time of each way to bootstrap CCC over speakers: ``way``, ``seconds``, ``times as long``."""
+    measured = json.loads((project_root() / "benchmarks" / "significance.json").read_text(encoding="utf-8"))
+    return pd.DataFrame(measured["results"])[["way", "seconds", "ratio"]].rename(columns={"ratio": "times as long"})
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Pearson's correlation of errors (runs, utterances, attributes), averaged over runs and attributes."""
+    centred = [errors - errors.mean(axis=1, keepdims=True) for errors in (one, other)]
+    scale = np.sqrt((centred[0] ** 2).sum(axis=1) * (centred[1] ** 2).sum(axis=1))
+    return float(((centred[0] * centred[1]).sum(axis=1) / scale).mean())
+
+
+def _speaker_share(errors: Sequence[np.ndarray], speakers: pd.Series) -> float:
+    """Intraclass correlation of errors, each (runs, utterances, attributes), by analysis of variance (Donner, 1986)."""
+    columns = pd.DataFrame(np.concatenate([np.concatenate(list(each), axis=1) for each in errors], axis=1))
+    groups = columns.groupby(speakers.to_numpy())
+    size = groups.size()
+    total, count = len(columns), len(size)
+    within = ((columns - groups.transform("mean")) ** 2).sum() / (total - count)
+    between = (groups.mean() - columns.mean()).pow(2).mul(size, axis=0).sum() / (count - 1)
+    typical = (total - (size**2).sum() / total) / (count - 1)
+    return float(((between - within) / (between + (typical - 1) * within)).mean())
 
 
 if __name__ == "__main__":
-    main()
+    simulate()

@@ -11,13 +11,13 @@ Conventions:
 - Kinds of sets: ``balanced``, k random utterances of each primary emotion of the pool; ``random``, as many of the whole
   pool; ``whole``, all of it; ``agreed``, all of a primary emotion; ``weighted``, the same, where each emotion counts as
   much as any other; ``last epoch``, none: the last epoch is taken, and reported as by ``weighted``.
-- The systems of one seed are held against the same draws.
+- The systems of one seed share the draws.
 """
 
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,7 @@ from sercore.params import ParamsError, resolve
 from sercore.runs import PREDICTED, Run, read
 from sercore.significance import Array, ccc_of_runs, utterance_sums, weigh
 from study import paper
-from study.plan import question
+from study.plan import Question
 from study.results import matched, reported_split
 
 DRAWS = 1000
@@ -38,12 +38,12 @@ SIZES = (2, 4, 8, 20, 50, 100)
 """Values of k, as far as the rarest emotion allows them; the profile's own is added."""
 
 STEPS = {"gender": ("fusion_gender", "fusion"), "ambiguous": ("fusion_without_ambiguous", "fusion")}
-"""Differences of the paper that chance is held against, as systems of ``params/variants.yaml``."""
+"""Differences of the paper that chance is compared with, as systems of ``params/variants.yaml``."""
 
 LAST = "last epoch"
 """The kind of set that chooses nothing."""
 
-TABLES = ("curves", "epochs", "selection", "differences", "speakers")
+TABLES = ("curves", "selection", "differences", "speakers")
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,47 +73,113 @@ class Choice:
     regret: Array | None
 
 
-def write(run_folders: Sequence[Path], folder: Path) -> None:
-    """Write the statistics of complete runs as CSV files into `folder`, which is replaced as a whole.
+def analyse(plan: Any, question: Question, folder: Path) -> None:
+    """Write `statistics` of the runs that kept every epoch's predictions, as CSV files into ``draws``."""
+    runs = [read(path) for condition in question.conditions for path in plan.run_folders(question, condition)]
+    (folder / "draws").mkdir(exist_ok=True)
+    for name, table in statistics(runs, question.pairs).items():
+        table.to_csv(folder / "draws" / f"{name}.csv", index=False, float_format="%.5f")
+
+
+def statistics(runs: Sequence[Run], pairs: Sequence[tuple[str, str]]) -> dict[str, pd.DataFrame]:
+    """What validation sets would have chosen and reported for complete runs.
 
     ``curves``: CCC of each epoch on ``set``: the development split ``whole`` and ``weighted``, and the reported split.
-    ``epochs``: ``share`` of the sets of the development split that choose an epoch. ``selection``: of each run and kind
-    of set, mean and standard deviation over the draws of the chosen epoch and of its CCC on the set (``reported``), on
-    the fresh set and on test, the regret, and the optimism, which is the CCC on the set minus one of the other two.
-    ``differences``: of each declared pair, its reported difference on the ``same`` draw and on ``independent`` ones,
-    the share of draws with the other sign than their mean (``flips``), and the share which lies as far from their mean
-    as the paper's step is long (a column for each of `STEPS`). ``speakers``: see `speaker_schemes`.
+    ``selection``: of each run and kind of set, mean and standard deviation over the draws of the chosen epoch and of
+    its CCC on the set (``reported``), on the fresh set and on test, the regret, and the optimism, which is the CCC on
+    the set minus one of the other two. ``differences``: of each pair, its reported difference on the ``same`` draw and
+    on ``independent`` ones, the share of draws with the other sign than their mean (``flips``), and the share which
+    lies as far from their mean as the paper's difference is long (a column for each of `STEPS`). ``speakers``: see
+    `speaker_schemes`.
 
     Raises:
-        ParamsError: a run is incomplete, or was trained without ``training.every_epoch``; or the profile's questions
-            have no ``protocol``.
+        ParamsError: a run was trained without ``training.every_epoch``.
     """
-    runs = list(map(read, run_folders))
-    pairs = question(runs[0].params.profile, "protocol").pairs
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     for seed in sorted({run.params.seed for run in runs}):
         for name, table in _of_seed([run for run in runs if run.params.seed == seed], pairs):
             tables[name].append(table.assign(seed=seed))
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for name, parts in tables.items():
-        pd.concat(parts).to_csv(partial / f"{name}.csv", index=False, float_format="%.5f")
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
 
 
 def read_tables(results: Path | str) -> dict[str, pd.DataFrame]:
-    """What `write` left in the folder ``draws`` of a chapter's results; a relative path is relative to the root.
+    """What `analyse` left in a question's results; a relative path is relative to the project's root.
 
     Raises:
-        ParamsError: there is no such folder, or it lacks a table.
+        ParamsError: a table is missing.
     """
     folder = resolve(Path(results)) / "draws"
     missing = [name for name in TABLES if not (folder / f"{name}.csv").is_file()]
     if missing:
-        raise ParamsError(f"{folder} lacks {', '.join(missing)}: `make study CHAPTER=validation_protocol` makes them.")
+        raise ParamsError(
+            f"{folder}: missing {', '.join(missing)}. Run `make study CHAPTER=validation_protocol` to create them."
+        )
     return {name: pd.read_csv(folder / f"{name}.csv") for name in TABLES}
+
+
+def own_size(tables: Mapping[str, pd.DataFrame], k: int | None) -> int:
+    """The profile's own k, or if it has none the largest that was drawn from the development split."""
+    drawn = tables["selection"].query("pool == 'development' and k > 0")["k"]
+    return k if k in set(drawn) else int(drawn.max())
+
+
+def by_kind(tables: Mapping[str, pd.DataFrame], k: int) -> pd.DataFrame:
+    """What each kind of development set of size k (or undrawn) chooses and reports, a row a system and kind.
+
+    Returns:
+        Means over the runs: ``epoch``, ``reported``, ``test``, ``regret``, ``optimism_test``; standard deviations over
+        the draws, as root mean squares over the runs: ``epoch_sd``, ``reported_sd``, ``test_sd``.
+    """
+    rows = tables["selection"].query("pool == 'development' and k in (0, @k)")
+    groups = rows.groupby(["system", "kind"], sort=False)
+    means = groups[["epoch", "reported", "test", "regret", "optimism_test"]].mean()
+    return means.join(groups[["epoch_sd", "reported_sd", "test_sd"]].agg(root_mean_square)).reset_index()
+
+
+def flips(tables: Mapping[str, pd.DataFrame], k: int) -> pd.DataFrame:
+    """How the reported difference of two systems varies with the balanced development set of size k, a row a pair and
+    draw (same, independent): means over the runs, ``difference_sd`` as a root mean square."""
+    rows = tables["differences"].query("pool == 'development' and kind == 'balanced' and k == @k")
+    groups = rows.groupby(["system", "reference", "draw"], sort=False)
+    means = groups[["difference", "flips", *STEPS]].mean()
+    return means.join(groups["difference_sd"].agg(root_mean_square)).reset_index()
+
+
+def spreads(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Standard deviation over the draws of a reported CCC and of a difference, against k.
+
+    Returns:
+        A row a ``pool``, ``k`` and ``measure``: ``estimate`` (root mean square over systems, pairs and runs), ``low``,
+        ``high`` (their range).
+    """
+    selection = tables["selection"].query("k > 0")
+    rows = [
+        selection.assign(measure="CCC, " + selection["kind"] + " set", sd=selection["reported_sd"]),
+        *(
+            part.assign(measure=f"difference, {draw} set", sd=part["difference_sd"])
+            for draw, part in tables["differences"].query("k > 0 and kind == 'balanced'").groupby("draw", sort=False)
+        ),
+    ]
+    groups = pd.concat(rows).groupby(["pool", "measure", "k"], sort=False)["sd"]
+    return groups.agg(estimate=root_mean_square, low="min", high="max").reset_index()
+
+
+def schemes(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Each way to report on speakers, a row a pool and scheme, over all runs: means of ``reported``, ``truth`` and
+    ``optimism``, and the root mean square of the optimism over draws and runs (``error``)."""
+    rows = tables["speakers"].assign(error=lambda each: np.hypot(each["optimism"], each["optimism_sd"]))
+    groups = rows.groupby(["pool", "scheme"], sort=False)
+    return (
+        groups[["speakers", "reported", "truth", "optimism"]]
+        .mean()
+        .join(groups["error"].agg(root_mean_square))
+        .reset_index()
+    )
+
+
+def root_mean_square(values: pd.Series) -> float:
+    """Root of the mean of squares."""
+    return float(np.sqrt((values**2).mean()))
 
 
 def validation_sets(
@@ -251,8 +317,6 @@ def _of_sets(
     """What one kind of set chose for each system, as rows of `TABLES`."""
     yield "selection", pd.DataFrame([{"system": name} | keys | _selection(choice) for name, choice in choices.items()])
     yield "differences", _differences(choices, pairs).assign(**keys)
-    if keys["pool"] == "development":
-        yield from (("epochs", _shares(choice).assign(system=name, **keys)) for name, choice in choices.items())
 
 
 def _aligned(runs: Sequence[Run], split: str) -> tuple[pd.DataFrame, dict[str, Array]]:
@@ -304,11 +368,6 @@ def _selection(choice: Choice) -> dict[str, float]:
     for name, truth in (("optimism_fresh", choice.fresh), ("optimism_test", choice.test)):
         row |= _moments(name, None if truth is None else choice.reported - truth)
     return row
-
-
-def _shares(choice: Choice) -> pd.DataFrame:
-    epochs, counts = np.unique(choice.epoch + 1, return_counts=True)
-    return pd.DataFrame({"epoch": epochs, "share": counts / len(choice.epoch)})
 
 
 def _curve(system: str, name: str, ccc: Array) -> pd.DataFrame:
