@@ -1,7 +1,6 @@
 """Packed frames through a transformer, against transformers' own modules on a padded batch."""
 
 from itertools import product
-from time import sleep
 
 import numpy as np
 import pytest
@@ -10,9 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2Model, WavLMConfig, WavLMModel
 
-from sercore.fast import attention as wavlm_attention
-from sercore.fast import packing
-from sercore.fast.attention import Packing, blocked, padded
+from sercore.fast import attention, packing
 
 MODELS = {"wavlm": (WavLMModel, WavLMConfig), "wav2vec2": (Wav2Vec2Model, Wav2Vec2Config)}
 MODELS["hubert"] = HubertModel, HubertConfig
@@ -106,35 +103,6 @@ def test_any_lengths_heads_and_kernels(frames, heads, kernel, stable, kind, dtyp
     assert_same(make(kind, stable, 2 * heads, kernel, dtype), *inputs(frames, dtype=dtype), training=False)
 
 
-@settings(max_examples=15, deadline=None)
-@given(frames=st.lists(st.integers(1, 40), min_size=1, max_size=5), relative=st.booleans())
-def test_both_kernels_give_the_same(frames, relative):
-    packing_of, generator = Packing(torch.tensor(frames)), torch.Generator().manual_seed(0)
-    count, heads, size = sum(frames), 2, 16
-    joint = torch.randn(count, 3, heads, size, generator=generator)
-    gate = torch.randn(count, heads, generator=generator) if relative else None
-    distances = torch.randn(heads, 2 * max(frames) - 1, generator=generator) if relative else None
-    one, other = (way(joint, packing_of, gate, distances, 0.0) for way in (padded, blocked))
-    torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize("fault", ["no backward pass", "other values", None])
-def test_the_other_kernel_is_tried_before_it_is_used(monkeypatch, fault):
-    """FlexAttention has no backward pass on a CPU, which stands here for a device that lacks it."""
-
-    def faster(*arguments):
-        return padded(*arguments) + (0.1 if fault == "other values" else 0)
-
-    if fault != "no backward pass":
-        monkeypatch.setattr(wavlm_attention, "blocked", faster)
-        monkeypatch.setattr(wavlm_attention, "padded", lambda *arguments: (sleep(0.5), padded(*arguments))[1])
-    if fault:
-        with pytest.warns(UserWarning, match="FlexAttention is not used on this cpu device"):
-            assert wavlm_attention._faster("cpu", 2, 4) is wavlm_attention.padded
-    else:
-        assert wavlm_attention._faster("cpu", 2, 4) is faster
-
-
 def kept_for_backward(model, trained):
     """How many tensors autograd keeps when only `trained` parts of the model ask for gradients; and who gets one."""
     model.requires_grad_(False).zero_grad()
@@ -172,33 +140,6 @@ def test_no_tensor_of_pairs_of_frames_is_kept(dropout):
     assert max(sizes[packing.layer_average]) < 150**2 < max(sizes[padded_average])
 
 
-def attention_arguments(frames, heads=2, size=3):
-    generator = torch.Generator().manual_seed(0)
-    shapes = (sum(frames), 3, heads, size), (sum(frames), heads), (heads, 2 * max(frames) - 1)
-    return [torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True) for shape in shapes]
-
-
-def dropped(joint, gate, distances, seed=0):
-    torch.manual_seed(seed)
-    return padded(joint, Packing(torch.tensor([6, 3, 5])), gate, distances, 0.3)
-
-
-def test_the_backward_pass_drops_what_was_dropped():
-    """Against finite differences."""
-    arguments = attention_arguments([6, 3, 5])
-    assert torch.autograd.gradcheck(dropped, arguments)
-    assert torch.autograd.gradcheck(lambda joint: dropped(joint, None, None), arguments[:1])
-
-
-def test_dropout_leaves_the_mean_as_it_is():
-    arguments = [one.detach() for one in attention_arguments([6, 3, 5])]
-    still = padded(arguments[0], Packing(torch.tensor([6, 3, 5])), *arguments[1:], 0.0)
-    draws = torch.stack([dropped(*arguments, seed=seed) for seed in range(2000)])
-    error = draws.std(0) / len(draws) ** 0.5
-    assert ((draws.mean(0) - still).abs() < 5 * error + 1e-9).all()
-    assert (draws.std(0) > 0.01).all()
-
-
 def test_what_is_computed_again_is_dropped_alike(monkeypatch):
     """Gradients with dropout everywhere are those of keeping everything, drawn with the same seed."""
     rates = dict.fromkeys(("hidden_dropout", "attention_dropout", "activation_dropout", "feat_proj_dropout"), 0.2)
@@ -208,7 +149,7 @@ def test_what_is_computed_again_is_dropped_alike(monkeypatch):
     for _ in range(2):
         torch.manual_seed(3)
         gradients.append(results(packing.layer_average, *arguments))
-        monkeypatch.setattr(packing, "checkpoint", lambda function, *values, **options: function(*values))
+        monkeypatch.setattr(attention, "checkpoint", lambda function, *values, **options: function(*values))
     torch.testing.assert_close(*gradients, rtol=0, atol=1e-12)
 
 

@@ -1,24 +1,24 @@
-"""Transformers without a single padded frame: WavLM, wav2vec 2.0 and HuBERT, and Whisper's encoder.
+"""Transformers without padded frames: WavLM, wav2vec 2.0 and HuBERT, and Whisper's encoder.
 
-`layer_average` gives what transformers' own modules give on a padded batch, whose parameters it uses: everything but
-attention runs on packed frames, the positional convolution by FFT, and the weighted average over layers is summed while
-the layers run. `whisper_states` gives what Whisper's encoder gives where no frame attends to the silence that fills its
+`layer_average` equals transformers' own modules on a padded batch, whose parameters it uses: everything but attention
+runs on packed frames, the positional convolution by FFT, and the weighted average over layers is summed while the
+layers run. `whisper_states` is Whisper's encoder on an utterance's own length, without the silence that fills its
 window.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import torch
 from scipy.fft import next_fast_len
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
-from sercore.fast.attention import Packing, attend, distance_bias
+from sercore.fast.attention import Packing, attend, distance_bias, recomputed
 
 
-def supports(transformer: nn.Module) -> bool:
+def supports(transformer: Any) -> bool:
     """Whether `layer_average` knows the model."""
     return (
         transformer.config.model_type in ("wavlm", "wav2vec2", "hubert")
@@ -28,7 +28,7 @@ def supports(transformer: nn.Module) -> bool:
     )
 
 
-def layer_average(transformer: nn.Module, features: Tensor, frames: Tensor, weights: Tensor) -> Tensor:
+def layer_average(transformer: Any, features: Tensor, frames: Tensor, weights: Tensor) -> Tensor:
     """Weighted sum of all hidden states.
 
     Args:
@@ -59,7 +59,7 @@ def layer_average(transformer: nn.Module, features: Tensor, frames: Tensor, weig
     return average
 
 
-def whisper_front_end(encoder: nn.Module, spectrogram: Tensor, frames: Tensor) -> Tensor:
+def whisper_front_end(encoder: Any, spectrogram: Tensor, frames: Tensor) -> Tensor:
     """What the convolutions of Whisper's encoder, and its positions, make of each utterance.
 
     Args:
@@ -77,7 +77,7 @@ def whisper_front_end(encoder: nn.Module, spectrogram: Tensor, frames: Tensor) -
     return packing.pack(convolved + encoder.embed_positions.weight[: packing.longest])
 
 
-def whisper_states(encoder: nn.Module, features: Tensor, frames: Tensor) -> Iterator[Tensor]:
+def whisper_states(encoder: Any, features: Tensor, frames: Tensor) -> Iterator[Tensor]:
     """All hidden states of Whisper's encoder on each utterance's own length, one after the other.
 
     Args:
@@ -100,7 +100,7 @@ def whisper_states(encoder: nn.Module, features: Tensor, frames: Tensor) -> Iter
     yield encoder.layer_norm(hidden)
 
 
-def _block(layer: nn.Module, hidden: Tensor, packing: Packing, distances: Tensor | None, first_norm: bool) -> Tensor:
+def _block(layer: Any, hidden: Tensor, packing: Packing, distances: Tensor | None, first_norm: bool) -> Tensor:
     """A transformer's layer, normalised before its parts (as in the large models) or after them."""
     if first_norm:
         hidden = hidden + layer.dropout(attend(layer.attention, layer.layer_norm(hidden), packing, distances))
@@ -109,32 +109,21 @@ def _block(layer: nn.Module, hidden: Tensor, packing: Packing, distances: Tensor
     return layer.final_layer_norm(hidden + _feed_forward(layer.feed_forward, hidden))
 
 
-def _recomputed(function: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
-    """A function's value, of which only the arguments are kept; the backward pass computes again what else it needs.
-
-    It draws the same random numbers, and stops at the last tensor that it needs: a matrix product at the function's end
-    is not repeated.
-    """
-    if torch.is_grad_enabled() and any(argument.requires_grad for argument in arguments):
-        return checkpoint(function, *arguments, use_reentrant=False)
-    return function(*arguments)
-
-
-def _feed_forward(module: nn.Module, hidden: Tensor) -> Tensor:
+def _feed_forward(module: Any, hidden: Tensor) -> Tensor:
     """transformers' own, but of its wide tensors only one is kept for the backward pass."""
 
     def narrowed(wide: Tensor) -> Tensor:
         return module.output_dense(module.intermediate_dropout(module.intermediate_act_fn(wide)))
 
-    return module.output_dropout(_recomputed(narrowed, module.intermediate_dense(hidden)))
+    return module.output_dropout(recomputed(narrowed, module.intermediate_dense(hidden)))
 
 
-def _positions(embedding: nn.Module, padded: Tensor) -> Tensor:
+def _positions(embedding: Any, padded: Tensor) -> Tensor:
     """The positional convolution of (utterances, longest, width), by FFT."""
     if padded.is_cuda:  # cuDNN's own algorithms suit a GPU, and half precision
         return embedding(padded)
     conv = embedding.conv
-    return embedding.activation(_recomputed(_convolved, padded, conv.weight, conv.bias)).transpose(1, 2)
+    return embedding.activation(recomputed(_convolved, padded, conv.weight, conv.bias)).transpose(1, 2)
 
 
 def _convolved(padded: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
