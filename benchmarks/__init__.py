@@ -1,0 +1,1 @@
+"""What training, prediction and intervals cost, beside the plain way in one run; never run by tests."""

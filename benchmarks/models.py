@@ -1,0 +1,148 @@
+"""The model at several sizes, the plain way to run it, and steps on batches of noise.
+
+Plain: transformers' own modules on padded batches, the convolutional front-end computed from the audio in every step,
+all hidden states stacked. All ways have the same weights and batches.
+"""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from transformers import WavLMConfig
+
+from sercore import ATTRIBUTES
+from sercore.batches import collate
+from sercore.encoders import DEVICE, SpeechEncoder, frames_mask
+from sercore.model import AttributeConfig, AttributeModel
+
+SIZES: dict[str, dict[str, Any]] = {
+    "small": {"hidden_size": 256, "num_hidden_layers": 6, "num_attention_heads": 4, "intermediate_size": 1024},
+    "base-plus": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072},
+    "large": {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096},
+}
+SIZES["small"] |= {"do_stable_layer_norm": True, "conv_dim": (256,) * 7}  # a front-end in proportion
+SIZES["large"] |= {"do_stable_layer_norm": True}
+SIZES["large, 4 layers"] = SIZES["large"] | {"num_hidden_layers": 4}
+TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+TINY |= {"conv_dim": (32,) * 7, "do_stable_layer_norm": True}
+
+# Nothing random, so that all ways give the same; a front-end with layer norms, which padding does not change.
+STILL = dict.fromkeys(
+    ("hidden_dropout", "attention_dropout", "activation_dropout", "feat_proj_dropout", "layerdrop", "mask_time_prob"),
+    0.0,
+)
+
+
+def speech_config(size: str) -> WavLMConfig:
+    """Configuration of a WavLM of one of `SIZES`, or ``tiny``."""
+    return WavLMConfig(**STILL, feat_extract_norm="layer", **(TINY if size == "tiny" else SIZES[size]))
+
+
+def build(size: str, lora: int | None = None) -> AttributeModel:
+    """The study's model with a random WavLM, whose transformer is trained."""
+    torch.manual_seed(0)
+    config = AttributeConfig(speech=speech_config(size).to_dict(), dropout=0.0, lora=lora)
+    return AttributeModel(config).to(DEVICE).train()
+
+
+class PlainSpeech(nn.Module):
+    """`SpeechEncoder` by transformers' modules on padded batches, from audio or (`cached`) its front-end's output."""
+
+    def __init__(self, speech: SpeechEncoder, cached: bool) -> None:
+        super().__init__()
+        self.transformer, self.layers, self.cached = speech.transformer, speech.layers, cached
+        if not cached:
+            self.transformer.feature_extractor = speech.front_end
+
+    def frozen_part(self, audio: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
+        """The audio as it is, and the frames of each utterance."""
+        return audio, self.transformer._get_feat_extract_output_lengths(samples)
+
+    def forward(self, features: Tensor, frames: Tensor, weights: Tensor) -> Tensor:
+        """Weighted sum of all hidden states, packed (frames, width)."""
+        inputs = pad_sequence(features.split(frames.tolist()), batch_first=True) if self.cached else features
+        samples = frames
+        config = self.transformer.config
+        for kernel, stride in zip(config.conv_kernel[::-1], config.conv_stride[::-1], strict=True):
+            samples = (samples - 1) * stride + kernel
+        longest = int(samples.max()) if self.cached else inputs.shape[1]
+        mask = frames_mask(samples, longest).long()
+        states = torch.stack(self.transformer(inputs, attention_mask=mask, output_hidden_states=True).hidden_states)
+        average = (weights[:, None, None, None] * states).sum(0)  # (B, T, width)
+        return average[frames_mask(frames, average.shape[1])]
+
+
+WAYS = {
+    "plain": ("audio", PlainSpeech),
+    "cached front-end": ("features", PlainSpeech),
+    "packed, own attention": ("audio", None),
+    "all together": ("features", None),
+}
+"""What a batch holds, and what takes the place of the speech encoder."""
+
+
+def way(name: str, size: str, lora: int | None = None) -> AttributeModel:
+    """The model of a size, run in one of `WAYS`."""
+    model, (kind, encoder) = build(size, lora), WAYS[name]
+    if encoder is not None:
+        model.speech = encoder(model.speech, cached=kind == "features")
+    return model
+
+
+def durations(count: int, seed: int) -> np.ndarray:
+    """Seconds of random utterances: 2 to 11 s, 5.7 s on average before the cut (gamma distributed)."""
+    return np.random.default_rng(seed).gamma(4, 5.7 / 4, count).clip(2, 11)
+
+
+def batches(size: str, count: int, kind: str, number: int = 3) -> list[dict[str, Tensor]]:
+    """Batches of noise on the device, with the waveforms (``audio``) or the front-end's output (``features``)."""
+    front_end, made = build(size).speech, []
+    for seed in range(number):
+        generator, rows = torch.Generator().manual_seed(seed), []
+        for length in (durations(count, seed) * 16_000).astype(int).tolist():
+            audio, samples = torch.randn(length, generator=generator), torch.tensor(length)
+            rows.append({"attributes": torch.rand(len(ATTRIBUTES), generator=generator)})
+            if kind == "audio":
+                rows[-1] |= {"audio": audio, "samples": samples}
+            else:
+                part = front_end.frozen_part(audio[None].to(DEVICE), samples[None].to(DEVICE))[0]
+                rows[-1]["features"] = part.to("cpu")
+        made.append({name: tensor.to(DEVICE) for name, tensor in collate(rows).items()})
+    return made
+
+
+def training_step(
+    model: AttributeModel, data: Sequence[dict[str, Tensor]], precision: str = "float32", parts: int = 1
+) -> Callable[[], Tensor]:
+    """A function that takes one optimiser's step on the next of `data` and returns the loss.
+
+    Args:
+        model: to be trained.
+        data: `parts` of them make a batch.
+        precision: ``float32`` or ``bfloat16``.
+        parts: accumulation steps.
+    """
+    trained = [each for each in model.parameters() if each.requires_grad]
+    optimiser, position = torch.optim.AdamW(trained, lr=1e-5), [0]
+
+    def step() -> Tensor:
+        optimiser.zero_grad(set_to_none=True)
+        for _ in range(parts):
+            batch = data[position[0] % len(data)]
+            position[0] += 1
+            with autocast(precision):
+                loss = model(**batch).loss / parts
+            loss.backward()
+        optimiser.step()
+        return loss.detach()
+
+    return step
+
+
+def autocast(precision: str) -> contextlib.AbstractContextManager:
+    """The context in which a model computes in `precision`."""
+    return torch.autocast(DEVICE.type, torch.bfloat16, enabled=precision == "bfloat16")
