@@ -1,13 +1,56 @@
 """Which utterances a system trains on, which ones an epoch draws, and which ones select the best epoch."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from torch.utils.data import Sampler
 
-from sercore.corpus import PRIMARY_EMOTIONS, CorpusError
-from sercore.params import Sampling
+from sercore import ATTRIBUTES
+from sercore.corpus import PRIMARY_EMOTIONS, Corpus, CorpusError
+from sercore.params import Params, Sampling
+from sercore.raters import agreement_weights
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows of a corpus table: trained on, selecting the best epoch, and predicted once trained.
+
+    ``weights``: of the rows of ``training`` and each attribute in the loss; None where all weigh the same.
+    """
+
+    training: pd.DataFrame
+    validation: pd.DataFrame
+    predicted: pd.DataFrame
+    weights: pd.DataFrame | None
+
+
+def choose(corpus: Corpus, params: Params) -> Rows:
+    """The rows of `corpus` for a run: all splits but train are predicted, and what is held out of that, unless they are
+    trained on.
+
+    Raises:
+        CorpusError: no labelled training or validation utterance, too few of an emotion, or no gender, speaker or
+            ratings for a loss that needs it.
+    """
+    train, development = _labelled(corpus, "train"), _labelled(corpus, "development")
+    held = held_out(train, params.sampling.held_out) if params.sampling.held_out else train.index[:0]
+    training, validation = training_and_validation(train.drop(held), development, params.sampling, params.seed)
+    for name in ("gender", "speaker"):
+        if getattr(params.loss, name) and training[name].isna().all():
+            raise CorpusError(f"no training utterance has a {name}, which loss.{name} needs: add them or set it to 0.")
+    predicted = corpus.table[(corpus.table["split"] != "train") | corpus.table.index.isin(held)]
+    weights = agreement_weights(corpus.ratings, training.index) if params.loss.weight == "agreement" else None
+    return Rows(training, validation, predicted.drop(training.index, errors="ignore"), weights)
+
+
+def _labelled(corpus: Corpus, split: str) -> pd.DataFrame:
+    """Utterances of a split that have all three attributes, O and X included."""
+    labelled = corpus.split(split).dropna(subset=list(ATTRIBUTES))
+    if labelled.empty:
+        raise CorpusError(f"no utterance of split {split!r} has arousal, valence and dominance.")
+    return labelled
 
 
 def balanced_indices(emotion: pd.Series, per_emotion: int, generator: np.random.Generator, key: str) -> np.ndarray:

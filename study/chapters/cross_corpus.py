@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from sercore import ATTRIBUTES, corpora, runs
 from sercore.corpus import SPLITS
-from sercore.evaluation import evaluate
 from sercore.params import CorpusParams, MspPodcast, Params, load, resolve, with_corpus
+from sercore.predict import evaluate
 from sercore.runs import PREDICTED, Run
 from sercore.significance import ccc_interval, ccc_of, correlation_interval, correlation_of, difference_interval
 from study.comparisons import ENDPOINTS, contrasts, estimates, family, system_difference
