@@ -41,8 +41,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import WavLMConfig, WavLMModel, WhisperConfig, WhisperModel
 from transformers.models.wavlm.modeling_wavlm import WavLMAttention, WavLMPositionalConvEmbedding
 
-from sercore import ATTRIBUTES, audio, batches, corpora, params, predict, training
-from sercore.batches import Features, collate
+from sercore import ATTRIBUTES, audio, batches, corpora, features, params, predict, training
+from sercore.batches import collate
 from sercore.corpus import EMOTIONS, PRIMARY_EMOTIONS
 from sercore.encoders import DEVICE, WHISPER_STRIDE, AudioInputs, TextEncoder, frames_mask
 from sercore.fast import attention as wavlm_attention
@@ -377,15 +377,15 @@ def still_project() -> Iterator[None]:
 @contextlib.contextmanager
 def recomputed(texts: bool) -> Iterator[None]:
     """transformers' modules on padded batches, and texts encoded in each step where `texts`."""
-    known = training.frozen_features
 
-    def features(chosen: params.Params, table: pd.DataFrame, speech: nn.Module) -> Features:
-        found = known(chosen, table, speech)
-        return replace(found, text=Words(chosen, table, found.text)) if texts else found
+    class Encoders(features.FrozenEncoders):
+        def __call__(self, table: pd.DataFrame, *, cached: bool = True) -> features.Features:
+            found = super().__call__(table, cached=cached)
+            return replace(found, text=Words(self.params, table)) if texts else found
 
     with (
         patch.object(packing, "supports", lambda transformer: False),
-        patch.object(training, "frozen_features", features),
+        patch.object(training, "FrozenEncoders", Encoders),
         patch.object(training, "collate", words_collate if texts else batches.collate),
     ):
         yield
@@ -397,12 +397,8 @@ class Words:
     encoder: TextEncoder
     texts: list
 
-    def __init__(self, chosen: params.Params, table: pd.DataFrame, cached: Any) -> None:
-        Words.encoder, Words.texts, self.folder = (
-            TextEncoder(chosen.text.encoder),
-            list(table["transcript"]),
-            cached.folder,
-        )
+    def __init__(self, chosen: params.Params, table: pd.DataFrame) -> None:
+        Words.encoder, Words.texts = TextEncoder(chosen.text.encoder), list(table["transcript"])
 
     def __getitem__(self, position: int) -> np.ndarray:
         return np.array([[position]])
@@ -823,7 +819,7 @@ def estimate() -> dict[str, Any]:
 def run_of_the_study() -> list[dict[str, Any]]:
     """`study_run`, in a copy of the project."""
     with still_project():
-        filling = digits(timed(lambda: training.prepare(params.load("embedded", "fusion", 0))))
+        filling = digits(timed(lambda: features.prepare(params.load("embedded", "fusion", 0))))
         return [row | {"cache_seconds": filling} for row in measure(study_run)]
 
 
