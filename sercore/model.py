@@ -220,8 +220,8 @@ class AttributeModel(PreTrainedModel):
         if attributes is None:
             return output
         if self.config.speaker_weight:
-            heard = reverse_gradient(joint) if self.config.adversarial else joint
-            output.speaker = self.speaker_margin(self.speaker(heard), speaker)
+            shared = reverse_gradient(joint) if self.config.adversarial else joint
+            output.speaker = self.speaker_margin(self.speaker(shared), speaker)
         labels = {"attributes": attributes, "gender": gender, "speaker": speaker, "weights": weights}
         output.loss = self.loss(output, {name: values for name, values in labels.items() if values is not None})
         return output

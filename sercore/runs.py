@@ -93,11 +93,11 @@ def partial_folder(params: Params, inputs: Mapping[str, str]) -> Path:
 
 
 def keep_epoch(partial: Path, epoch: int, predictions: pd.DataFrame) -> None:
-    """Keep what an epoch (from 1) predicts of the labelled utterances among `predictions`, to three decimals."""
+    """Keep the predictions after an epoch (from 1), to three decimals."""
     folder = partial / "epochs"
     folder.mkdir(exist_ok=True)
-    kept = predictions.dropna(subset=list(ATTRIBUTES))[["utterance", "split", *PREDICTED]]
-    kept = kept.assign(epoch=epoch, **kept[PREDICTED].astype(np.float32).round(3))
+    rounded = predictions[PREDICTED].astype(np.float32).round(3)
+    kept = predictions[["utterance", "split", *PREDICTED]].assign(epoch=epoch, **rounded)
     complete_file(folder / f"epoch-{epoch:02}.parquet", lambda partial: kept.to_parquet(partial, index=False))
 
 

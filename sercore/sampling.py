@@ -27,8 +27,9 @@ class Rows:
 
 
 def choose(corpus: Corpus, params: Params) -> Rows:
-    """The rows of `corpus` for a run: all splits but train are predicted, and what is held out of that, unless they are
-    trained on.
+    """The rows of `corpus` for a run, which predicts all splits but train, and what is held out of train.
+
+    Utterances of other splits that it is trained on are not predicted.
 
     Raises:
         CorpusError: no labelled training or validation utterance, too few of an emotion, or no gender, speaker or
@@ -125,7 +126,7 @@ def training_and_validation(
 
 
 def held_out(training: pd.DataFrame, share: float) -> pd.Index:
-    """Utterances of speakers whom a system hears in training, but not among what it is trained on.
+    """Utterances of the training split that are predicted and not trained on: of seen speakers.
 
     The draw is the same whatever the seed of a run, so that all runs are scored on the same utterances.
 
@@ -214,7 +215,7 @@ class EpochSampler(Sampler[int]):
         emotion: code of each training utterance.
         per_emotion: utterances of every class in an epoch; None takes the whole split.
         batch_size: utterances in a batch.
-        seed: with the epoch's number, it determines the draw, so an interrupted training goes on with the same draws.
+        seed: with the epoch's number, it determines the draw, so an interrupted training continues with the same draws.
 
     Raises:
         CorpusError: an emotion has too few utterances, or an epoch fewer than a batch.
