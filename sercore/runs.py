@@ -72,10 +72,9 @@ def _science(params: Params) -> str:
 def find(params: Params, inputs: Mapping[str, str]) -> Run | None:
     """The run of just these parameters and `inputs` (digests of corpus and encoder); None if absent or damaged."""
     folder = run_folder(params)
-    if not (folder / "model").is_dir() or not _is_of(folder, params, inputs):
-        return None
-    with contextlib.suppress(ParamsError):
-        return read(folder)
+    if (folder / "model").is_dir() and _is_of(folder, params, inputs):
+        with contextlib.suppress(ParamsError):
+            return read(folder)
     return None
 
 

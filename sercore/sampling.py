@@ -103,7 +103,7 @@ def training_and_validation(
     lent = _ambiguous(development) if sampling.ambiguous in ("development", "disjoint") else development[:0]
     validation, per_emotion = development.drop(lent.index), sampling.validation_per_emotion
     if per_emotion is not None:
-        validation = balanced_subset(validation, per_emotion, seed)
+        validation = _balanced_subset(validation, per_emotion, seed)
     if sampling.ambiguous == "disjoint":
         lent = lent[~lent["speaker"].isin(validation["speaker"])]
         if lent.empty:
@@ -185,17 +185,8 @@ def _without(agreed: pd.DataFrame, count: int, kept: int, generator: np.random.G
     return agreed.drop(spare.index[:count])
 
 
-def balanced_subset(table: pd.DataFrame, per_emotion: int, seed: int) -> pd.DataFrame:
-    """`per_emotion` random utterances of each primary emotion: the paper's validation set.
-
-    Args:
-        table: rows of a corpus table, usually its development split.
-        per_emotion: k.
-        seed: the same seed draws the same utterances.
-
-    Raises:
-        CorpusError: a primary emotion that occurs has fewer than `per_emotion` utterances, or none occurs.
-    """
+def _balanced_subset(table: pd.DataFrame, per_emotion: int, seed: int) -> pd.DataFrame:
+    """`per_emotion` random utterances of each primary emotion that occurs: the paper's validation set."""
     primary = table[table["emotion"].isin(list(PRIMARY_EMOTIONS))]
     if primary.empty:
         raise CorpusError(

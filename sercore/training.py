@@ -6,7 +6,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
@@ -27,7 +27,7 @@ from sercore.cache import model_digest
 from sercore.corpus import GENDERS, Corpus
 from sercore.encoders import quieten
 from sercore.fast.exact_ccc import first_pass, second_pass
-from sercore.features import FrozenEncoders
+from sercore.features import Features, FrozenEncoders
 from sercore.losses import ccc
 from sercore.model import AttributeModel
 from sercore.params import Params
@@ -55,16 +55,12 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
     model = AttributeModel.from_params(params, scale=corpus.scale, speakers=len(speakers))
     with PartialState(cpu=not torch.cuda.is_available()).main_process_first():  # the others find what it cached
         features = FrozenEncoders(params, model.speech)(corpus.table)
-    inputs = {"corpus": corpus.digest()} | features.digests()
-    inputs |= {name: model_digest(encoder) for name, encoder in model.encoders().items()}
-    if rows.weights is not None:
-        inputs["weights"] = blake2b(rows.weights.to_csv().encode(), digest_size=16).hexdigest()
+    inputs = _inputs(corpus, rows, model, features)
     if (run := runs.find(params, inputs)) is not None:
         return run
     utterances = Utterances(corpus, features, speakers, rows.weights)
-    sampler = EpochSampler(
-        rows.training["emotion"], params.sampling.samples_per_emotion, params.training.batch_size, params.seed
-    )
+    per_emotion, batch_size = params.sampling.samples_per_emotion, params.training.batch_size
+    sampler = EpochSampler(rows.training["emotion"], per_emotion, batch_size, params.seed)
     with PartialState().main_process_first():
         partial = runs.partial_folder(params, inputs)
     trainer = AttributeTrainer(params, model, utterances, rows, sampler, partial)
@@ -103,7 +99,7 @@ class AttributeTrainer(Trainer):
         sampler: EpochSampler,
         partial: Path,
     ) -> None:
-        self.params, self.utterances, self.sampler = params, utterances, sampler
+        self.params, self.utterances, self.rows, self.sampler, self.partial = params, utterances, rows, sampler, partial
         super().__init__(
             model=model,
             args=_arguments(params, partial / "checkpoints"),
@@ -114,9 +110,6 @@ class AttributeTrainer(Trainer):
         )
         self.remove_callback(PrinterCallback)
         self.add_callback(_Progress())
-        if params.training.every_epoch:
-            labelled = rows.predicted.dropna(subset=list(ATTRIBUTES))
-            self.add_callback(_EveryEpoch(lambda: self.predicted(labelled), partial))
 
     def predicted(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Predictions for rows of the corpus table, as `sercore.runs.Run` has them."""
@@ -128,6 +121,16 @@ class AttributeTrainer(Trainer):
             gender = softmax(outputs[1].astype(np.float32), axis=1)
             predicted[runs.PREDICTED_FEMALE] = gender[:, GENDERS.index("Female")]
         return rows[["split", "speaker", "emotion", *ATTRIBUTES]].reset_index().assign(**predicted)
+
+    def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
+        """transformers' own, which keeps what each epoch predicts where that is wanted, before the checkpoint."""
+        metrics = super().evaluate(*arguments, **options)
+        if self.params.training.every_epoch:
+            with torch.random.fork_rng(devices=[]):  # a loader draws a seed, on which the next epoch must not depend
+                predictions = self.predicted(self.rows.predicted.dropna(subset=list(ATTRIBUTES)))
+            if self.is_world_process_zero():
+                runs.keep_epoch(self.partial, round(self.state.epoch), predictions)
+        return metrics
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """transformers' own, whose groups are divided where an encoder has a learning rate of its own."""
@@ -192,17 +195,13 @@ class _Progress(TrainerCallback):
         self.bar.close()
 
 
-class _EveryEpoch(TrainerCallback):
-    """Keeps what each epoch predicts, before the checkpoint is written from which an interrupted run continues."""
-
-    def __init__(self, predict: Callable[[], pd.DataFrame], partial: Path) -> None:
-        self.predict, self.partial = predict, partial
-
-    def on_evaluate(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
-        with torch.random.fork_rng(devices=[]):  # a loader draws a seed, on which the next epoch must not depend
-            predictions = self.predict()
-        if state.is_world_process_zero:
-            runs.keep_epoch(self.partial, round(state.epoch), predictions)
+def _inputs(corpus: Corpus, rows: Rows, model: AttributeModel, features: Features) -> dict[str, str]:
+    """Digests of all that a run depends on besides its parameters."""
+    inputs = {"corpus": corpus.digest()} | features.digests()
+    inputs |= {name: model_digest(encoder) for name, encoder in model.encoders().items()}
+    if rows.weights is not None:
+        inputs["weights"] = blake2b(rows.weights.to_csv().encode(), digest_size=16).hexdigest()
+    return inputs
 
 
 def _arguments(params: Params, folder: Path) -> TrainingArguments:
