@@ -190,7 +190,7 @@ rule features:
     output:
         touch(f"{BUILD}/features/{{condition}}/{{variant}}"),
     run:
-        from sercore.training import prepare
+        from sercore.features import prepare
 
         prepare(parameters(wildcards.variant, wildcards.condition))
 
@@ -255,7 +255,7 @@ rule tested:
     # A recogniser hears for minutes: while systems are trained, not after.
     priority: 1
     run:
-        from sercore.training import prepare
+        from sercore.features import prepare
 
         for override in params.tests.values():
             for variant in VARIANTS[wildcards.part]:
@@ -273,7 +273,7 @@ rule test:
     output:
         touch(f"{BUILD}/tests/{{part}}/{{condition}}/{{variant}}/seed-{{seed}}.done"),
     run:
-        from sercore.evaluation import evaluate
+        from sercore.predict import evaluate
         from sercore.runs import run_folder
 
         folder = run_folder(parameters(wildcards.variant, wildcards.condition, wildcards.seed))

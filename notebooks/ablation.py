@@ -27,8 +27,10 @@ overrides = {}
 # %%
 from IPython.display import HTML, Markdown
 
-from sercore import corpora, model, params, training
+from sercore import corpora, params, training
+from sercore.model import AttributeModel
 from study import results as studies
+from study.chapters import ablation
 from study.show import figures, report
 
 params.refuse_unknown(In)
@@ -63,7 +65,7 @@ report.sizes(speech[0].table)
 trained = [training.train(one, corpus) for one, corpus in zip(chosen, speech, strict=True)]
 
 # %%
-model.summary(model.AttributeModel.from_pretrained(trained[0].folder / "model"))
+ablation.summary(AttributeModel.from_pretrained(trained[0].folder / "model"))
 
 # %% tags=["nbval-ignore-output"]
 figures.learning_curves(trained)

@@ -1,4 +1,4 @@
-"""Outputs of frozen encoders, computed once and memory-mapped from disk afterwards."""
+"""Outputs of frozen encoders, computed once and memory-mapped from disk; files that are complete or absent."""
 
 import contextlib
 import json
@@ -29,7 +29,7 @@ class Ragged(Sequence[np.ndarray]):
         if len(self.values) != self.ends[-1]:
             raise ValueError(f"{folder} has {len(self.values)} of {self.ends[-1]} rows.")
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # nobody slices
         start = self.ends[index - 1] if index else 0
         return self.values[start : self.ends[index]]
 
@@ -38,14 +38,18 @@ class Ragged(Sequence[np.ndarray]):
 
 
 def stored(
-    root: Path, key: Sequence[str], compute: Callable[[], Iterable[np.ndarray]], kind: str = "float32", size: float = 0
-) -> Ragged | None:
+    root: Path | None,
+    key: Sequence[str | Path | nn.Module],
+    compute: Callable[[], Iterable[np.ndarray]],
+    kind: str = "float32",
+    size: float = 0,
+) -> Sequence[np.ndarray] | None:
     """What `compute` yields, from disk if it was computed before under the same key; None where that has no room.
 
     Args:
-        root: folder of all caches.
-        key: everything that determines the values (digests of model, audio or text; settings). Another key is another
-            file, so nothing is ever served stale. Damaged files are made anew.
+        root: folder of all caches; None keeps the values in memory alone.
+        key: everything that determines the values: settings, texts, audio files, models. Another key is another
+            file, so nothing is ever served stale. Damaged files are computed again.
         compute: yields one float array of shape (length_i, ...) per item; only the first axis may vary.
         kind: of the numbers that are kept, ``float32`` or ``float16``.
         size: in bytes, about; as much again must remain free for what a study leaves.
@@ -53,7 +57,9 @@ def stored(
     Warns:
         UserWarning: there is no room.
     """
-    folder = root / blake2b(json.dumps([kind, *key]).encode(), digest_size=16).hexdigest()
+    if root is None:
+        return list(compute())
+    folder = root / blake2b(json.dumps([kind, *map(_digest, key)]).encode(), digest_size=16).hexdigest()
     if folder.is_dir():
         with contextlib.suppress(OSError, ValueError):
             return Ragged(folder)
@@ -71,7 +77,7 @@ def stored(
     return Ragged(folder)
 
 
-def complete(folder: Path, write: Callable[[Path], None]) -> None:
+def complete(folder: Path, write: Callable[[Path], object]) -> None:
     """Make `folder` by `write`, which fills the folder that it is given; it appears only when it is complete."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
@@ -83,6 +89,19 @@ def complete(folder: Path, write: Callable[[Path], None]) -> None:
             raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def complete_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Make `path` by `write`, which writes the file that it is given; it appears, or is replaced, only when complete.
+
+    >>> complete_file(Path("scores.csv"), lambda partial: table.to_csv(partial, index=False))  # doctest: +SKIP
+    """
+    partial = path.with_name(f".partial-{path.name}")  # of the same suffix, by which pandas chooses the compression
+    try:
+        write(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def model_digest(model: nn.Module) -> str:
@@ -99,8 +118,15 @@ def file_key(paths: Iterable[Path]) -> list[str]:
     return [f"{path} {(stat := path.stat()).st_size} {stat.st_mtime_ns}" for path in paths]
 
 
+def _digest(part: str | Path | nn.Module) -> str:
+    if isinstance(part, str):
+        return part
+    return file_key([part])[0] if isinstance(part, Path) else model_digest(part)
+
+
 def _write(folder: Path, arrays: Iterable[np.ndarray], kind: str) -> None:
-    lengths, shape = [], ()
+    lengths: list[int] = []
+    shape: tuple[int, ...] = ()
     with (folder / "values").open("wb") as file:
         for array in arrays:
             lengths.append(len(array))

@@ -31,8 +31,8 @@ def ccc(truth: Tensor, prediction: Tensor, weights: Tensor | None = None) -> Ten
     Raises:
         ValueError: the shapes differ, or there is no utterance.
 
-    >>> ccc(torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [1.0]]))
-    tensor([1.0000])
+    >>> ccc(torch.tensor([[0.0], [1.0], [2.0]]), torch.tensor([[0.0], [1.0], [1.0]])).round(decimals=3)
+    tensor([0.6670])
     """
     weights = torch.ones_like(truth) if weights is None else weights
     if not truth.shape == prediction.shape == weights.shape or truth.ndim != 2 or len(truth) == 0:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -25,7 +24,7 @@ class AttributeConfig(PretrainedConfig):
     Args:
         speech: the speech encoder's own configuration, as a mapping.
         finetune, lora: whether its transformer is trained, and the rank of adapters that are trained in its place.
-        text: the text encoder's own configuration, as a mapping, where it is fine-tuned; empty where it is frozen.
+        text: the text encoder's own configuration, as a mapping, where it is fine-tuned; None where it is frozen.
         text_lora: rank of its adapters.
         text_width, speaker_width: sizes of the embeddings that are concatenated; 0 without.
         speakers: classes of the speaker head; 0 without.
@@ -40,41 +39,26 @@ class AttributeConfig(PretrainedConfig):
     model_type = "speech_attributes"
     keys_to_ignore_at_inference: ClassVar = ["gender", "speaker"]
 
-    def __init__(
-        self,
-        speech: dict[str, Any] | None = None,
-        finetune: bool = True,
-        lora: int | None = None,
-        text: dict[str, Any] | None = None,
-        text_lora: int | None = None,
-        text_width: int = 0,
-        speaker_width: int = 0,
-        speakers: int = 0,
-        layers: str = "average",
-        convolutions: int = 3,
-        pooling: str = "mean",
-        width: int = 256,
-        dropout: float = 0.1,
-        attributes: Sequence[str] = ATTRIBUTES,
-        gender_weight: float = 0.0,
-        speaker_weight: float = 0.0,
-        adversarial: bool = False,
-        margin: float = 0.2,
-        angular_scale: float = 30.0,
-        scale: tuple[float, float] = (1.0, 7.0),
-        **others: Any,
-    ) -> None:
-        self.speech, self.finetune, self.lora = speech or {}, finetune, lora
-        self.text, self.text_lora = text or {}, text_lora
-        self.text_width, self.speaker_width, self.speakers = text_width, speaker_width, speakers
-        self.layers, self.convolutions, self.pooling = layers, convolutions, pooling
-        self.width, self.dropout = width, dropout
-        self.attributes = list(attributes)
-        self.gender_weight, self.speaker_weight = gender_weight, speaker_weight
-        self.adversarial = adversarial
-        self.margin, self.angular_scale = margin, angular_scale
-        self.scale = scale
-        super().__init__(**others)
+    speech: dict[str, Any] | None = None
+    finetune: bool = True
+    lora: int | None = None
+    text: dict[str, Any] | None = None
+    text_lora: int | None = None
+    text_width: int = 0
+    speaker_width: int = 0
+    speakers: int = 0
+    layers: str = "average"
+    convolutions: int = 3
+    pooling: str = "mean"
+    width: int = 256
+    dropout: float = 0.1
+    attributes: Sequence[str] = ATTRIBUTES
+    gender_weight: float = 0.0
+    speaker_weight: float = 0.0
+    adversarial: bool = False
+    margin: float = 0.2
+    angular_scale: float = 30.0
+    scale: tuple[float, float] = (1.0, 7.0)
 
 
 @dataclass
@@ -103,7 +87,7 @@ class AttributeModel(PreTrainedModel):
 
     def __init__(self, config: AttributeConfig) -> None:
         super().__init__(config)
-        encoder_config = AutoConfig.for_model(**config.speech)
+        encoder_config = AutoConfig.for_model(**config.speech or {})
         self.speech = SpeechEncoder(encoder_config, config.finetune, config.lora)
         if config.text:
             self.text = TextModel(AutoConfig.for_model(**config.text), config.text_lora)
@@ -160,18 +144,10 @@ class AttributeModel(PreTrainedModel):
         Raises:
             ParamsError: the encoder cannot be loaded.
         """
-        text = encoder_config(params.text.encoder) if params.text else None
         config = AttributeConfig(
             speech=encoder_config(params.speech.encoder).to_dict(),
             finetune=params.speech.finetune,
             lora=params.speech.lora,
-            text=text.to_dict() if text and params.text.finetune else None,
-            text_lora=params.text.lora if text else None,
-            text_width=text.hidden_size if text else 0,
-            # A model without x-vectors is refused by `SpeakerEncoder`.
-            speaker_width=getattr(encoder_config(params.speaker.encoder), "xvector_output_dim", 0)
-            if params.speaker
-            else 0,
             speakers=speakers,
             **params.heads.model_dump(),
             attributes=params.loss.attributes,
@@ -182,6 +158,12 @@ class AttributeModel(PreTrainedModel):
             angular_scale=params.loss.scale,
             scale=scale,
         )
+        if params.text:
+            text = encoder_config(params.text.encoder)
+            config.text_width, config.text_lora = text.hidden_size, params.text.lora
+            config.text = text.to_dict() if params.text.finetune else None
+        if params.speaker:  # `SpeakerEncoder` refuses a model without x-vectors
+            config.speaker_width = getattr(encoder_config(params.speaker.encoder), "xvector_output_dim", 0)
         model = cls(config)
         for name, encoder in model.encoders().items():
             encoder.load_pretrained(getattr(params, name).encoder)
@@ -222,7 +204,7 @@ class AttributeModel(PreTrainedModel):
             speaker: indices of training speakers, or `UNKNOWN`.
             weights: of each utterance and attribute in the CCC loss, see `sercore.losses.ccc`.
         """
-        if features is None:
+        if audio is not None and samples is not None:
             features, frames = self.speech.frozen_part(audio, samples)
         hidden = self.convolutions(self.speech(features, frames, self._weights()))  # (frames, width)
         pooled = self.pooling(hidden, frames)  # (B, width)
@@ -238,10 +220,10 @@ class AttributeModel(PreTrainedModel):
         if attributes is None:
             return output
         if self.config.speaker_weight:
-            heard = reverse_gradient(joint) if self.config.adversarial else joint
-            output.speaker = self.speaker_margin(self.speaker(heard), speaker)
+            shared = reverse_gradient(joint) if self.config.adversarial else joint
+            output.speaker = self.speaker_margin(self.speaker(shared), speaker)
         labels = {"attributes": attributes, "gender": gender, "speaker": speaker, "weights": weights}
-        output.loss = self.loss(output, labels)
+        output.loss = self.loss(output, {name: values for name, values in labels.items() if values is not None})
         return output
 
     def loss(self, outputs: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
@@ -306,25 +288,6 @@ def _owners(frames: Tensor) -> Tensor:
 def _sums(packed: Tensor, owners: Tensor, count: int) -> Tensor:
     """Sums of packed frames (frames, width) by utterance, (utterances, width)."""
     return packed.new_zeros(count, packed.shape[1]).index_add(0, owners, packed)
-
-
-def summary(model: AttributeModel) -> pd.DataFrame:
-    """Parameters of each part of a model, and how many of them are trained; the encoder's front-end stands apart."""
-    parts = {
-        "speech encoder: convolutional front-end": getattr(model.speech, "front_end", None),
-        "speech encoder: transformer": model.speech.transformer,
-        "text encoder": getattr(model, "text", None),
-        "pointwise convolutions": model.convolutions,
-        "attribute heads": model.attributes,
-        "gender head": getattr(model, "gender", None),
-        "speaker head": getattr(model, "speaker", None),
-    }
-    counts = {
-        name: [sum(p.numel() for p in part.parameters()), sum(p.numel() for p in part.parameters() if p.requires_grad)]
-        for name, part in parts.items()
-        if part is not None
-    }
-    return pd.DataFrame.from_dict(counts, "index", columns=["parameters", "trained"])
 
 
 def _mlp(inputs: int, config: AttributeConfig, outputs: int) -> nn.Sequential:

@@ -6,27 +6,35 @@
 utterance
 a          4.70...   5.12...    4.33...
 b          3.21...   3.90...    3.71...
+
+`evaluate` is the same for another corpus, or a run's own with something changed.
 """
 
 import contextlib
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
+from pyarrow import ArrowInvalid
 from safetensors import SafetensorError
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
-from sercore import ATTRIBUTES, audio, runs
-from sercore.batches import collate, refuse_short, transcripts
-from sercore.corpus import some
-from sercore.encoders import DEVICE, AudioInputs, SpeakerEncoder, TextEncoder, TextInputs, quieten
+from sercore import ATTRIBUTES, audio, corpora, runs
+from sercore.batches import collate
+from sercore.cache import complete_file
+from sercore.corpus import CorpusError, some
+from sercore.encoders import DEVICE, quieten
+from sercore.features import FrozenEncoders
 from sercore.model import AttributeModel
-from sercore.params import Params, ParamsError
+from sercore.params import Params, ParamsError, with_corpus
 
 BATCH_SIZE = 8
 """Files at a time, of similar length: 15 s of each through a large encoder fit into 8 GB."""
@@ -44,32 +52,15 @@ def load(run: Path | str | runs.Run) -> "Predictor":
     """
     quieten()
     folder = run.folder if isinstance(run, runs.Run) else Path(run)
-    params, model = trained(folder)
+    params, model = _trained(folder)
     if params.speech.per_speaker:
         raise ParamsError(
             f"{folder} normalises each speaker by all utterances of a corpus, so it predicts no single files: put them "
             "into a corpus, or load a run without speech.per_speaker."
         )
+    assert folder is not None  # or it would have been refused
     with _project_of(folder):
         return Predictor(params, model)
-
-
-def trained(folder: Path | None) -> tuple[Params, AttributeModel]:
-    """Parameters and model of the complete run in `folder`, on the CPU; `ParamsError` as for `load`."""
-    if folder is None or not (folder / "model").is_dir():
-        problem = "does not exist" if folder and not folder.exists() else "holds no trained model"
-        raise ParamsError(
-            f"{folder or 'a table of results'} {problem}: give a run's folder below runs/, since results/ keeps runs "
-            "without their models; `python -m sercore train PROFILE VARIANT SEED` trains one and prints its folder."
-        )
-    params = runs.read(folder).params
-    try:
-        return params, AttributeModel.from_pretrained(folder / "model").eval()
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ParamsError(
-            f"{folder / 'model'} is damaged or of another version ({type(error).__name__}): "
-            "remove the run and train it again."
-        ) from None
 
 
 class Predictor:
@@ -79,12 +70,7 @@ class Predictor:
     """
 
     def __init__(self, params: Params, model: AttributeModel) -> None:
-        self.params = params
-        self.model = model.to(DEVICE)
-        self.inputs = AudioInputs(params.speech.encoder)
-        text = TextInputs if params.text and params.text.finetune else TextEncoder
-        self.text = text(params.text.encoder) if params.text else None
-        self.speaker = SpeakerEncoder(params.speaker.encoder) if params.speaker else None
+        self.model, self.encoders = model, FrozenEncoders(params, model.speech)
 
     def __call__(self, files: Sequence[Path | str], texts: Sequence[str | None] | None = None) -> pd.DataFrame:
         """Predict for each of `files`.
@@ -108,44 +94,95 @@ class Predictor:
         texts = [None] * len(paths) if texts is None else [texts] if isinstance(texts, str) else list(texts)
         if len(texts) != len(paths):
             raise ParamsError(f"{len(texts)} texts for {len(paths)} files: give one for each, empty where it has none.")
-        durations = pd.Series(audio.durations(paths), index=_utterances(paths), dtype=float)
-        refuse_short(durations, self.params, self.model.speech)
-        words = self._words(texts)
+        if self.encoders.text is None and any(texts):
+            warnings.warn("this system takes no text: the transcripts are not used.", stacklevel=2)
+        columns = {"path": paths, "transcript": texts, "duration": audio.durations(paths)}
+        table = pd.DataFrame(columns, index=_utterances(paths))
+        by_length = table.sort_values("duration", ascending=False, kind="stable")
+        features = self.encoders(by_length, cached=False)
         low, high = self.model.config.scale
-        predicted = np.empty((len(paths), len(ATTRIBUTES)))
-        by_length = np.argsort(-durations.to_numpy(), kind="stable")
-        with tqdm(total=len(paths), desc="predictions", unit="file", disable=len(paths) <= BATCH_SIZE) as bar:
-            for start in range(0, len(paths), BATCH_SIZE):
-                chosen = by_length[start : start + BATCH_SIZE]
-                batch = [self._example(paths[index], words[index]) for index in chosen]
-                predicted[chosen] = low + (high - low) * self._predict(batch)
-                bar.update(len(chosen))
-        return pd.DataFrame(predicted, durations.index, list(ATTRIBUTES))
+        predicted = low + (high - low) * _predictions(self.model, features, BATCH_SIZE).astype(np.float64)
+        return pd.DataFrame(predicted, by_length.index, list(ATTRIBUTES)).loc[table.index]
 
-    def _words(self, texts: list[str | None]) -> list[dict[str, Tensor]]:
-        """What the model takes of each text."""
-        if self.text is None:
-            if any(texts):
-                warnings.warn("this system takes no text: the transcripts are not used.", stacklevel=3)
-            return [{} for _ in texts]
-        spoken = transcripts(texts)
-        if isinstance(self.text, TextInputs):
-            return [{"tokens": tokens} for tokens in self.text(spoken)]
-        return [{"text": torch.from_numpy(embedding[0])} for embedding in self.text(spoken)]
 
-    def _example(self, path: Path, words: dict[str, Tensor]) -> dict[str, Tensor]:
-        waveform = audio.load(path, self.params.speech.max_seconds)
-        example = {"audio": self.inputs(waveform), "samples": torch.tensor(len(waveform))} | words
-        if self.speaker is not None:
-            example["speaker_embedding"] = torch.from_numpy(self.speaker(waveform)[0])
-        return example
+def evaluate(folder: Path, test: str, corpus: Mapping[str, Any]) -> Path:
+    """Predict an evaluation set by a trained run, unless that was done before and the corpus is the same.
 
-    @torch.no_grad()
-    def _predict(self, examples: list[dict[str, Tensor]]) -> np.ndarray:
-        batch = {name: tensor.to(DEVICE) for name, tensor in collate(examples).items()}
-        # cuDNN would convolve in TF32, which rounds to three digits, and differently from batch to batch.
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            return self.model(**batch).predictions.double().cpu().numpy()
+    The set is what is labelled outside the training split of a corpus. Where that has no official split, it is all that
+    is labelled; or, if the run was trained on the same corpus, what is outside the fold's training split.
+
+    Args:
+        folder: of a complete run.
+        test: name of the evaluation set.
+        corpus: what differs from the run's own corpus parameters; another ``reader`` replaces them as a whole.
+
+    Returns:
+        ``<folder>/tests/<test>.parquet``: columns ``utterance``, ``split`` and the three ``predicted_...``, in the
+        scale of the evaluation set's corpus, in the run's own precision.
+
+    Raises:
+        ParamsError: the folder holds no usable run, or `corpus` is not valid.
+        CorpusError: the corpus cannot be read, or has no labelled utterance outside its training split.
+        AudioError: an audio file is not usable.
+    """
+    quieten()
+    own, model = _trained(folder)
+    params = with_corpus(own, corpus)
+    tested = corpora.read(params.corpus, params.seed)
+    path, digest = folder / "tests" / f"{test}.parquet", tested.digest()
+    if _digest_of(path) == digest:
+        return path
+    whole = params.corpus.reader != own.corpus.reader and hasattr(params.corpus, "folds")
+    rows = tested.table[whole | (tested.table["split"] != "train")].dropna(subset=list(ATTRIBUTES))
+    if rows.empty:
+        raise CorpusError(f"corpus {tested.name} has no labelled utterance outside its training split to test on.")
+    features = FrozenEncoders(params, model.speech)(tested.table)
+    chosen = Subset(features, tested.table.index.get_indexer(rows.index).tolist())
+    values = _predictions(model, chosen, params.training.batch_size, params.training.precision == "bfloat16")
+    low, high = tested.scale
+    predictions = rows[["split"]].reset_index()
+    predictions[runs.PREDICTED] = low + (high - low) * values
+    predictions.attrs["corpus"] = digest
+    path.parent.mkdir(exist_ok=True)
+    complete_file(path, lambda partial: predictions.to_parquet(partial, index=False, compression="zstd"))
+    return path
+
+
+def _trained(folder: Path | None) -> tuple[Params, AttributeModel]:
+    """Parameters and model of the complete run in `folder`, on the CPU; `ParamsError` as for `load`."""
+    if folder is None or not (folder / "model").is_dir():
+        problem = "does not exist" if folder and not folder.exists() else "holds no trained model"
+        raise ParamsError(
+            f"{folder or 'a table of results'} {problem}: give a run's folder below runs/, since results/ keeps runs "
+            "without their models; `python -m sercore train PROFILE VARIANT SEED` trains one and prints its folder."
+        )
+    params = runs.read(folder).params
+    try:
+        return params, AttributeModel.from_pretrained(folder / "model").eval()
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ParamsError(
+            f"{folder / 'model'} is damaged or of another version ({type(error).__name__}): "
+            "remove the run and train it again."
+        ) from None
+
+
+@torch.no_grad()
+def _predictions(
+    model: AttributeModel, examples: Dataset[dict[str, Tensor]], batch_size: int, half_precision: bool = False
+) -> NDArray[np.float32]:
+    """Predictions (utterances, 3), from 0 to 1."""
+    model.to(DEVICE)  # type: ignore[arg-type]  # transformers hides the signature
+    batches = DataLoader(examples, batch_size, collate_fn=collate)
+    parts = [np.empty((0, len(ATTRIBUTES)), np.float32)]
+    # cuDNN would convolve in TF32, which rounds to three digits, and differently from batch to batch.
+    with (
+        torch.autocast(DEVICE.type, torch.bfloat16, enabled=half_precision),
+        torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
+    ):
+        for batch in tqdm(batches, "predictions", disable=len(batches) < 2):
+            inputs = {name: part.to(DEVICE) for name, part in batch.items()}
+            parts.append(model(**inputs).predictions.float().cpu().numpy())
+    return np.concatenate(parts)
 
 
 def _utterances(paths: Sequence[Path]) -> pd.Index:
@@ -161,3 +198,10 @@ def _project_of(folder: Path) -> contextlib.AbstractContextManager:
     """The project that holds a run as working directory: encoders may be named relative to it."""
     projects = [above for above in folder.resolve().parents if (above / "params" / "variants.yaml").is_file()]
     return contextlib.chdir(projects[0]) if projects else contextlib.nullcontext()
+
+
+def _digest_of(path: Path) -> str | None:
+    """Of the corpus that the predictions in `path` are of; None where there are none, or damaged ones."""
+    with contextlib.suppress(OSError, ArrowInvalid):
+        return pd.read_parquet(path).attrs.get("corpus")
+    return None

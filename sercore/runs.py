@@ -6,6 +6,7 @@ with ``training.every_epoch`` also ``epochs.parquet``, what each epoch predicted
 variant, or a variant with overrides.
 """
 
+import contextlib
 import json
 import platform
 import shutil
@@ -24,6 +25,7 @@ import yaml
 from pyarrow import parquet
 
 from sercore import ATTRIBUTES
+from sercore.cache import complete_file
 from sercore.params import Params, ParamsError, dump, load, project_root, validate
 
 PREDICTED = [f"predicted_{name}" for name in ATTRIBUTES]
@@ -42,7 +44,7 @@ class Run:
     ``trainable_parameters``. ``history``: epoch, training loss, validation CCCs. ``predictions``: utterance, split,
     speaker, emotion, the three attributes and the three ``predicted_...``, in the corpus's own scale, of all utterances
     outside the training split that the run was not trained on, and of those that ``sampling.held_out`` kept in it; and
-    `PREDICTED_FEMALE`, which runs without a gender head lack or, in a study's tables, leave NaN. ``folder``: None where
+    `PREDICTED_FEMALE`, missing or (in a study's tables) NaN without a gender head. ``folder``: None where
     the run was read from a study's tables.
     """
 
@@ -70,14 +72,10 @@ def _science(params: Params) -> str:
 def find(params: Params, inputs: Mapping[str, str]) -> Run | None:
     """The run of just these parameters and `inputs` (digests of corpus and encoder); None if absent or damaged."""
     folder = run_folder(params)
-    if not (folder / "model").is_dir() or not _is_of(folder, params, inputs):
-        return None
-    try:
-        run = read(folder)
-    except ParamsError:
-        return None
-    # One with a gender head that does not say what that predicts is of an older version.
-    return run if PREDICTED_FEMALE in run.predictions or not params.loss.gender else None
+    if (folder / "model").is_dir() and _is_of(folder, params, inputs):
+        with contextlib.suppress(ParamsError):
+            return read(folder)
+    return None
 
 
 def partial_folder(params: Params, inputs: Mapping[str, str]) -> Path:
@@ -94,13 +92,12 @@ def partial_folder(params: Params, inputs: Mapping[str, str]) -> Path:
 
 
 def keep_epoch(partial: Path, epoch: int, predictions: pd.DataFrame) -> None:
-    """Keep what an epoch (from 1) predicts of the labelled utterances among `predictions`, to three decimals."""
+    """Keep the predictions after an epoch (from 1), to three decimals."""
     folder = partial / "epochs"
     folder.mkdir(exist_ok=True)
-    kept = predictions.dropna(subset=list(ATTRIBUTES))[["utterance", "split", *PREDICTED]]
-    kept = kept.assign(epoch=epoch, **kept[PREDICTED].astype(np.float32).round(3))
-    kept.to_parquet(folder / "unfinished", index=False)
-    (folder / "unfinished").rename(folder / f"epoch-{epoch:02}.parquet")
+    rounded = predictions[PREDICTED].astype(np.float32).round(3)
+    kept = predictions[["utterance", "split", *PREDICTED]].assign(epoch=epoch, **rounded)
+    complete_file(folder / f"epoch-{epoch:02}.parquet", lambda partial: kept.to_parquet(partial, index=False))
 
 
 def finish(partial: Path, metrics: Mapping[str, Any], history: pd.DataFrame, predictions: pd.DataFrame) -> Path:
@@ -127,7 +124,7 @@ def read(folder: Path) -> Run:
     """
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
-        raise ParamsError(f"{folder} is no complete run, it lacks {', '.join(missing)}: train it again.")
+        raise ParamsError(f"{folder} is no complete run, missing {', '.join(missing)}: train it again.")
     try:
         run = Run(
             folder.parent.name,

@@ -1,13 +1,57 @@
 """Which utterances a system trains on, which ones an epoch draws, and which ones select the best epoch."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from torch.utils.data import Sampler
 
-from sercore.corpus import PRIMARY_EMOTIONS, CorpusError
-from sercore.params import Sampling
+from sercore import ATTRIBUTES
+from sercore.corpus import PRIMARY_EMOTIONS, Corpus, CorpusError
+from sercore.params import Params, Sampling
+from sercore.raters import agreement_weights
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows of a corpus table: trained on, selecting the best epoch, and predicted once trained.
+
+    ``weights``: of the rows of ``training`` and each attribute in the loss; None where all weigh the same.
+    """
+
+    training: pd.DataFrame
+    validation: pd.DataFrame
+    predicted: pd.DataFrame
+    weights: pd.DataFrame | None
+
+
+def choose(corpus: Corpus, params: Params) -> Rows:
+    """The rows of `corpus` for a run, which predicts all splits but train, and what is held out of train.
+
+    Utterances of other splits that it is trained on are not predicted.
+
+    Raises:
+        CorpusError: no labelled training or validation utterance, too few of an emotion, or no gender, speaker or
+            ratings for a loss that needs it.
+    """
+    train, development = _labelled(corpus, "train"), _labelled(corpus, "development")
+    held = held_out(train, params.sampling.held_out) if params.sampling.held_out else train.index[:0]
+    training, validation = training_and_validation(train.drop(held), development, params.sampling, params.seed)
+    for name in ("gender", "speaker"):
+        if getattr(params.loss, name) and training[name].isna().all():
+            raise CorpusError(f"no training utterance has a {name}, which loss.{name} needs: add them or set it to 0.")
+    predicted = corpus.table[(corpus.table["split"] != "train") | corpus.table.index.isin(held)]
+    weights = agreement_weights(corpus.ratings, training.index) if params.loss.weight == "agreement" else None
+    return Rows(training, validation, predicted.drop(training.index, errors="ignore"), weights)
+
+
+def _labelled(corpus: Corpus, split: str) -> pd.DataFrame:
+    """Utterances of a split that have all three attributes, O and X included."""
+    labelled = corpus.split(split).dropna(subset=list(ATTRIBUTES))
+    if labelled.empty:
+        raise CorpusError(f"no utterance of split {split!r} has arousal, valence and dominance.")
+    return labelled
 
 
 def balanced_indices(emotion: pd.Series, per_emotion: int, generator: np.random.Generator, key: str) -> np.ndarray:
@@ -59,7 +103,7 @@ def training_and_validation(
     lent = _ambiguous(development) if sampling.ambiguous in ("development", "disjoint") else development[:0]
     validation, per_emotion = development.drop(lent.index), sampling.validation_per_emotion
     if per_emotion is not None:
-        validation = balanced_subset(validation, per_emotion, seed)
+        validation = _balanced_subset(validation, per_emotion, seed)
     if sampling.ambiguous == "disjoint":
         lent = lent[~lent["speaker"].isin(validation["speaker"])]
         if lent.empty:
@@ -82,7 +126,7 @@ def training_and_validation(
 
 
 def held_out(training: pd.DataFrame, share: float) -> pd.Index:
-    """Utterances of speakers whom a system hears in training, but not among what it is trained on.
+    """Utterances of the training split that are predicted and not trained on: of seen speakers.
 
     The draw is the same whatever the seed of a run, so that all runs are scored on the same utterances.
 
@@ -141,17 +185,8 @@ def _without(agreed: pd.DataFrame, count: int, kept: int, generator: np.random.G
     return agreed.drop(spare.index[:count])
 
 
-def balanced_subset(table: pd.DataFrame, per_emotion: int, seed: int) -> pd.DataFrame:
-    """`per_emotion` random utterances of each primary emotion: the paper's validation set.
-
-    Args:
-        table: rows of a corpus table, usually its development split.
-        per_emotion: k.
-        seed: the same seed draws the same utterances.
-
-    Raises:
-        CorpusError: a primary emotion that occurs has fewer than `per_emotion` utterances, or none occurs.
-    """
+def _balanced_subset(table: pd.DataFrame, per_emotion: int, seed: int) -> pd.DataFrame:
+    """`per_emotion` random utterances of each primary emotion that occurs: the paper's validation set."""
     primary = table[table["emotion"].isin(list(PRIMARY_EMOTIONS))]
     if primary.empty:
         raise CorpusError(
@@ -171,7 +206,7 @@ class EpochSampler(Sampler[int]):
         emotion: code of each training utterance.
         per_emotion: utterances of every class in an epoch; None takes the whole split.
         batch_size: utterances in a batch.
-        seed: with the epoch's number, it determines the draw, so an interrupted training goes on with the same draws.
+        seed: with the epoch's number, it determines the draw, so an interrupted training continues with the same draws.
 
     Raises:
         CorpusError: an emotion has too few utterances, or an epoch fewer than a batch.

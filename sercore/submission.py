@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from sercore.cache import complete_file
 from sercore.corpora.msp_podcast import ATTRIBUTE_COLUMNS, SCALE
 from sercore.corpus import some
 from sercore.params import ParamsError
@@ -35,7 +36,7 @@ def write(runs: Sequence[Run], output: Path | str) -> pd.DataFrame:
             each; another scale than 1 to 7; a prediction outside of it; or a file that cannot be written.
 
     Warns:
-        UserWarning: files of Test3 are absent, as their numbers tell.
+        UserWarning: files of Test3 are missing, by the gaps in their numbers.
     """
     tables = [_predictions(run) for run in runs]
     if not tables:
@@ -83,21 +84,17 @@ def _warn_of_gaps(names: pd.Index) -> None:
     lost = sorted(set(range(1, max(numbers, default=0))) - numbers)
     if lost:
         warnings.warn(
-            f"the corpus of these runs lacks {len(lost)} files of Test3, number {some(lost)}: the challenge wants a "
-            "row for each; restore their audio and train again.",
+            f"{len(lost)} files of Test3 are missing from the corpus of these runs, number {some(lost)}: the challenge "
+            "wants a row for each; restore their audio and train again.",
             stacklevel=3,
         )
 
 
 def _write(table: pd.DataFrame, output: Path) -> None:
-    partial = output.with_name(f".{output.name}.partial")
+    text = table.to_csv(float_format="%.6f", lineterminator="\n")
     try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            table.to_csv(file, float_format="%.6f", lineterminator="\n")
-        partial.replace(output)
+        complete_file(output, lambda partial: partial.write_text(text, encoding="utf-8", newline=""))
     except OSError as error:
         raise ParamsError(
             f"{output} cannot be written ({error.strerror}): name a file in a folder that exists."
         ) from None
-    finally:
-        partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Train one system: `train(params, corpus)` leaves a complete run, and goes on where an interrupted one stopped."""
+"""Train one system: `train(params, corpus)` leaves a complete run, and continues an interrupted one."""
 
 import gc
 import json
@@ -6,8 +6,8 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -21,24 +21,24 @@ from tqdm import tqdm
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
-from sercore import ATTRIBUTES, corpora, runs
-from sercore.batches import Utterances, collate, corpus_features, frozen_features
+from sercore import ATTRIBUTES, runs
+from sercore.batches import Utterances, collate
 from sercore.cache import model_digest
-from sercore.corpus import GENDERS, Corpus, CorpusError
+from sercore.corpus import GENDERS, Corpus
 from sercore.encoders import quieten
 from sercore.fast.exact_ccc import first_pass, second_pass
+from sercore.features import Features, FrozenEncoders
 from sercore.losses import ccc
 from sercore.model import AttributeModel
 from sercore.params import Params
-from sercore.raters import agreement_weights
-from sercore.sampling import EpochSampler, held_out, training_and_validation
+from sercore.sampling import EpochSampler, Rows, choose
 
 
 def train(params: Params, corpus: Corpus) -> runs.Run:
     """Train the system of `params`, keep the epoch with the best mean validation CCC, and predict all other splits and
     what was held out of the training split.
 
-    A run that is complete, with the same parameters, corpus and encoder, is read instead; an interrupted one goes on
+    A run that is complete, with the same parameters, corpus and encoder, is read instead; an interrupted one continues
     from its last epoch and ends with the same figures.
 
     Raises:
@@ -47,48 +47,27 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
         ParamsError: an encoder cannot be loaded.
     """
     quieten()
-    _forget_earlier_runs()
+    _free_memory()
     corpus.require_disjoint_speakers()
     set_seed(params.seed)
-    rows = _rows(params, corpus)
+    rows = choose(corpus, params)
     speakers = sorted(rows.training["speaker"].dropna().unique())
     model = AttributeModel.from_params(params, scale=corpus.scale, speakers=len(speakers))
-    with PartialState(cpu=not torch.cuda.is_available()).main_process_first():  # the others find what it made
-        features = frozen_features(params, corpus.table, model.speech)
-    inputs = {"corpus": corpus.digest()} | features.digests()
-    inputs |= {name: model_digest(encoder) for name, encoder in model.encoders().items()}
-    if rows.weights is not None:
-        inputs["weights"] = blake2b(rows.weights.to_csv().encode(), digest_size=16).hexdigest()
+    with PartialState(cpu=not torch.cuda.is_available()).main_process_first():  # the others find what it cached
+        features = FrozenEncoders(params, model.speech)(corpus.table)
+    inputs = _inputs(corpus, rows, model, features)
     if (run := runs.find(params, inputs)) is not None:
         return run
+    utterances = Utterances(corpus, features, speakers, rows.weights)
     per_emotion, batch_size = params.sampling.samples_per_emotion, params.training.batch_size
     sampler = EpochSampler(rows.training["emotion"], per_emotion, batch_size, params.seed)
     with PartialState().main_process_first():
         partial = runs.partial_folder(params, inputs)
-
-    def dataset(chosen: pd.DataFrame, weights: pd.DataFrame | None = None) -> Utterances:
-        return Utterances(chosen, corpus.table, features, params, corpus.scale, speakers, weights)
-
-    def predicted(chosen: pd.DataFrame) -> pd.DataFrame:
-        return _predictions(trainer, dataset(chosen), chosen, corpus.scale)
-
-    trainer = AttributeTrainer(
-        model=model,
-        args=_arguments(params, partial / "checkpoints"),
-        train_dataset=dataset(rows.training, rows.weights),
-        eval_dataset=dataset(rows.validation),
-        data_collator=collate,
-        compute_metrics=lambda evaluation: validation_ccc(evaluation, params.loss.attributes),
-        sampler=sampler,
-        rates={name: getattr(params, name).learning_rate for name in model.encoders()},
-        exact_ccc=params.training.exact_ccc,
-    )
-    if params.training.every_epoch:
-        trainer.add_callback(_EveryEpoch(lambda: predicted(rows.others.dropna(subset=list(ATTRIBUTES))), partial))
+    trainer = AttributeTrainer(params, model, utterances, rows, sampler, partial)
     start = time.perf_counter()
     trainer.train(resume_from_checkpoint=_last_checkpoint(partial / "checkpoints"))
     seconds = time.perf_counter() - start
-    predictions, history = predicted(rows.others), _history(trainer.state.log_history)
+    predictions, history = trainer.predicted(rows.predicted), _history(trainer.state.log_history)
     if trainer.is_world_process_zero():
         model.save_pretrained(partial / "model")
         shutil.rmtree(partial / "checkpoints")
@@ -97,49 +76,71 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
     return runs.read(runs.run_folder(params))
 
 
-def prepare(params: Params) -> None:
-    """Read the corpus and cache what its frozen encoders give, so that runs in parallel need not do it each."""
-    quieten()
-    corpus_features(params, corpora.read(params.corpus, params.seed).table)
-
-
-def split_ccc(predictions: pd.DataFrame, trained: Sequence[str]) -> dict[str, dict[str, float]]:
-    """CCC of each attribute, and the mean of those `trained`, for each split of a run's predictions that has labels."""
-    labelled = predictions.dropna(subset=list(ATTRIBUTES))
-    return {split: _ccc_of(rows, trained) for split, rows in labelled.groupby("split", sort=False)}
-
-
-def validation_ccc(evaluation: EvalPrediction, trained: Sequence[str]) -> dict[str, float]:
-    """CCC of each attribute, and the mean of those `trained`, for the trainer."""
-    predicted = evaluation.predictions
-    return _named_ccc(evaluation.label_ids, predicted[0] if isinstance(predicted, tuple) else predicted, trained)
-
-
 class AttributeTrainer(Trainer):
     """transformers' trainer, with this study's choice of training utterances and one line of progress an epoch.
 
     Args:
-        sampler: of each epoch's utterances.
-        exact_ccc: whether the loss is that of an update's whole batch, of all accumulation steps and devices as one.
-        rates: learning rates of encoders, see `AttributeModel.encoders`; None is that of everything else.
+        params: of the run.
+        model: to train.
+        utterances: of the corpus.
+        rows: of its table, by their use.
+        sampler: of each epoch's utterances, positions in ``rows.training``.
+        partial: the run's folder.
     """
 
+    model: AttributeModel
+
     def __init__(
-        self, sampler: EpochSampler, exact_ccc: bool, rates: Mapping[str, float | None], **arguments: Any
+        self,
+        params: Params,
+        model: AttributeModel,
+        utterances: Utterances,
+        rows: Rows,
+        sampler: EpochSampler,
+        partial: Path,
     ) -> None:
-        super().__init__(**arguments)
-        self.sampler, self.exact_ccc, self.rates = sampler, exact_ccc, rates
+        self.params, self.utterances, self.rows, self.sampler, self.partial = params, utterances, rows, sampler, partial
+        super().__init__(
+            model=model,
+            args=_arguments(params, partial / "checkpoints"),
+            train_dataset=utterances.of(rows.training),
+            eval_dataset=utterances.of(rows.validation),
+            data_collator=collate,
+            compute_metrics=self._validation_ccc,
+        )
         self.remove_callback(PrinterCallback)
         self.add_callback(_Progress())
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
-        return self.sampler
+    def predicted(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Predictions for rows of the corpus table, as `sercore.runs.Run` has them."""
+        outputs = self.predict(self.utterances.of(rows), ignore_keys=["speaker"]).predictions
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        low, high = self.model.config.scale
+        predicted = dict(zip(runs.PREDICTED, (outputs[0] * (high - low) + low).T, strict=True))
+        if len(outputs) > 1:
+            gender = softmax(outputs[1].astype(np.float32), axis=1)
+            predicted[runs.PREDICTED_FEMALE] = gender[:, GENDERS.index("Female")]
+        return rows[["split", "speaker", "emotion", *ATTRIBUTES]].reset_index().assign(**predicted)
+
+    def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
+        """transformers' own, which keeps what each epoch predicts where that is wanted, before the checkpoint."""
+        metrics = super().evaluate(*arguments, **options)
+        if self.params.training.every_epoch:
+            with torch.random.fork_rng(devices=[]):  # a loader draws a seed, on which the next epoch must not depend
+                predictions = self.predicted(self.rows.predicted.dropna(subset=list(ATTRIBUTES)))
+            if self.is_world_process_zero():
+                runs.keep_epoch(self.partial, round(self.state.epoch), predictions)
+        return metrics
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """transformers' own, whose groups are divided where an encoder has a learning rate of its own."""
         optimizer = super().create_optimizer(model)
-        encoders = self.model.encoders()
-        rates = {part: rate for name, rate in self.rates.items() if rate for part in encoders[name].parameters()}
+        rates = {
+            part: rate
+            for name, encoder in self.model.encoders().items()
+            if (rate := getattr(self.params, name).learning_rate)
+            for part in encoder.parameters()
+        }
         groups, optimizer.param_groups = optimizer.param_groups, []
         for group in groups:
             for rate in {rates.get(part, group["lr"]): None for part in group["params"]}:
@@ -150,7 +151,7 @@ class AttributeTrainer(Trainer):
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple[list, Any]:
         """The batches of an update; with the exact CCC, each with what its part of the loss's gradient needs."""
         batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
-        if self.exact_ccc and batches:
+        if self.params.training.exact_ccc and batches:
             batches = [self._prepare_inputs(batch) for batch in batches]
             self.model.train()
             with self.compute_loss_context_manager():
@@ -169,38 +170,38 @@ class AttributeTrainer(Trainer):
         # What the trainer and the devices will average is a sum.
         return second_pass(model, inputs, replace(part, gradients={k: v * parts for k, v in part.gradients.items()}))
 
+    def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
+        return self.sampler
+
+    def _validation_ccc(self, evaluation: EvalPrediction) -> dict[str, float]:
+        outputs = evaluation.predictions
+        predicted = outputs[0] if isinstance(outputs, tuple) else outputs
+        return _ccc(evaluation.label_ids, predicted, self.params.loss.attributes)
+
 
 class _Progress(TrainerCallback):
     """A bar over the epochs with the latest validation CCC."""
 
     def on_train_begin(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
-        self.bar = tqdm(
-            total=int(args.num_train_epochs),
-            initial=round(state.epoch or 0),
-            desc=args.run_name,
-            unit="epoch",
-            **({} if state.is_world_process_zero else {"disable": True}),
-        )
+        total, done = int(args.num_train_epochs), round(state.epoch or 0)
+        quiet: dict[str, Any] = {} if state.is_world_process_zero else {"disable": True}  # {}: as TQDM_DISABLE says
+        self.bar = tqdm(total=total, initial=done, desc=args.run_name, unit="epoch", **quiet)
 
-    def on_evaluate(self, args: TrainingArguments, state: Any, control: Any, metrics: dict, **_: Any) -> None:
-        self.bar.set_postfix_str(f"validation CCC {metrics['eval_mean']:.3f}", refresh=False)
+    def on_evaluate(self, args: TrainingArguments, state: Any, control: Any, **options: Any) -> None:
+        self.bar.set_postfix_str(f"validation CCC {options['metrics']['eval_mean']:.3f}", refresh=False)
         self.bar.update()
 
     def on_train_end(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
         self.bar.close()
 
 
-class _EveryEpoch(TrainerCallback):
-    """Keeps what each epoch predicts, before the checkpoint is written that an interrupted run goes on from."""
-
-    def __init__(self, predict: Callable[[], pd.DataFrame], partial: Path) -> None:
-        self.predict, self.partial = predict, partial
-
-    def on_evaluate(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
-        with torch.random.fork_rng(devices=[]):  # a loader draws a seed, on which the next epoch must not depend
-            predictions = self.predict()
-        if state.is_world_process_zero:
-            runs.keep_epoch(self.partial, round(state.epoch), predictions)
+def _inputs(corpus: Corpus, rows: Rows, model: AttributeModel, features: Features) -> dict[str, str]:
+    """Digests of all that a run depends on besides its parameters."""
+    inputs = {"corpus": corpus.digest()} | features.digests()
+    inputs |= {name: model_digest(encoder) for name, encoder in model.encoders().items()}
+    if rows.weights is not None:
+        inputs["weights"] = blake2b(rows.weights.to_csv().encode(), digest_size=16).hexdigest()
+    return inputs
 
 
 def _arguments(params: Params, folder: Path) -> TrainingArguments:
@@ -232,54 +233,6 @@ def _arguments(params: Params, folder: Path) -> TrainingArguments:
     )
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Rows of a corpus table: trained on, choosing the epoch, and predicted; and what the first weigh in the loss."""
-
-    training: pd.DataFrame
-    validation: pd.DataFrame
-    others: pd.DataFrame
-    weights: pd.DataFrame | None
-
-
-def _rows(params: Params, corpus: Corpus) -> _Rows:
-    labelled, share = _labelled(corpus, "train"), params.sampling.held_out
-    held = held_out(labelled, share) if share else labelled.index[:0]
-    training, validation = training_and_validation(
-        labelled.drop(held), _labelled(corpus, "development"), params.sampling, params.seed
-    )
-    for name in ("gender", "speaker"):
-        if getattr(params.loss, name) and training[name].isna().all():
-            raise CorpusError(f"no training utterance has a {name}, which loss.{name} needs: add them or set it to 0.")
-    predicted = (corpus.table["split"] != "train") | corpus.table.index.isin(held)
-    others = corpus.table[predicted].drop(training.index, errors="ignore")
-    weights = agreement_weights(corpus.ratings, training.index) if params.loss.weight == "agreement" else None
-    return _Rows(training, validation, others, weights)
-
-
-def _metrics(
-    params: Params, model: AttributeModel, predictions: pd.DataFrame, history: pd.DataFrame, seconds: float
-) -> dict[str, Any]:
-    """What `sercore.runs.Run` calls metrics."""
-    return {
-        "ccc": split_ccc(predictions, params.loss.attributes),
-        "best_epoch": int(history.loc[history["mean"].idxmax(), "epoch"]),
-        "epochs": params.training.epochs,
-        "seconds": round(seconds, 2),
-        "peak_memory_mb": round(_peak_memory_mb()),
-        "parameters": model.num_parameters(),
-        "trainable_parameters": model.num_parameters(only_trainable=True),
-    }
-
-
-def _labelled(corpus: Corpus, split: str) -> pd.DataFrame:
-    """Utterances of a split that have all three attributes, O and X included."""
-    labelled = corpus.split(split).dropna(subset=list(ATTRIBUTES))
-    if labelled.empty:
-        raise CorpusError(f"no utterance of split {split!r} has arousal, valence and dominance.")
-    return labelled
-
-
 def _last_checkpoint(folder: Path) -> str | None:
     """The newest checkpoint that was written to its end: the trainer writes its own state last."""
     complete = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json") if _is_json(path)]
@@ -293,38 +246,38 @@ def _is_json(path: Path) -> bool:
         return False
 
 
-def _predictions(trainer: Trainer, dataset: Utterances, rows: pd.DataFrame, scale: tuple[float, float]) -> pd.DataFrame:
-    outputs = trainer.predict(dataset, ignore_keys=["speaker"]).predictions
-    attributes, *gender = outputs if isinstance(outputs, tuple) else (outputs,)
-    predicted = dict(zip(runs.PREDICTED, (attributes * (scale[1] - scale[0]) + scale[0]).T, strict=True))
-    if gender:
-        predicted[runs.PREDICTED_FEMALE] = softmax(gender[0].astype(np.float32), axis=1)[:, GENDERS.index("Female")]
-    return rows[["split", "speaker", "emotion", *ATTRIBUTES]].reset_index().assign(**predicted)
-
-
 def _history(log: list[dict[str, float]]) -> pd.DataFrame:
-    losses = {round(entry["epoch"]): entry["loss"] for entry in log if "loss" in entry}
-    rows = [
-        {"epoch": round(entry["epoch"]), "loss": losses[round(entry["epoch"])]}
-        | {name: entry[f"eval_{name}"] for name in (*ATTRIBUTES, "mean")}
-        for entry in log
-        if "eval_mean" in entry
-    ]
-    return pd.DataFrame(rows)
+    """Training loss and validation CCCs by epoch, from the entries that the trainer logs of each."""
+    names = {f"eval_{name}": name for name in (*ATTRIBUTES, "mean")}
+    epochs = pd.DataFrame(log).assign(epoch=[round(entry["epoch"]) for entry in log]).groupby("epoch").first()
+    return epochs[["loss", *names]].rename(columns=names).reset_index()
 
 
-def _ccc_of(rows: pd.DataFrame, trained: Sequence[str]) -> dict[str, float]:
-    predicted = rows[[f"predicted_{name}" for name in ATTRIBUTES]]
-    return _named_ccc(rows[list(ATTRIBUTES)].to_numpy(), predicted.to_numpy(), trained)
+def _metrics(
+    params: Params, model: AttributeModel, predictions: pd.DataFrame, history: pd.DataFrame, seconds: float
+) -> dict[str, Any]:
+    """What `sercore.runs.Run` calls metrics."""
+    labelled = predictions.dropna(subset=list(ATTRIBUTES)).groupby("split", sort=False)
+    truth, predicted = list(ATTRIBUTES), runs.PREDICTED
+    return {
+        "ccc": {split: _ccc(rows[truth], rows[predicted], params.loss.attributes) for split, rows in labelled},
+        "best_epoch": int(history.loc[history["mean"].idxmax(), "epoch"]),
+        "epochs": params.training.epochs,
+        "seconds": round(seconds, 2),
+        "peak_memory_mb": round(_peak_memory_mb()),
+        "parameters": model.num_parameters(),
+        "trainable_parameters": model.num_parameters(only_trainable=True),
+    }
 
 
-def _named_ccc(truth: np.ndarray, predicted: np.ndarray, trained: Sequence[str]) -> dict[str, float]:
-    values = ccc(torch.tensor(truth, dtype=torch.float64), torch.tensor(predicted, dtype=torch.float64)).tolist()
+def _ccc(truth: Any, predicted: Any, trained: Sequence[str]) -> dict[str, float]:
+    """CCC of each attribute from arrays (utterances, 3), and the mean of those `trained`."""
+    values = ccc(*(torch.tensor(np.asarray(each), dtype=torch.float64) for each in (truth, predicted))).tolist()
     named = dict(zip(ATTRIBUTES, values, strict=True))
     return named | {"mean": sum(named[name] for name in trained) / len(trained)}
 
 
-def _forget_earlier_runs() -> None:
+def _free_memory() -> None:
     """Free what trainers of this process left in reference cycles, and measure the accelerator's peak memory anew."""
     gc.collect()
     if torch.cuda.is_available():

@@ -123,7 +123,7 @@ def family(table: pd.DataFrame) -> pd.DataFrame:
     rows = table[tested]
     table.loc[tested, "p_holm"] = adjusted = holm(rows["p"])
     table.loc[tested, "detectable"] = minimum_detectable_difference(
-        rows["standard_error"], rows["df"], level=ALPHA, comparisons=len(rows)
+        rows["standard_error"], rows["df"], alpha=ALPHA, comparisons=len(rows)
     )
     sign = np.where(rows["estimate"] > 0, "better", "worse")
     table.loc[tested, "verdict"] = np.where(adjusted < ALPHA, sign, "inconclusive")
@@ -231,15 +231,8 @@ def estimates(interval: Interval) -> pd.DataFrame:
 
 def contrasts(difference: Difference) -> pd.DataFrame:
     """A difference as a tidy table, a row an endpoint, without a verdict (see `family`)."""
-    names = {
-        "estimate": "difference",
-        "low": "low",
-        "high": "high",
-        "standard_error": "error",
-        "df": "freedom",
-        "p": "p",
-    }
-    table = pd.DataFrame({"endpoint": ENDPOINTS} | {name: getattr(difference, each) for name, each in names.items()})
+    values = {name: getattr(difference, name) for name in ("low", "high", "standard_error", "df", "p")}
+    table = pd.DataFrame({"endpoint": ENDPOINTS, "estimate": difference.difference} | values)
     return table.assign(sets=min(difference.runs), utterances=difference.utterances, speakers=difference.speakers)
 
 

@@ -9,10 +9,10 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from sercore import params, predict, training
 from sercore.adapters import add_lora
-from sercore.batches import frozen_features
 from sercore.cache import model_digest
 from sercore.encoders import SpeechEncoder, TextModel
 from sercore.fast import packing
+from sercore.features import FrozenEncoders
 from sercore.model import AttributeModel
 from sercore.training import train
 
@@ -150,7 +150,7 @@ def test_a_fine_tuned_text_encoder_begins_where_the_frozen_one_stays(project, to
         chosen = params.load("embedded", variant, 0, small)
         model = AttributeModel.from_params(chosen, speakers=4, scale=tones.scale).eval()
         rows = tones.table.iloc[[0, 5, 9, 20]]
-        features = frozen_features(chosen, rows, model.speech)
+        features = FrozenEncoders(chosen, model.speech)(rows)
         if features.tokens is None:
             outputs.append(torch.stack([torch.tensor(one[0]) for one in features.text]))
         else:
@@ -166,7 +166,7 @@ def test_adapted_and_fine_tuned_encoders_share_the_cache_of_their_front_end(proj
     for variant in ("fusion", "fusion_lora", "fusion_frozen", "whisper_fusion", "whisper_lora", "whisper_finetuned"):
         chosen = params.load("embedded", variant, 0, small | {"text": None})
         model = AttributeModel.from_params(chosen, speakers=4, scale=tones.scale)
-        folders[variant] = frozen_features(chosen, tones.table.head(3), model.speech).speech.folder
+        folders[variant] = FrozenEncoders(chosen, model.speech)(tones.table.head(3)).speech.folder
     assert folders["fusion"] == folders["fusion_lora"]
     assert folders["whisper_finetuned"] == folders["whisper_lora"]
     assert len(set(folders.values())) == 4

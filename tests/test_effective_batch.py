@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from sercore import params
-from sercore.batches import Utterances, collate, frozen_features
+from sercore.batches import Utterances, collate
 from sercore.fast.exact_ccc import first_pass, second_pass
+from sercore.features import FrozenEncoders
 from sercore.model import AttributeModel
 from sercore.training import train
 
@@ -23,9 +24,8 @@ def system(project, tones):
     chosen = params.load("embedded", "fusion", 0, STILL | {"loss": {"gender": 1.0, "speaker": 0.1}})
     torch.manual_seed(0)
     model = AttributeModel.from_params(chosen, speakers=4, scale=tones.scale)
-    rows = tones.split("train")
-    features = frozen_features(chosen, tones.table, model.speech)
-    return model, Utterances(rows, tones.table, features, chosen, tones.scale, list("0123"))
+    features = FrozenEncoders(chosen, model.speech)(tones.table)
+    return model, Utterances(tones, features, list("0123")).of(tones.split("train"))
 
 
 def still(model):

@@ -1,9 +1,9 @@
 import pandas as pd
 import pytest
 
-from sercore import corpora, evaluation, params
+from sercore import corpora, params, predict
 from sercore.corpus import CorpusError
-from sercore.evaluation import evaluate
+from sercore.predict import evaluate
 from sercore.runs import PREDICTED
 from sercore.training import train
 
@@ -70,8 +70,8 @@ def test_a_test_is_made_once_and_anew_where_its_corpus_has_changed_or_it_is_dama
     run = trained("fusion", manifest, small)
     table = tones.table.assign(transcript="Other words.")
     table.to_csv(project / "words.csv")
-    override, count, predict = {"path": str(project / "words.csv")}, [], evaluation._predictions
-    monkeypatch.setattr(evaluation, "_predictions", lambda *given, **named: count.append(1) or predict(*given, **named))
+    override, count, plain = {"path": str(project / "words.csv")}, [], predict._predictions
+    monkeypatch.setattr(predict, "_predictions", lambda *given: count.append(1) or plain(*given))
     path = evaluate(run.folder, "words", override)
     first = pd.read_parquet(path)
     pd.testing.assert_frame_equal(pd.read_parquet(evaluate(run.folder, "words", override)), first)

@@ -21,6 +21,7 @@ import sercore
 from sercore import params, runs
 from sercore.__main__ import _parser, main
 from sercore.audio import AudioError
+from sercore.encoders import TextEncoder
 from sercore.params import ParamsError
 from sercore.training import train
 
@@ -128,7 +129,7 @@ def test_no_file_gives_an_empty_table(trained):
     assert list(found.columns) == ["arousal", "valence", "dominance"]
 
 
-def test_a_missing_text_is_a_vector_of_zeros_and_one_warning(trained, tones):
+def test_a_missing_text_is_a_vector_of_zeros_and_one_warning(trained, tones, monkeypatch):
     predictor, path = sharpened(trained("gender and speaker heads")), tones.split("test3")["path"].iloc[0]
     said = predictor(path, "I hate all of this.").to_numpy()
     with pytest.warns(UserWarning, match="1 of 1 utterances have no transcript") as caught:
@@ -136,7 +137,7 @@ def test_a_missing_text_is_a_vector_of_zeros_and_one_warning(trained, tones):
     assert sum("transcript" in str(one.message) for one in caught) == 1
     with pytest.warns(UserWarning, match="no transcript"):
         np.testing.assert_array_equal(predictor(path, " "), silent)
-    predictor.text = lambda texts: (np.zeros((1, 384), np.float32) for _ in texts)
+    monkeypatch.setattr(TextEncoder, "__call__", lambda _, texts: (np.zeros((1, 384), np.float32) for _ in texts))
     np.testing.assert_array_equal(predictor(path, "anything"), silent)
     assert abs(said - silent).max() > 0.05
 
@@ -186,7 +187,7 @@ def test_what_has_no_model_is_refused_in_one_sentence(trained, tmp_path):
     with pytest.raises(ParamsError, match=f"^a table of results holds no trained model: .*{advice}"):
         sercore.load(replace(trained("speech alone"), folder=None))
     (tmp_path / "model").mkdir()
-    with pytest.raises(ParamsError, match=r"is no complete run, it lacks params\.yaml"):
+    with pytest.raises(ParamsError, match=r"is no complete run, missing params\.yaml"):
         sercore.load(tmp_path)
 
 

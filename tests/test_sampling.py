@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from sercore.corpus import EMOTIONS, PRIMARY_EMOTIONS, CorpusError
 from sercore.params import Sampling
-from sercore.sampling import EpochSampler, balanced_indices, balanced_subset, held_out, training_and_validation
+from sercore.sampling import EpochSampler, balanced_indices, held_out, training_and_validation
 
 emotions = st.lists(st.sampled_from(list(EMOTIONS)), min_size=30, max_size=200).map(pd.Series)
 primary = st.lists(st.sampled_from(list(PRIMARY_EMOTIONS)), min_size=30, max_size=200).map(pd.Series)
@@ -74,13 +74,14 @@ def test_fewer_utterances_than_a_batch_are_refused():
 
 @given(emotions.filter(lambda emotion: emotion.isin(list(PRIMARY_EMOTIONS)).any()))
 def test_validation_holds_k_of_each_primary_emotion_and_no_other(emotion):
-    table = pd.DataFrame({"emotion": emotion})
+    table = pd.DataFrame({"emotion": emotion, "speaker": "a"})
     primary = emotion[emotion.isin(list(PRIMARY_EMOTIONS))]
     smallest = primary.value_counts().min()
-    subset = balanced_subset(table, smallest, seed=3)
+    chosen = Sampling(samples_per_emotion=None, validation_per_emotion=smallest)
+    subset, again = (training_and_validation(TRAINING, table, chosen, seed=3)[1] for _ in range(2))
     assert set(subset["emotion"].value_counts()) == {smallest}
     assert set(subset["emotion"]) == set(primary)
-    pd.testing.assert_frame_equal(subset, balanced_subset(table, smallest, seed=3))
+    pd.testing.assert_frame_equal(subset, again)
 
 
 def rows(prefix, count, speakers, seed=0):

@@ -15,13 +15,13 @@ from sercore.significance import (
     ccc_difference,
     ccc_interval,
     correlation_interval,
-    correlation_of,
     detection_power,
     difference_interval,
     holm,
     method_difference,
     minimum_detectable_difference,
 )
+from sercore.sums import correlation_of
 
 
 def simulate(rng, speakers=12, runs=2, utterances=None, shift=0.0):
@@ -66,7 +66,7 @@ def test_limits_equal_a_literal_jackknife():
         pseudo.append(len(names) * everyone - (len(names) - 1) * endpoint(speakers != name))
     error = np.std(pseudo, axis=0, ddof=1) / np.sqrt(len(names))
     reach = stats.t(len(names) - 1).isf(0.05) * error
-    result = ccc_interval(gold, predicted, speakers, level=0.9)
+    result = ccc_interval(gold, predicted, speakers, confidence=0.9)
     np.testing.assert_allclose(result.low, np.tanh(everyone - reach), rtol=1e-9)
     np.testing.assert_allclose(result.high, np.tanh(everyone + reach), rtol=1e-9)
 
@@ -80,7 +80,7 @@ def test_bounded_ordered_and_invariant(rng):
     assert (result.low <= result.ccc).all()
     assert (result.ccc <= result.high).all()
     assert (result.high <= 1).all()
-    wider = ccc_interval(gold, predicted, speakers, level=0.99)
+    wider = ccc_interval(gold, predicted, speakers, confidence=0.99)
     assert (wider.low <= result.low).all()
     assert (result.high <= wider.high).all()
 
@@ -149,10 +149,10 @@ def test_degenerate_input_is_refused_in_one_sentence(change, message):
     assert str(error.value).endswith(".")
 
 
-@pytest.mark.parametrize("level", [0, 1, 95])
-def test_level_is_a_probability(level):
-    with pytest.raises(SignificanceError, match="level of confidence"):
-        ccc_interval(*simulate(np.random.default_rng(7)), level=level)
+@pytest.mark.parametrize("confidence", [0, 1, 95])
+def test_confidence_is_a_probability(confidence):
+    with pytest.raises(SignificanceError, match=f"confidence is {confidence}; it lies between 0 and 1"):
+        ccc_interval(*simulate(np.random.default_rng(7)), confidence=confidence)
 
 
 def pair(rng, **sizes):
@@ -258,19 +258,19 @@ def test_difference_equals_a_literal_jackknife():
         pseudo.append(
             count * everyone - (count - 1) * (literal_ccc(gold[keep], a[keep]) - literal_ccc(gold[keep], b[keep]))
         )
-    result = ccc_difference(gold, a, b, speakers, generator=np.random.default_rng(5), resamples=10, level=0.9)
+    result = ccc_difference(gold, a, b, speakers, generator=np.random.default_rng(5), resamples=10, confidence=0.9)
     low, high = stats.t(count - 1, everyone, stats.sem(pseudo, axis=0)).interval(0.9)
     np.testing.assert_allclose(result.difference, everyone, rtol=1e-9)
-    np.testing.assert_allclose(result.error, stats.sem(pseudo, axis=0), rtol=1e-8)
+    np.testing.assert_allclose(result.standard_error, stats.sem(pseudo, axis=0), rtol=1e-8)
     np.testing.assert_allclose([result.low, result.high], [low, high], rtol=1e-8)
-    assert (result.freedom == count - 1).all()
+    np.testing.assert_allclose(result.df, count - 1, rtol=1e-12)
     assert (result.runs, result.utterances, result.speakers) == ((1, 1), len(gold), count)
 
 
 def test_methods_equal_the_formulas_one_by_one():
     gold, runs, speakers = simulate(np.random.default_rng(16), runs=7)
     a, b = runs[:4] + 0.05 * (gold - 4), runs[4:]
-    result = method_difference(gold, a, b, speakers, level=0.9)
+    result = method_difference(gold, a, b, speakers, confidence=0.9)
     ccc_a, ccc_b = (np.array([literal_ccc(gold, run) for run in system]) for system in (a, b))
     over_speakers = ccc_difference(
         gold,
@@ -280,13 +280,13 @@ def test_methods_equal_the_formulas_one_by_one():
         generator=np.random.default_rng(6),
         resamples=1,
     )
-    parts = [over_speakers.error**2, ccc_a.var(axis=0, ddof=1) / 4, ccc_b.var(axis=0, ddof=1) / 3]
+    parts = [over_speakers.standard_error**2, ccc_a.var(axis=0, ddof=1) / 4, ccc_b.var(axis=0, ddof=1) / 3]
     error = np.sqrt(sum(parts))
     freedom = sum(parts) ** 2 / (parts[0] ** 2 / 11 + parts[1] ** 2 / 3 + parts[2] ** 2 / 2)
     difference = ccc_a.mean(axis=0) - ccc_b.mean(axis=0)
     np.testing.assert_allclose(result.difference, difference, rtol=1e-9)
-    np.testing.assert_allclose(result.error, error, rtol=1e-9)
-    np.testing.assert_allclose(result.freedom, freedom, rtol=1e-9)
+    np.testing.assert_allclose(result.standard_error, error, rtol=1e-9)
+    np.testing.assert_allclose(result.df, freedom, rtol=1e-9)
     np.testing.assert_allclose(result.p, 2 * stats.t(freedom).cdf(-np.abs(difference) / error), rtol=1e-9)
     np.testing.assert_allclose([result.low, result.high], stats.t(freedom, difference, error).interval(0.9), rtol=1e-9)
     assert result.runs == (4, 3)
@@ -301,7 +301,7 @@ def test_without_speaker_variance_the_seeds_are_compared_as_by_welch():
     each = [np.array([literal_ccc(gold, run) for run in part]) for part in (runs[:3] + 0.1 * (gold - 4), runs[3:])]
     welch = stats.ttest_ind(*each, equal_var=False)
     np.testing.assert_allclose(result.p, welch.pvalue, rtol=1e-6)
-    np.testing.assert_allclose(result.freedom, welch.df, rtol=1e-6)
+    np.testing.assert_allclose(result.df, welch.df, rtol=1e-6)
 
 
 @settings(max_examples=20, deadline=None)
@@ -322,7 +322,7 @@ def test_differences_are_repeatable_signed_and_without_order(rng):
         np.testing.assert_allclose(
             [-back.difference, -back.high, -back.low], [result.difference, result.low, result.high]
         )
-        np.testing.assert_allclose([back.p, back.error], [result.p, result.error])
+        np.testing.assert_allclose([back.p, back.standard_error], [result.p, result.standard_error])
         assert ((result.p > 0) & (result.p <= 1)).all()
         assert ((result.low <= result.difference) & (result.difference <= result.high)).all()
 
@@ -345,7 +345,7 @@ def test_equal_systems_do_not_differ():
             assert (result.difference == 0).all()
             assert (result.p == 1).all()
             assert all(np.isfinite(values).all() for values in arrays(result))
-        assert (single.error == 0).all()
+        assert (single.standard_error == 0).all()
 
 
 def test_systems_that_differ_in_one_attribute_differ_in_that_alone():
@@ -354,7 +354,7 @@ def test_systems_that_differ_in_one_attribute_differ_in_that_alone():
     b[:, 1] = 4 + np.random.default_rng(20).normal(size=len(b))
     result = ccc_difference(gold, a, b, speakers, generator=np.random.default_rng(10))
     assert (result.p[[0, 2]] == 1).all()
-    assert (result.error[[0, 2]] == 0).all()
+    assert (result.standard_error[[0, 2]] == 0).all()
     assert result.p[1] == result.p[3] == 1 / 10_001
     assert result.low[1] > 0
 
@@ -382,7 +382,7 @@ def test_many_resamples_of_a_large_set_stay_small(monkeypatch):
     """In chunks of any size the statistics are those of all draws together."""
     gold, a, b, speakers = pair(np.random.default_rng(22), speakers=9)
     exact = ccc_difference(gold, a, b, speakers, generator=np.random.default_rng(12))
-    monkeypatch.setattr("sercore.significance.CHUNK", 50)
+    monkeypatch.setattr("sercore.sums.CHUNK", 50)
     chunked = ccc_difference(gold, a, b, speakers, generator=np.random.default_rng(13))
     same(exact, chunked)
     few = bootstrap_interval(gold, a, speakers, generator=np.random.default_rng(14), resamples=7)
@@ -427,15 +427,15 @@ def test_holm_by_hand():
     assert holm([]).tolist() == []
 
 
-@given(p=st.lists(st.floats(0, 1), min_size=1, max_size=8), level=st.floats(0.001, 0.999))
-def test_holm_rejects_what_stepping_down_rejects(p, level):
-    """Literally: compare the smallest with level / m, the next with level / (m - 1), until one is not below."""
+@given(p=st.lists(st.floats(0, 1), min_size=1, max_size=8), alpha=st.floats(0.001, 0.999))
+def test_holm_rejects_what_stepping_down_rejects(p, alpha):
+    """Literally: compare the smallest with alpha / m, the next with alpha / (m - 1), until one is not below."""
     rejected = set()
     for step, index in enumerate(sorted(range(len(p)), key=p.__getitem__)):
-        if p[index] * (len(p) - step) > level:
+        if p[index] * (len(p) - step) > alpha:
             break
         rejected.add(index)
-    assert set(np.flatnonzero(holm(p) <= level)) == rejected
+    assert set(np.flatnonzero(holm(p) <= alpha)) == rejected
 
 
 @pytest.mark.parametrize("p", [[0.5, 1.1], [-0.1], [0.2, np.nan], 0.5, [[0.1]]])
@@ -444,12 +444,12 @@ def test_holm_needs_probabilities(p):
         holm(p)
 
 
-@pytest.mark.parametrize(("freedom", "comparisons"), [(8, 1), (40, 1), (713, 1), (713, 5)])
-def test_detectable_difference_is_detected_as_often_as_asked(freedom, comparisons):
+@pytest.mark.parametrize(("df", "comparisons"), [(8, 1), (40, 1), (713, 1), (713, 5)])
+def test_detectable_difference_is_detected_as_often_as_asked(df, comparisons):
     """Power of the t-test there, from scipy's noncentral t: 80 %, to the two points that the sum of quantiles costs."""
-    found = minimum_detectable_difference(0.01, freedom, comparisons=comparisons)
-    critical = stats.t.isf(0.025 / comparisons, freedom)
-    assert stats.nct.sf(critical, freedom, found / 0.01) == pytest.approx(0.8, abs=0.02)
+    found = minimum_detectable_difference(0.01, df, comparisons=comparisons)
+    critical = stats.t.isf(0.025 / comparisons, df)
+    assert stats.nct.sf(critical, df, found / 0.01) == pytest.approx(0.8, abs=0.02)
 
 
 def test_power_equals_that_of_t_tests_on_drawn_samples():
@@ -468,7 +468,7 @@ def test_detectable_difference_of_a_normal_error_is_that_of_the_textbook():
     np.testing.assert_allclose(
         minimum_detectable_difference([1, 2], [10, 10]) * 2, minimum_detectable_difference([2, 4], 10)
     )
-    with pytest.raises(SignificanceError, match="level"):
+    with pytest.raises(SignificanceError, match="power is 80"):
         minimum_detectable_difference(1, 10, power=80)
     with pytest.raises(SignificanceError, match="1 comparison or more"):
         minimum_detectable_difference(1, 10, comparisons=0)
@@ -540,4 +540,6 @@ def test_limits_of_a_correlation_and_of_a_difference_equal_a_literal_jackknife()
     reach = quantile * factor * np.sqrt(((without - without.mean(axis=0)) ** 2).sum(axis=0))
     expected = lost(everyone)
     found = difference_interval(gold, predicted, predicted, speakers, a_of=correlation_of)
-    np.testing.assert_allclose(found, [expected, expected - reach, expected + reach], rtol=1e-8)
+    np.testing.assert_allclose(
+        [found.difference, found.low, found.high], [expected, expected - reach, expected + reach], rtol=1e-8
+    )

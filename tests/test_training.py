@@ -11,9 +11,9 @@ from transformers import TrainerCallback
 import sercore
 from sercore import ATTRIBUTES, params, runs, training
 from sercore.audio import AudioError
-from sercore.batches import Utterances, collate, frozen_features
-from sercore.cache import Ragged, stored
+from sercore.batches import Utterances, collate
 from sercore.corpus import GENDERS, Corpus, CorpusError
+from sercore.features import FrozenEncoders
 from sercore.model import AttributeModel
 from sercore.significance import ccc_interval
 from sercore.training import train
@@ -143,7 +143,7 @@ def test_an_interrupted_run_keeps_what_its_earlier_epochs_predicted(project, ton
     monkeypatch.chdir(project)
     partial = whole.folder.with_name(".seed-3.partial")
     assert sorted(path.name for path in (partial / "epochs").iterdir()) == ["epoch-01.parquet", "epoch-02.parquet"]
-    (partial / "epochs" / "unfinished").write_bytes(b"cut off")
+    (partial / "epochs" / ".partial-epoch-03.parquet").write_bytes(b"cut off")
     pd.testing.assert_frame_equal(kept(train(chosen, tones)), kept(runs.read(project / "whole")))
 
 
@@ -182,9 +182,8 @@ def test_a_saved_model_predicts_what_the_run_says_one_utterance_at_a_time(projec
     run = train(params.load("embedded", "fusion_gender", 0, small), tones)
     model = AttributeModel.from_pretrained(run.folder / "model").eval()
     assert model.num_parameters(only_trainable=True) == run.metrics["trainable_parameters"] < model.num_parameters()
-    features = frozen_features(run.params, tones.table, model.speech)
     rows = tones.split("test3")
-    dataset = Utterances(rows, tones.table, features, run.params, tones.scale, ["0"])
+    dataset = Utterances(tones, FrozenEncoders(run.params, model.speech)(tones.table), ["0"]).of(rows)
     with torch.no_grad():
         outputs = [model(**collate([dataset[index]])) for index in range(len(dataset))]
     single = [output.predictions[0] * 6 + 1 for output in outputs]
@@ -194,20 +193,6 @@ def test_a_saved_model_predicts_what_the_run_says_one_utterance_at_a_time(projec
     np.testing.assert_allclose(
         torch.stack(single), expected[["predicted_arousal", "predicted_valence", "predicted_dominance"]], atol=1e-4
     )
-
-
-def test_cached_features_give_the_predictions_of_raw_audio(project, tones, small):
-    cached = params.load("embedded", "fusion", 0, small)
-    raw = params.load("embedded", "fusion", 0, small | {"speech": {"cache": False}})
-    torch.manual_seed(0)
-    model = AttributeModel.from_params(cached, speakers=4, scale=tones.scale).eval()
-    outputs = []
-    for chosen in (cached, raw):
-        features = frozen_features(chosen, tones.table, model.speech)
-        dataset = Utterances(tones.split("test3"), tones.table, features, chosen, tones.scale, [])
-        with torch.no_grad():
-            outputs.append(model(**collate([dataset[index] for index in range(len(dataset))])).predictions)
-    torch.testing.assert_close(*outputs, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -255,60 +240,6 @@ def test_half_precision_and_accumulation_train(project, tones, small):
     assert np.isfinite(run.history["loss"]).all()
 
 
-def test_a_changed_audio_text_or_model_is_never_served_stale(project, tones, small):
-    chosen = params.load("embedded", "fusion", 0, small)
-    model = AttributeModel.from_params(chosen, speakers=4, scale=tones.scale)
-
-    def folders() -> set:
-        features = frozen_features(chosen, tones.table.head(3).assign(path=copies, transcript=texts), model.speech)
-        return {features.speech.folder.name, features.text.folder.name}
-
-    texts, copies = ["one", "two", None], []
-    for path in tones.table["path"].head(3):
-        copies.append(project / path.name)
-        copies[-1].write_bytes(path.read_bytes())
-    first = folders()
-    assert folders() == first
-    copies[1].write_bytes(copies[0].read_bytes())
-    audio_changed = folders()
-    assert len(audio_changed & first) == 1
-    texts[2] = "three"
-    assert len(folders() & audio_changed) == 1
-    with torch.no_grad():
-        next(model.speech.front_end.parameters()).add_(1)
-    assert not folders() & audio_changed
-
-
-def test_an_interrupted_cache_is_no_cache(tmp_path):
-    def broken():
-        yield np.ones((2, 3))
-        raise Interrupted
-
-    with pytest.raises(Interrupted):
-        stored(tmp_path, ["key"], broken)
-    arrays = [np.ones((2, 3)), np.zeros((0, 3)), np.full((4, 3), 2.0)]
-    found = stored(tmp_path, ["key"], lambda: arrays)
-    assert isinstance(found, Ragged)
-    assert len(list(tmp_path.iterdir())) == 1
-    for ours, expected in zip(found, arrays, strict=True):
-        np.testing.assert_array_equal(ours, expected)
-
-
-def test_features_of_a_run_in_half_precision_take_half_the_room(project, tones, small):
-    sizes = {}
-    for precision in ("float32", "bfloat16"):
-        chosen = params.load("embedded", "speech_only", 0, small | {"training": {"precision": precision}})
-        model = AttributeModel.from_params(chosen, speakers=4, scale=tones.scale)
-        features = frozen_features(chosen, tones.table, model.speech).speech
-        sizes[precision] = (features.folder / "values").stat().st_size
-        expected = model.speech.frozen_numbers(tones.table["duration"].sum()) * (4 if precision == "float32" else 2)
-        assert 0.75 * expected < sizes[precision] <= expected  # the shorter the sound, the fewer frames a second
-        if precision == "float32":
-            exact = features[5]
-    np.testing.assert_allclose(features[5], exact, rtol=1e-3, atol=1e-4)
-    assert sizes["bfloat16"] == sizes["float32"] / 2
-
-
 def test_features_that_the_disk_cannot_hold_are_computed_in_every_step(project, tones, small, monkeypatch):
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
@@ -323,19 +254,6 @@ def test_features_that_the_disk_cannot_hold_are_computed_in_every_step(project, 
         atol=1e-4,
         rtol=1e-3,
     )
-
-
-@pytest.mark.parametrize("name", ["values", "about.json"])
-@pytest.mark.parametrize("kept", [0, 24, 25])
-def test_a_damaged_cache_is_made_anew(tmp_path, name, kept):
-    arrays = [np.ones((2, 3)), np.full((4, 3), 2.0)]
-    path = stored(tmp_path, ["key"], lambda: arrays).folder / name
-    path.write_bytes(path.read_bytes()[:kept])
-    for ours, expected in zip(stored(tmp_path, ["key"], lambda: arrays), arrays, strict=True):
-        np.testing.assert_array_equal(ours, expected)
-    path.unlink()
-    assert len(stored(tmp_path, ["key"], lambda: arrays)) == 2
-    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_speakers_in_two_splits_are_refused(project, tones, small):
@@ -362,15 +280,6 @@ def test_an_utterance_without_a_frame_is_named(project, tones, small, cache):
         train(chosen, replace(tones, table=table))
 
 
-def test_utterances_without_a_transcript_are_counted(project, tones, small):
-    table = tones.table.assign(transcript=["A word."] * (len(tones.table) - 3) + [None, np.nan, " "])
-    chosen = params.load("embedded", "fusion", 0, small)
-    model = AttributeModel.from_params(chosen, speakers=4, scale=tones.scale)
-    with pytest.warns(UserWarning, match=f"3 of {len(table)} utterances have no transcript: the model gets zeros"):
-        features = frozen_features(chosen, table, model.speech)
-    assert [bool(features.text[index].any()) for index in range(-4, 0)] == [True, False, False, False]
-
-
 def test_unlabelled_splits_are_refused_or_left_without_ccc(project, tones, small):
     hidden = tones.table.copy()
     hidden.loc[hidden["split"] == "test3", ["arousal", "valence", "dominance"]] = np.nan
@@ -385,7 +294,7 @@ def test_unlabelled_splits_are_refused_or_left_without_ccc(project, tones, small
 def test_an_incomplete_run_is_named(tmp_path, project):
     (tmp_path / "seed-0").mkdir()
     (tmp_path / "seed-0" / "metrics.json").write_text(json.dumps({}))
-    with pytest.raises(params.ParamsError, match=r"lacks params\.yaml, history\.csv"):
+    with pytest.raises(params.ParamsError, match=r"missing params\.yaml, history\.csv"):
         runs.read(tmp_path / "seed-0")
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from sercore import ATTRIBUTES
 from sercore.corpus import EMOTIONS
+from sercore.model import AttributeModel
 from sercore.runs import Run
 from study import results
 from study.comparisons import ENDPOINTS
@@ -72,3 +73,22 @@ def repeated(runs: Sequence[Run], folder: Path | str) -> pd.DataFrame:
 
 def _identity(run: Run) -> tuple[str, str, int]:
     return run.params.profile, run.system, run.params.seed
+
+
+def summary(model: AttributeModel) -> pd.DataFrame:
+    """Parameters of each part of a model, and how many of them are trained; the encoder's front-end stands apart."""
+    parts = {
+        "speech encoder: convolutional front-end": getattr(model.speech, "front_end", None),
+        "speech encoder: transformer": model.speech.transformer,
+        "text encoder": getattr(model, "text", None),
+        "pointwise convolutions": model.convolutions,
+        "attribute heads": model.attributes,
+        "gender head": getattr(model, "gender", None),
+        "speaker head": getattr(model, "speaker", None),
+    }
+    counts = {
+        name: [sum(p.numel() for p in part.parameters()), sum(p.numel() for p in part.parameters() if p.requires_grad)]
+        for name, part in parts.items()
+        if part is not None
+    }
+    return pd.DataFrame.from_dict(counts, "index", columns=["parameters", "trained"])

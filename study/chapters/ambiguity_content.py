@@ -17,7 +17,7 @@ from sercore.corpus import PRIMARY_EMOTIONS
 from sercore.params import project_root
 from sercore.raters import agreement_weights
 from sercore.sampling import EpochSampler, training_and_validation
-from sercore.significance import jackknife_error
+from sercore.sums import jackknife_error
 from simulation.whiser import CLASSES, SOURCE
 from study.plan import STUDY, Question
 from study.results import Study, by_system

@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 
 from sercore import ATTRIBUTES, corpora, runs
 from sercore.corpus import SPLITS
-from sercore.evaluation import evaluate
 from sercore.params import CorpusParams, MspPodcast, Params, load, resolve, with_corpus
+from sercore.predict import evaluate
 from sercore.runs import PREDICTED, Run
-from sercore.significance import ccc_interval, ccc_of, correlation_interval, correlation_of, difference_interval
+from sercore.significance import ccc_interval, correlation_interval, difference_interval
+from sercore.sums import ccc_of, correlation_of
 from study.comparisons import ENDPOINTS, contrasts, estimates, family, system_difference
 from study.plan import question, transfer_corpora
 from study.results import by_system, matched, reported_split
@@ -178,10 +179,8 @@ def _errors(cells: Sequence[Cell]) -> pd.DataFrame:
 def _error(measure: str, aligned: Cell, cell: Cell, statistic: Any) -> pd.DataFrame:
     """What `aligned` has after aligning, less the statistic of `cell`."""
     gold, a, b = _common(aligned, cell)
-    estimate, low, high = difference_interval(
-        gold[list(ATTRIBUTES)], a, b, gold["speaker"], a_of=correlation_of, b_of=statistic
-    )
-    table = pd.DataFrame({"endpoint": ENDPOINTS, "estimate": estimate, "low": low, "high": high})
+    found = difference_interval(gold[list(ATTRIBUTES)], a, b, gold["speaker"], a_of=correlation_of, b_of=statistic)
+    table = pd.DataFrame({"endpoint": ENDPOINTS, "estimate": found.difference, "low": found.low, "high": found.high})
     return cell.named(table.assign(measure=measure, utterances=len(gold), speakers=gold["speaker"].nunique()))
 
 

@@ -21,7 +21,8 @@ from scipy import stats
 from sercore import ATTRIBUTES
 from sercore.corpus import EMOTIONS, GENDERS
 from sercore.params import ParamsError, resolve
-from sercore.significance import Contrast, ccc_interval, ccc_of, contrast, jackknife_error, speaker_sums
+from sercore.significance import Contrast, ccc_interval, contrast
+from sercore.sums import ccc_of, jackknife_error, speaker_sums
 from study import results
 from study.comparisons import ENDPOINTS, aligned, estimates, family
 from study.plan import Question
@@ -150,7 +151,7 @@ def gaps(gold: Array, predicted: Array, speakers: NDArray, members: dict[str, pd
             names = {"grouping": grouping, "group": group, "reference": reference, "endpoint": ENDPOINTS}
             values = {"estimate": found.difference, "low": found.low, "high": found.high, "p": found.p}
             size = {"utterances": both.sum(), "speakers": len(np.unique(speakers[both]))}
-            errors = {"standard_error": found.error, "df": found.freedom}
+            errors = {"standard_error": found.standard_error, "df": found.df}
             parts.append(pd.DataFrame(names | values | errors | size))
     return pd.concat(parts, ignore_index=True)
 

@@ -12,7 +12,8 @@ import pandas as pd
 from sercore.corpus import GENDERS
 from sercore.params import ParamsError
 from sercore.runs import PREDICTED_FEMALE, Run
-from sercore.significance import SignificanceError, contrast, jackknife_error
+from sercore.significance import SignificanceError, contrast
+from sercore.sums import jackknife_error
 from simulation import population
 from study.comparisons import by_condition, differences
 from study.plan import Question, overrides

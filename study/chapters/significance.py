@@ -28,18 +28,14 @@ from tqdm import tqdm
 from sercore import ATTRIBUTES
 from sercore.params import project_root
 from sercore.significance import (
-    Array,
     bootstrap_interval,
     ccc_difference,
     ccc_interval,
-    ccc_of_runs,
     detection_power,
     method_difference,
     minimum_detectable_difference,
-    redrawn,
-    speaker_sums,
-    weigh,
 )
+from sercore.sums import Array, ccc_of_runs, redrawn, speaker_sums, weigh
 from simulation.population import SKEW
 from study import paper
 from study.comparisons import ALPHA, aligned
@@ -296,7 +292,7 @@ def _power(found: Sequence[Array], name: str, share: float) -> pd.DataFrame:
             "correlation": POWER_CORRELATIONS,
             "standard_error": error,
             "df": speakers - 1,
-            "detectable": minimum_detectable_difference(error, speakers - 1, level=ALPHA),
+            "detectable": minimum_detectable_difference(error, speakers - 1, alpha=ALPHA),
             "repetitions": len(found),
             "monte_carlo_error": error / np.sqrt(2 * (len(found) - 1)),
         }
@@ -347,7 +343,7 @@ def power() -> pd.DataFrame:
     table = pd.read_csv(RESULTS / "power.csv")
     sizes = {name: abs(found[0]) for name, pair in STEPS.items() if (found := paper.difference(*pair))}
     errors = table["standard_error"], table["df"]
-    return table.assign(**{name: detection_power(size, *errors, level=ALPHA) for name, size in sizes.items()})
+    return table.assign(**{name: detection_power(size, *errors, alpha=ALPHA) for name, size in sizes.items()})
 
 
 def slips() -> pd.DataFrame:

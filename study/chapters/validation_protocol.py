@@ -5,7 +5,7 @@ validation set would have chosen, and what would have been reported; so such set
 
 Conventions:
 
-- A CCC is the mean of the three attributes. Sums are as in `sercore.significance`, with epochs in place of runs.
+- A CCC is the mean of the three attributes. Sums are as in `sercore.sums`, with epochs in place of runs.
 - A pool is the split that sets are drawn from: ``development``, as in practice, or the reported split. Where that is
   large and balanced, it stands in for a larger development split than there is.
 - Kinds of sets: ``balanced``, k random utterances of each primary emotion of the pool; ``random``, as many of the whole
@@ -28,7 +28,7 @@ from sercore import ATTRIBUTES
 from sercore.corpus import PRIMARY_EMOTIONS
 from sercore.params import ParamsError, resolve
 from sercore.runs import PREDICTED, Run, read
-from sercore.significance import Array, ccc_of_runs, utterance_sums, weigh
+from sercore.sums import Array, ccc_of_runs, utterance_sums, weigh
 from study import paper
 from study.plan import Question
 from study.results import matched, reported_split

@@ -1,0 +1,230 @@
+"""What the encoders of a system compute from each utterance and no training step changes: once, kept on disk.
+
+`FrozenEncoders` gives `Features` of the rows of a table; `sercore.batches` adds labels and collates them.
+"""
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from sercore import audio, corpora
+from sercore.cache import Ragged, stored
+from sercore.corpus import some
+from sercore.encoders import (
+    DEVICE,
+    AudioInputs,
+    SpeakerEncoder,
+    SpeechEncoder,
+    TextEncoder,
+    TextInputs,
+    encoder_config,
+    quieten,
+)
+from sercore.params import Params, ParamsError, project_root
+
+SMALLEST = 1e-5
+"""Standard deviation below which a channel counts as constant."""
+
+
+@dataclass(frozen=True)
+class Features(Dataset[dict[str, Tensor]]):
+    """For each row of a table, in its order, the arguments of `AttributeModel.forward` that are not labels.
+
+    ``speech``: output of the speech encoder's frozen part, (frames, ...) a row; None where every step computes it from
+    the audio of ``paths``, cut after ``max_seconds`` and prepared by ``inputs``. ``text``, ``speaker``: an embedding
+    (1, width) a row. ``tokens``: what a fine-tuned text encoder takes in place of ``text``, (tokens,) a row.
+    """
+
+    paths: list[Path]
+    max_seconds: float
+    inputs: AudioInputs
+    speech: Sequence[np.ndarray] | None
+    text: Sequence[np.ndarray] | None
+    tokens: list[Tensor] | None
+    speaker: Sequence[np.ndarray] | None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        example = {}
+        if self.speech is not None:
+            example["features"] = torch.from_numpy(self.speech[index].astype(np.float32))
+        else:
+            waveform = audio.load(self.paths[index], self.max_seconds)
+            example |= {"audio": self.inputs(waveform), "samples": torch.tensor(len(waveform))}
+        if self.text is not None:
+            example["text"] = torch.tensor(self.text[index][0])
+        if self.tokens is not None:
+            example["tokens"] = self.tokens[index]
+        if self.speaker is not None:
+            example["speaker_embedding"] = torch.tensor(self.speaker[index][0])
+        return example
+
+    def digests(self) -> dict[str, str]:
+        """Digest of what each cached embedding was computed from: another encoder, text or audio gives another one."""
+        cached = {"text": self.text, "speaker": self.speaker}
+        return {name: part.folder.name for name, part in cached.items() if isinstance(part, Ragged)}
+
+
+class FrozenEncoders:
+    """The encoders that a system needs for its features: called with a table, they give the `Features` of its rows.
+
+    Args:
+        params: of the run.
+        speech: the speech encoder of its model.
+
+    Raises:
+        ParamsError: an encoder cannot be loaded.
+    """
+
+    def __init__(self, params: Params, speech: SpeechEncoder) -> None:
+        self.params, self.speech = params, speech
+        self.inputs = AudioInputs(params.speech.encoder)
+        self.text: TextInputs | TextEncoder | None = None
+        if params.text:
+            self.text = (TextInputs if params.text.finetune else TextEncoder)(params.text.encoder)
+        self.speaker = SpeakerEncoder(params.speaker.encoder) if params.speaker else None
+
+    def __call__(self, table: pd.DataFrame, *, cached: bool = True) -> Features:
+        """The features of each row.
+
+        Args:
+            table: columns ``path``, ``duration``, ``transcript`` and ``speaker`` of a corpus table, the last only to
+                normalise each speaker.
+            cached: whether they are kept in ``data/cache``, or read from there.
+
+        Raises:
+            ParamsError: each speaker is to be normalised, but the features are not kept.
+            AudioError: an audio file cannot be used, or is too short for the speech encoder.
+
+        Warns:
+            UserWarning: utterances have no transcript, although the system takes text; or the disk has no room for the
+                speech features, which every step then computes.
+        """
+        self._refuse_short(table["duration"])
+        root = project_root() / "data" / "cache" if cached else None
+        paths, seconds = list(table["path"]), self.params.speech.max_seconds
+        text, tokens, speaker = None, None, None
+        speech = self._speech(table, root) if root and self.params.speech.cache else None
+        if self.params.speech.per_speaker:
+            if speech is None:
+                raise ParamsError(
+                    "speech.per_speaker takes the moments of all features, so they must be kept: set speech.cache: "
+                    f"true, and make room in {root} where its disk is full."
+                )
+            speech = SpeakerNormalised(speech, table["speaker"])
+        if isinstance(self.text, TextInputs):
+            tokens = self.text(_spoken(table["transcript"]))
+        elif (encoder := self.text) is not None:
+            texts = _spoken(table["transcript"])
+            text = stored(root, ["text", encoder.model.transformer, *map(str, texts)], lambda: encoder(texts))
+        if (x_vector := self.speaker) is not None:
+            speaker = stored(
+                root,
+                ["speaker", x_vector.model, str(seconds), *paths],
+                lambda: (x_vector(audio.load(path, seconds)) for path in tqdm(paths, "speaker embeddings")),
+            )
+        return Features(paths, seconds, self.inputs, speech, text, tokens, speaker)
+
+    def _speech(self, table: pd.DataFrame, root: Path) -> Sequence[np.ndarray] | None:
+        """The output of the speech encoder's frozen part, if there is room for it."""
+        params, speech = self.params.speech, self.speech
+
+        def compute() -> Iterator[np.ndarray]:
+            speech.eval().to(DEVICE)
+            for path in tqdm(table["path"], "speech features"):
+                waveform = audio.load(path, params.max_seconds)
+                samples = torch.tensor([len(waveform)], device=DEVICE)
+                yield speech.frozen_part(self.inputs(waveform)[None].to(DEVICE), samples)[0].cpu().numpy()
+
+        settings = [str(params.finetune), params.encoder, str(params.max_seconds)]
+        # Half precision keeps more digits than the bfloat16 in which such a run computes.
+        kind = "float32" if self.params.training.precision == "float32" else "float16"
+        seconds = table["duration"].clip(upper=params.max_seconds).sum()
+        size = speech.frozen_numbers(seconds) * np.dtype(kind).itemsize
+        return stored(root, ["packed speech", speech.frozen, *settings, *table["path"]], compute, kind, size)
+
+    def _refuse_short(self, durations: pd.Series) -> None:
+        """Raise `AudioError` where an utterance, of these seconds, has no frame."""
+        shortest = self.speech.shortest / audio.SAMPLE_RATE
+        short = durations.index[durations < shortest]
+        if len(short):
+            raise audio.AudioError(
+                f"{len(short)} utterances are shorter than a frame of {self.params.speech.encoder} ({shortest:.3f} s): "
+                f"{some(short)}; remove them."
+            )
+
+
+class SpeakerNormalised(Sequence[np.ndarray]):
+    r"""Features of which each channel has, over all frames of a speaker, the mean and spread that all speech has.
+
+    .. math:: x' = \mu + \sigma \frac{x - \mu_s}{\sigma_s}
+
+    with mean and standard deviation of the channel over the frames of speaker :math:`s`, and over those of all
+    utterances of known speakers; so an encoder still gets the numbers that it knows. It is transductive: what an
+    utterance becomes depends on the other utterances of its speaker, of the test split too, though on no label. Of a
+    speaker of one utterance the mean of the utterance is lost with that of the speaker. Unknown speakers' utterances
+    stay as they are.
+
+    Args:
+        features: an array (frames, ...) for each utterance; they are read once to take the moments.
+        speakers: who speaks each of them, missing where unknown.
+    """
+
+    def __init__(self, features: Sequence[np.ndarray], speakers: pd.Series) -> None:
+        self.features = features
+        self.owner, names = pd.factorize(speakers)
+        moments = [np.zeros((len(names), *features[0].shape[1:])) for _ in range(2)]
+        frames = np.zeros((len(names), *[1] * (features[0].ndim - 1)))
+        for owner, values in zip(self.owner, features, strict=True):
+            if owner >= 0:
+                frames[owner] += len(values)
+                for power, total in enumerate(moments, 1):
+                    total[owner] += (values.astype(np.float64) ** power).sum(axis=0)
+        mean, deviation = _moments(frames, *moments)
+        common_mean, common_deviation = _moments(frames.sum(axis=0), *(total.sum(axis=0) for total in moments))
+        self.scale = np.where(deviation > SMALLEST, common_deviation / np.maximum(deviation, SMALLEST), 1.0)
+        self.shift = common_mean - self.scale * mean
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # nobody slices
+        owner = self.owner[index]
+        values = self.features[index]
+        return values if owner < 0 else (values * self.scale[owner] + self.shift[owner]).astype(values.dtype)
+
+
+def _moments(count: np.ndarray, total: np.ndarray, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation from a sum and a sum of squares."""
+    mean = total / np.maximum(count, 1)
+    return mean, np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
+
+
+def prepare(params: Params) -> None:
+    """Read the corpus and cache the features of its utterances, so that runs in parallel need not do it each."""
+    quieten()
+    speech = SpeechEncoder(encoder_config(params.speech.encoder), params.speech.finetune)
+    speech.load_pretrained(params.speech.encoder)
+    FrozenEncoders(params, speech)(corpora.read(params.corpus, params.seed).table)
+
+
+def _spoken(texts: Iterable[str | None]) -> list[str | None]:
+    """`texts` with None for what holds no word, and one `UserWarning` that counts them."""
+    spoken = [text if isinstance(text, str) and text.strip() else None for text in texts]
+    if None in spoken:
+        warnings.warn(
+            f"{spoken.count(None)} of {len(spoken)} utterances have no transcript: "
+            "the model gets zeros in place of their text embeddings.",
+            stacklevel=4,
+        )
+    return spoken

@@ -1,0 +1,141 @@
+"""Sums of which the concordance correlation coefficient (CCC) is a function, by speaker: what resampling needs of them.
+
+CCC and Pearson's correlation are functions of six sums over utterances: n, x, y, x^2, y^2, xy, of gold values x and
+predictions y. They are taken once for each speaker, in float64 and about the mean of the gold values. Leaving a speaker
+out is then a subtraction, and any number of resamples is one matrix product, weights (resamples, speakers) @ sums.
+
+Shapes: gold (utterances, attributes); predicted (runs, utterances, attributes), where runs are trainings of one system
+that differ by their seed; sums (..., 6, runs, attributes). Statistics have one value an attribute and, last, the mean
+of the attributes.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+CHUNK = 2**22
+"""Weights that are in memory at a time (32 MiB)."""
+
+Array = NDArray[np.float64]
+Statistic = Callable[[Array], Array]
+
+
+class SignificanceError(ValueError):
+    """Values from which no interval follows; the message says which and why."""
+
+
+def speaker_sums(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike) -> Array:
+    """The six sums of each speaker: (speakers, 6, runs, attributes).
+
+    Args:
+        gold: shape (utterances, attributes).
+        predicted: shape (runs, utterances, attributes), or (utterances, attributes) for one run.
+        speakers: shape (utterances,), any labels.
+
+    Raises:
+        SignificanceError: shapes that do not fit, a value that is not finite, an unknown speaker, fewer than two
+            speakers, or an attribute whose gold or predicted values are all the same.
+    """
+    gold, predicted, labels = _validate(gold, predicted, speakers)
+    membership = sparse.csr_array((np.ones(len(labels)), (labels, np.arange(len(labels)))))
+    return weigh(membership, utterance_sums(gold, predicted))
+
+
+def utterance_sums(gold: Array, predicted: Array) -> Array:
+    """What each utterance adds to the six sums: (utterances, 6, runs, attributes)."""
+    middle = gold.mean(axis=0)
+    y = predicted - middle
+    x = np.broadcast_to(gold - middle, y.shape)
+    terms = np.stack([np.ones_like(y), x, y, x * x, y * y, x * y])  # (6, runs, utterances, attributes)
+    return np.moveaxis(terms, 2, 0)
+
+
+def ccc_of(sums: Array) -> Array:
+    """CCC averaged over runs: (..., attributes + 1)."""
+    return ccc_of_runs(sums).mean(axis=-2)
+
+
+def ccc_of_runs(sums: Array) -> Array:
+    """CCC of each run, (..., runs, attributes + 1); 0 where gold and predicted values are both constant."""
+    n, x, y, xx, yy, xy = np.moveaxis(sums, -3, 0)
+    mean_x, mean_y, square = x / n, y / n, (xx + yy) / n
+    spread = square - 2 * mean_x * mean_y
+    varies = spread > 1e-14 * square
+    ccc = np.divide(2 * (xy / n - mean_x * mean_y), spread, out=np.zeros_like(spread), where=varies)
+    return np.concatenate([ccc, ccc.mean(axis=-1, keepdims=True)], axis=-1)
+
+
+def correlation_of(sums: Array) -> Array:
+    """Pearson's correlation averaged over runs: (..., attributes + 1); 0 where either values are constant."""
+    n, x, y, xx, yy, xy = np.moveaxis(sums, -3, 0)
+    variances = (xx / n - (x / n) ** 2) * (yy / n - (y / n) ** 2)
+    varies = variances > 1e-14 * (xx / n) * (yy / n)
+    scale = np.sqrt(variances, out=np.ones_like(variances), where=varies)
+    correlation = np.where(varies, (xy / n - x * y / n**2) / scale, 0)
+    return np.concatenate([correlation, correlation.mean(axis=-1, keepdims=True)], axis=-1).mean(axis=-2)
+
+
+def jackknife_error(without: Array) -> Array:
+    """Standard error of a statistic from its values without each of the speakers, which are the first axis."""
+    return np.sqrt((len(without) - 1) * without.var(axis=0))
+
+
+def weigh(weights: Array | sparse.sparray, sums: Array) -> Array:
+    """Totals of sums of speakers or utterances by weights (resamples, units): (resamples, 6, runs, attributes)."""
+    return (weights @ sums.reshape(len(sums), -1)).reshape(-1, *sums.shape[1:])
+
+
+def redrawn(units: int, resamples: int, generator: np.random.Generator) -> Iterator[Array]:
+    """How often each unit is drawn when as many are drawn with replacement: chunks (some resamples, units)."""
+    for rows in _chunks(units, resamples):
+        drawn = generator.integers(units, size=(rows, units), dtype=np.int32) + units * np.arange(rows)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
+
+
+def swaps(units: int, resamples: int | None, generator: np.random.Generator) -> Iterator[Array]:
+    """Signs -1 (swapped) and 1 of each unit, random ones or, for None, all: chunks (some resamples, units)."""
+    start = 0
+    for rows in _chunks(units, 2**units if resamples is None else resamples):
+        if resamples is None:
+            bits = (np.arange(start, start + rows)[:, None] >> np.arange(units)) & 1
+        else:
+            bits = generator.integers(2, size=(rows, units), dtype=np.int8)
+        start += rows
+        yield np.where(bits, 1.0, -1.0)
+
+
+def _chunks(units: int, resamples: int) -> Iterator[int]:
+    """Numbers of resamples that keep the weights within `CHUNK`."""
+    if resamples < 1:
+        raise SignificanceError(f"there are {resamples} resamples; use 1 or more, e.g. 10000.")
+    most = max(1, CHUNK // units)
+    yield from (min(most, resamples - start) for start in range(0, resamples, most))
+
+
+def _validate(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike) -> tuple[Array, Array, NDArray[np.intp]]:
+    """The arrays in float64, predictions as runs, and speakers as numbers from 0."""
+    gold, predicted = np.asarray(gold, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
+    if predicted.ndim == 2:
+        predicted = predicted[None]
+    if gold.ndim != 2 or predicted.ndim != 3 or predicted.shape[1:] != gold.shape or not predicted.size:
+        raise SignificanceError(
+            f"gold has shape {gold.shape} and predicted {predicted.shape};"
+            " they need (utterances, attributes) and (runs, utterances, attributes)."
+        )
+    if np.shape(speakers) != gold.shape[:1]:
+        raise SignificanceError(f"{len(gold)} utterances have {np.size(speakers)} speakers; give one for each.")
+    for name, values in (("gold", gold), ("predicted", predicted)):
+        wrong = ~np.isfinite(values)
+        if wrong.any():
+            raise SignificanceError(f"{wrong.sum()} {name} values are NaN or infinite; leave these utterances out.")
+        if (np.ptp(values, axis=-2) == 0).any():
+            raise SignificanceError(f"all {name} values of an attribute are the same, so its CCC has no interval.")
+    labels, known = pd.factorize(pd.Series(speakers), sort=True)  # draws do not depend on the order of utterances
+    if (labels < 0).any():
+        raise SignificanceError(f"{(labels < 0).sum()} utterances have no known speaker; leave them out.")
+    if len(known) < 2:
+        raise SignificanceError("all utterances are of one speaker; an interval over speakers needs two or more.")
+    return gold, predicted, labels

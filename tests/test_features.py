@@ -1,0 +1,155 @@
+"""Cached features are those of the audio as it is, never stale or damaged; normalised ones, against numpy."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sercore import params
+from sercore.batches import Utterances, collate
+from sercore.cache import Ragged, complete_file, stored
+from sercore.features import FrozenEncoders, SpeakerNormalised
+from sercore.model import AttributeModel
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_cached_features_give_the_predictions_of_raw_audio(project, tones, small):
+    cached = params.load("embedded", "fusion", 0, small)
+    raw = params.load("embedded", "fusion", 0, small | {"speech": {"cache": False}})
+    torch.manual_seed(0)
+    model = AttributeModel.from_params(cached, speakers=4, scale=tones.scale).eval()
+    outputs = []
+    for chosen in (cached, raw):
+        features = FrozenEncoders(chosen, model.speech)(tones.table)
+        dataset = Utterances(tones, features, []).of(tones.split("test3"))
+        with torch.no_grad():
+            outputs.append(model(**collate([dataset[index] for index in range(len(dataset))])).predictions)
+    torch.testing.assert_close(*outputs, atol=1e-5, rtol=1e-5)
+
+
+def test_a_changed_audio_text_or_model_is_never_served_stale(project, tones, small):
+    chosen = params.load("embedded", "fusion", 0, small)
+    model = AttributeModel.from_params(chosen, speakers=4, scale=tones.scale)
+
+    def folders() -> set:
+        features = FrozenEncoders(chosen, model.speech)(tones.table.head(3).assign(path=copies, transcript=texts))
+        return {features.speech.folder.name, features.text.folder.name}
+
+    texts, copies = ["one", "two", None], []
+    for path in tones.table["path"].head(3):
+        copies.append(project / path.name)
+        copies[-1].write_bytes(path.read_bytes())
+    first = folders()
+    assert folders() == first
+    copies[1].write_bytes(copies[0].read_bytes())
+    audio_changed = folders()
+    assert len(audio_changed & first) == 1
+    texts[2] = "three"
+    assert len(folders() & audio_changed) == 1
+    with torch.no_grad():
+        next(model.speech.front_end.parameters()).add_(1)
+    assert not folders() & audio_changed
+
+
+def test_an_interrupted_cache_is_no_cache(tmp_path):
+    def broken():
+        yield np.ones((2, 3))
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        stored(tmp_path, ["key"], broken)
+    arrays = [np.ones((2, 3)), np.zeros((0, 3)), np.full((4, 3), 2.0)]
+    found = stored(tmp_path, ["key"], lambda: arrays)
+    assert isinstance(found, Ragged)
+    assert len(list(tmp_path.iterdir())) == 1
+    for ours, expected in zip(found, arrays, strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
+def test_features_of_a_run_in_half_precision_take_half_the_room(project, tones, small):
+    sizes = {}
+    for precision in ("float32", "bfloat16"):
+        chosen = params.load("embedded", "speech_only", 0, small | {"training": {"precision": precision}})
+        model = AttributeModel.from_params(chosen, speakers=4, scale=tones.scale)
+        features = FrozenEncoders(chosen, model.speech)(tones.table).speech
+        sizes[precision] = (features.folder / "values").stat().st_size
+        expected = model.speech.frozen_numbers(tones.table["duration"].sum()) * (4 if precision == "float32" else 2)
+        assert 0.75 * expected < sizes[precision] <= expected  # the shorter the sound, the fewer frames a second
+        if precision == "float32":
+            exact = features[5]
+    np.testing.assert_allclose(features[5], exact, rtol=1e-3, atol=1e-4)
+    assert sizes["bfloat16"] == sizes["float32"] / 2
+
+
+@pytest.mark.parametrize("name", ["values", "about.json"])
+@pytest.mark.parametrize("kept", [0, 24, 25])
+def test_a_damaged_cache_is_made_anew(tmp_path, name, kept):
+    arrays = [np.ones((2, 3)), np.full((4, 3), 2.0)]
+    path = stored(tmp_path, ["key"], lambda: arrays).folder / name
+    path.write_bytes(path.read_bytes()[:kept])
+    for ours, expected in zip(stored(tmp_path, ["key"], lambda: arrays), arrays, strict=True):
+        np.testing.assert_array_equal(ours, expected)
+    path.unlink()
+    assert len(stored(tmp_path, ["key"], lambda: arrays)) == 2
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_utterances_without_a_transcript_are_counted(project, tones, small):
+    table = tones.table.assign(transcript=["A word."] * (len(tones.table) - 3) + [None, np.nan, " "])
+    chosen = params.load("embedded", "fusion", 0, small)
+    model = AttributeModel.from_params(chosen, speakers=4, scale=tones.scale)
+    with pytest.warns(UserWarning, match=f"3 of {len(table)} utterances have no transcript: the model gets zeros"):
+        features = FrozenEncoders(chosen, model.speech)(table)
+    assert [bool(features.text[index].any()) for index in range(-4, 0)] == [True, False, False, False]
+
+
+def test_an_interrupted_file_leaves_the_older_one(tmp_path):
+    def broken(partial):
+        partial.write_text("half")
+        raise Interrupted
+
+    path = tmp_path / "table.csv"
+    complete_file(path, lambda partial: partial.write_text("whole"))
+    with pytest.raises(Interrupted):
+        complete_file(path, broken)
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("table.csv", "whole")]
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 4)])
+@given(owners=st.lists(st.sampled_from(["a", "b", "c", None]), min_size=4, max_size=15), seed=st.integers(0, 99))
+def test_each_speaker_gets_the_moments_of_all(shape, owners, seed):
+    generator = np.random.default_rng(seed)
+    features = [
+        generator.normal(len(str(owner)), 2, (generator.integers(2, 9), *shape)).astype(np.float32) for owner in owners
+    ]
+    speakers = pd.Series(owners, dtype=object)
+    found = list(SpeakerNormalised(features, speakers))
+    known = np.flatnonzero(speakers.notna())
+    if not len(known):
+        known = []
+    everyone = np.concatenate([features[row] for row in known] or [np.zeros((0, *shape))])
+    for name in speakers.dropna().unique():
+        own = np.concatenate([found[row] for row in np.flatnonzero(speakers == name)])
+        np.testing.assert_allclose(own.mean(0), everyone.mean(0), atol=1e-4)
+        np.testing.assert_allclose(own.std(0), everyone.std(0), atol=1e-4)
+    for row in np.flatnonzero(speakers.isna()):
+        np.testing.assert_array_equal(found[row], features[row])
+    assert [one.dtype for one in found] == [np.float32] * len(owners)
+
+
+def test_one_speaker_alone_stays_as_he_is_and_a_constant_channel_is_finite():
+    features = [np.array([[1.0, 5.0], [2.0, 5.0]]), np.array([[4.0, 5.0]])]
+    for one, given_one in zip(SpeakerNormalised(features, pd.Series(["a", "a"])), features, strict=True):
+        np.testing.assert_allclose(one, given_one)
+
+
+def test_order_within_a_speaker_is_kept():
+    """A shift and a positive scale: what was louder stays louder."""
+    features = list(np.random.default_rng(0).normal(0, 1, (6, 7, 2)))
+    found = SpeakerNormalised(features, pd.Series(list("aabbcc")))
+    np.testing.assert_array_equal(np.argsort(found[2], axis=0), np.argsort(features[2], axis=0))
