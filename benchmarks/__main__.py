@@ -8,7 +8,6 @@ are not measured stay as they are. Ways of a part are timed in turn, so that wha
 import argparse
 import functools
 import json
-import multiprocessing
 import os
 import platform
 import shutil
@@ -30,7 +29,7 @@ from torch import Tensor
 from torch.utils.benchmark import Timer
 from tqdm import tqdm
 
-from benchmarks.models import WAYS, autocast, batches, build, speech_config, training_step, way
+from benchmarks.models import WAYS, autocast, batches, build, speech_config, step_memory, training_step, way
 from sercore.encoders import DEVICE
 from sercore.fast.exact_ccc import first_pass, second_pass
 from sercore.significance import bootstrap_interval
@@ -70,33 +69,6 @@ def spread(values: Any) -> Row:
     """Median and range, to four digits."""
     numbers = {"value": np.median(values), "low": np.min(values), "high": np.max(values)}
     return {name: float(f"{number:.4g}") for name, number in numbers.items()}
-
-
-def step_memory(name: str, size: str, count: int, lora: int | None = None, precision: str = "float32") -> float:
-    """MiB that a training step takes at most beyond what is there before it, in a process of its own."""
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(_step_memory, (name, size, count, lora, precision))
-
-
-def _step_memory(name: str, size: str, count: int, lora: int | None, precision: str) -> float:
-    step = training_step(way(name, size, lora), batches(size, count, WAYS[name][0], 2), precision)
-    step()  # makes the optimiser's state
-    if GPU:
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        step()
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
-    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
-    before = _resident("VmRSS")
-    step()
-    return _resident("VmHWM") - before
-
-
-def _resident(name: str) -> float:
-    """A size of this process in MiB, from Linux's kernel."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:"))
 
 
 # Parts
@@ -305,11 +277,11 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
     "equality": equality,
     "exact CCC": exact_ccc,
     "step, small": functools.partial(step, "small"),
-    "step, base-plus": functools.partial(step, "base-plus"),
+    "step, base-plus": functools.partial(step, "base-plus", rounds=3),
     "step, large": functools.partial(step, "large, 4 layers", rounds=3),
-    "LoRA step, base-plus": functools.partial(step, "base-plus", lora=8),
+    "LoRA step, base-plus": functools.partial(step, "base-plus", lora=8, rounds=3),
     "prediction, small": functools.partial(prediction, "small"),
-    "prediction, base-plus": functools.partial(prediction, "base-plus"),
+    "prediction, base-plus": functools.partial(prediction, "base-plus", rounds=3),
     "killed and resumed": resumed,
     **({"msp_podcast": msp_podcast} if GPU else {"intervals": intervals}),
 }

@@ -5,7 +5,9 @@ all hidden states stacked. All ways have the same weights and batches.
 """
 
 import contextlib
+import multiprocessing
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -146,3 +148,30 @@ def training_step(
 def autocast(precision: str) -> contextlib.AbstractContextManager:
     """The context in which a model computes in `precision`."""
     return torch.autocast(DEVICE.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def step_memory(name: str, size: str, count: int, lora: int | None = None, precision: str = "float32") -> float:
+    """MiB that a training step takes at most beyond what is there before it, in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(_step_memory, (name, size, count, lora, precision))
+
+
+def _step_memory(name: str, size: str, count: int, lora: int | None, precision: str) -> float:
+    step = training_step(way(name, size, lora), batches(size, count, WAYS[name][0], 2), precision)
+    step()  # makes the optimiser's state
+    if DEVICE.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        step()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    before = _resident("VmRSS")
+    step()
+    return _resident("VmHWM") - before
+
+
+def _resident(name: str) -> float:
+    """A size of this process in MiB, from Linux's kernel."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:"))
