@@ -34,7 +34,7 @@ results: .venv/installed      ## maintainers: make the committed results and the
 	$(SNAKEMAKE) committed $(CONFIG)
 
 benchmark: .venv/installed    ## what training and prediction cost here, beside the plain way; see benchmarks/
-	OMP_NUM_THREADS=$$(getconf _NPROCESSORS_ONLN) python benchmarks/efficiency.py
+	OMP_NUM_THREADS=$$(getconf _NPROCESSORS_ONLN) python -m benchmarks
 
 clean:                        ## remove everything that a study makes, but not .venv
 	rm -rf data runs build book/_build .snakemake

@@ -1,8 +1,16 @@
-"""What the study asks, as ``params/questions.yaml`` declares it: questions, comparisons, conditions, and ensembles."""
+"""What the study asks, as ``params/questions.yaml`` declares it, and what a study of a profile has to do for it.
 
-from collections.abc import Iterable, Mapping
+A *part* of a study is what is collected and analysed together: all questions of the paper (``paper``), or one that it
+leaves open.
+"""
+
+import os
+import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache, cached_property
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from sercore import ATTRIBUTES
@@ -10,7 +18,9 @@ from sercore.params import (
     Params,
     ParamsError,
     Simulated,
+    dump,
     load,
+    merge,
     project_root,
     read_yaml,
     require_profile,
@@ -20,6 +30,10 @@ from sercore.params import (
 
 STUDY = "study"
 """The condition in which a profile is as it is."""
+
+PAPER = "paper"
+PAGES = ("significance", "efficiency", "runs", "data", "ablation")
+"""Chapters beside those of questions."""
 
 
 @dataclass(frozen=True)
@@ -78,26 +92,10 @@ def tested_on(test: str) -> dict[str, Any]:
     return {key: value for key, value in _declared()["tests"][test].items() if key != "needs"}
 
 
-def transfer_corpora(profile: str) -> dict[str, str]:
+def declared_corpora(profile: str) -> dict[str, str]:
     """The corpora on which the question `cross_corpus` trains and tests, and that of `profile`: name -> profile."""
     names = dict(_declared()["open"]["cross_corpus"]["corpora"])
     return names if profile in names.values() else {profile: profile} | names
-
-
-def at_hand(profile: str, overrides: Mapping[str, Any]) -> dict[str, Params]:
-    """Those of `transfer_corpora` that are on this machine: name -> parameters of a run on it.
-
-    Args:
-        profile: of the study.
-        overrides: of its parameters, such as where its corpus lies.
-    """
-    names = transfer_corpora(profile)
-    found = {name: load(each, "fusion", 0, overrides if each == profile else {}) for name, each in names.items()}
-    return {
-        name: params
-        for name, params in found.items()
-        if isinstance(params.corpus, Simulated) or resolve(params.corpus.path).exists()
-    }
 
 
 def members(system: str) -> tuple[str, ...]:
@@ -123,6 +121,165 @@ def systems(asked: Iterable[Question]) -> list[str]:
     """The variants to train for `asked`, in the order of ``params/variants.yaml``."""
     needed = {member for question in asked for system in question.compared for member in members(system)}
     return [name for name in variants() if name in needed]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study: what it trains, tests, analyses and shows; all that the graph asks.
+
+    Args:
+        profile: a file of ``params/``, without ``.yaml``.
+        data: where the profile's corpus lies, if not where the profile says.
+        chapter: ``paper``, ``open`` (all open questions), or one open question.
+        count: trained seeds of each system; by default the corpus's folds, else one for the paper and two for an open
+            question.
+
+    Raises:
+        ParamsError: a profile or chapter that is not known.
+    """
+
+    profile: str
+    data: str | None = None
+    chapter: str = PAPER
+    count: int | None = None
+
+    @property
+    def command(self) -> str:
+        """The beginning of a command line of `study` for this plan."""
+        options = {"--profile": self.profile, "--data": self.data, "--chapter": self.chapter, "--seeds": self.count}
+        given = [f"{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
+        return " ".join(["python -m study", *given])
+
+    @cached_property
+    def parts(self) -> dict[str, list[Question]]:
+        """The questions of each part."""
+        match self.chapter:
+            case "paper":
+                return {PAPER: list(questions(self.profile).values())}
+            case "open":
+                return {name: [one] for name, one in open_questions(self.profile).items()}
+            case name:
+                return {name: [question(self.profile, name)]}
+
+    @property
+    def chapters(self) -> list[str]:
+        """Notebooks of the book, the first page first."""
+        paper = ["overview", *questions(self.profile), *PAGES]
+        return paper if PAPER in self.parts else list(self.parts)
+
+    @property
+    def corpora(self) -> dict[str, str]:
+        """Those of `declared_corpora` that are on this machine: name -> profile; none if no part asks for them."""
+        names = declared_corpora(self.profile) if "cross_corpus" in self.parts else {}
+        found = {name: self.parameters("fusion", profile=each).corpus for name, each in names.items()}
+        return {
+            name: names[name]
+            for name, corpus in found.items()
+            if isinstance(corpus, Simulated) or resolve(corpus.path).exists()
+        }
+
+    def part_of(self, chapter: str) -> str:
+        """The part whose results a chapter shows."""
+        return chapter if chapter in self.parts else PAPER
+
+    def seeds(self, profile: str | None = None) -> list[int]:
+        """Seeds of every system: of another profile its folds, or three."""
+        elsewhere = profile not in (None, self.profile)
+        folds = getattr(self.parameters("fusion", profile=profile).corpus, "folds", None)
+        default = 3 if elsewhere else 1 if PAPER in self.parts else 2
+        return list(range(folds or default if elsewhere or not self.count else self.count))
+
+    def changed(self, condition: str = STUDY, profile: str | None = None) -> dict[str, Any]:
+        """The overrides of a run under a condition, with the corpus that the user named."""
+        moved = {"corpus": {"path": self.data}} if self.data and profile in (None, self.profile) else {}
+        return merge(moved, overrides(condition))
+
+    def parameters(self, variant: str, condition: str = STUDY, seed: int = 0, profile: str | None = None) -> Params:
+        """The parameters of a run."""
+        return load(profile or self.profile, variant, seed, self.changed(condition, profile))
+
+    def settings(self, variant: str, condition: str, profile: str) -> str:
+        """All parameters of a system and its seeds, as text."""
+        return dump(self.parameters(variant, condition, 0, profile)) + repr(self.seeds(profile))
+
+    def frozen(self, variant: str, condition: str, profile: str) -> str:
+        """The parameters that features depend on, as text."""
+        included = {"corpus", "speech", "text", "speaker"}
+        return self.parameters(variant, condition, 0, profile).model_dump_json(include=included)
+
+    def systems(self, part: str) -> list[str]:
+        """The variants to train for a part."""
+        return systems(self.parts[part])
+
+    def conditions(self, part: str) -> tuple[str, ...]:
+        """The conditions of a part."""
+        return self.parts[part][0].conditions
+
+    def tests(self, part: str) -> tuple[str, ...]:
+        """The evaluation sets of a part, beside the corpus's own."""
+        return self.parts[part][0].tests
+
+    def trained(self, condition: str, profile: str | None = None) -> list[str]:
+        """The variants to train under a condition, for all parts."""
+        if profile not in (None, self.profile):
+            return self.systems("cross_corpus")
+        parts = [part for part in self.parts if condition in self.conditions(part)]
+        return list(dict.fromkeys(name for part in parts for name in self.systems(part)))
+
+    def features_of(self, variant: str, condition: str, profile: str) -> str:
+        """The variant whose features hold those of `variant`: the one with its speech encoder and the most others."""
+        every = {name: self.parameters(name, condition, 0, profile) for name in self.trained(condition, profile)}
+        speech = {
+            name: one.speech.model_copy(update={"lora": None, "learning_rate": None}) for name, one in every.items()
+        }
+        alike = [name for name in every if speech[name] == speech[variant]]
+        return max(alike, key=lambda name: len(used_encoders(every[name])))
+
+    def run_folders(self, asked: Question, condition: str, profile: str | None = None) -> list[Path]:
+        """Where the runs of a question's systems are."""
+        from sercore.runs import run_folder
+
+        return [
+            run_folder(self.parameters(name, condition, seed, profile))
+            for name in systems([asked])
+            for seed in self.seeds(profile)
+        ]
+
+    def inputs(self, variant: str, condition: str, profile: str) -> list[str]:
+        """Files that a run depends on: tables of its corpus, and its encoders as far as they are folders here."""
+        params = self.parameters(variant, condition, 0, profile)
+        folders = [project_root() / name for name in used_encoders(params)]
+        files = [str(path) for folder in folders for path in sorted(folder.glob("*")) if path.is_file()]
+        return files + ([] if isinstance(params.corpus, Simulated) else _tables(resolve(params.corpus.path)))
+
+    def needed(self, part: str) -> list[str]:
+        """The files that say that all systems of a part were trained, and tested where it asks for that."""
+        build = f"build/{self.profile}"
+        done = f"{build}/tests/{part}/{{}}/{{}}" if self.tests(part) else f"{build}/runs/{{}}/{{}}.done"
+        here = [done.format(one, name) for one in self.conditions(part) for name in self.systems(part)]
+        others = set(self.corpora.values() if part == "cross_corpus" else []) - {self.profile}
+        return here + [f"build/{one}/runs/{STUDY}/{name}.done" for one in others for name in self.systems(part)]
+
+    def declared(self, part: str) -> str:
+        """What a part compares, as text, with the members of its ensembles."""
+        return repr([(one, [members(name) for name in one.compared]) for one in self.parts[part]])
+
+
+def used_encoders(params: Params) -> list[str]:
+    """Names of the encoders of a run."""
+    return [section.encoder for section in (params.speech, params.text, params.speaker) if section]
+
+
+@cache
+def _tables(path: Path) -> list[str]:
+    """Tables and texts of a corpus; folders of thousands hold a transcript each, too many to be watched."""
+    if path.is_file():
+        return [str(path)]
+    folders = [
+        [os.path.join(folder, name) for name in names if name.endswith((".csv", ".json", ".xlsx", ".txt"))]
+        for folder, _, names in os.walk(path, followlinks=True)
+    ]
+    return sorted(found for paths in folders if len(paths) < 1000 for found in paths)
 
 
 def _answered(profile: str) -> dict[str, Question]:

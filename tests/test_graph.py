@@ -34,11 +34,12 @@ def clone(tmp_path):
     return tmp_path
 
 
-def test_the_paper_needs_a_run_of_each_system_and_seed(clone):
+def test_the_paper_needs_a_job_of_each_system(clone):
     systems = questions.systems(questions.questions("embedded").values())
     found = jobs(clone, "seeds=3")
-    assert found["train"] == 3 * len(systems)
-    assert found["chapter"] + found["ablation_chapter"] == 11
+    assert found["train"] == len(systems)
+    assert found["chapter"] + found["ablation"] == 11
+    assert found["analyse"] == 1
     assert found["book"] == 1
 
 
@@ -50,7 +51,7 @@ def test_open_questions_need_a_job_of_each_system_and_condition(clone):
     found = jobs(clone, "chapter=open")
     assert found["train"] == len(trained)
     assert found["chapter"] == len(asked)
-    assert found["results"] == sum(len(one.conditions) for one in asked.values())
+    assert found["analyse"] == len(asked)
 
 
 def test_one_chapter_needs_its_own_runs_alone(clone):

@@ -51,8 +51,8 @@ def described(table: pd.DataFrame, ratings: pd.DataFrame | None) -> pd.DataFrame
     Returns:
         A row a kind, attribute and statistic: ``mean`` and ``sd`` of the consensus, ``raters' sd`` among the ratings of
         one utterance (pooled), in points of the corpus's scale. Columns ``estimate``, ``low``, ``high``,
-        ``difference``, ``difference_low``, ``difference_high``, and the kind's ``utterances`` and ``speakers``. Kinds of
-        fewer than two speakers, of whom no interval follows, are left out.
+        ``difference``, ``difference_low``, ``difference_high``, and the kind's ``utterances`` and ``speakers``. Kinds
+        of fewer than two speakers, of whom no interval follows, are left out.
     """
     codes = {code: kind for kind, listed in KINDS.items() for code in listed}
     rows = table.dropna(subset=[*ATTRIBUTES, "emotion", "speaker"])

@@ -29,7 +29,7 @@ from sercore.runs import PREDICTED, Run
 from sercore.significance import ccc_interval, correlation_interval, difference_interval
 from sercore.sums import ccc_of, correlation_of
 from study.comparisons import ENDPOINTS, contrasts, estimates, family, system_difference
-from study.plan import question, transfer_corpora
+from study.plan import STUDY, Question, declared_corpora
 from study.results import by_system, matched, reported_split
 
 TABLES = ("matrix", "errors", "differences")
@@ -55,7 +55,19 @@ class Cell:
         return table.assign(train=self.train, test=self.test, system=self.system)
 
 
-def write(trained: Mapping[str, Sequence[Path]], tested: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
+def analyse(plan: Any, question: Question, folder: Path) -> None:
+    """`write` for the runs of the question's systems on every corpus that is available on this machine."""
+    trained = {name: plan.run_folders(question, STUDY, profile) for name, profile in plan.corpora.items()}
+    corpora_of = {name: plan.parameters("fusion", profile=profile).corpus for name, profile in plan.corpora.items()}
+    write(trained, {name: each.model_dump(mode="json") for name, each in corpora_of.items()}, question.pairs, folder)
+
+
+def write(
+    trained: Mapping[str, Sequence[Path]],
+    tested: Mapping[str, Mapping[str, Any]],
+    compared: Sequence[tuple[str, str]],
+    folder: Path,
+) -> None:
     """Test every run on every corpus, and write `TABLES` as CSV: aggregates alone, no row of an utterance.
 
     All are tidy tables with ``train``, ``test``, ``system`` and ``endpoint``. ``matrix``: ``measure`` is ``CCC`` or
@@ -67,6 +79,7 @@ def write(trained: Mapping[str, Sequence[Path]], tested: Mapping[str, Mapping[st
     Args:
         trained: corpus -> folders of complete runs on it, of one system or more.
         tested: corpus -> its parameters.
+        compared: pairs of systems, (system, reference).
         folder: made if need be.
 
     Raises:
@@ -83,7 +96,7 @@ def write(trained: Mapping[str, Sequence[Path]], tested: Mapping[str, Mapping[st
     ]
     cells = [cell for cell in pairs if cell is not None]
     folder.mkdir(parents=True, exist_ok=True)
-    for name, table in zip(TABLES, (_matrix(cells), _errors(cells), _differences(cells)), strict=True):
+    for name, table in zip(TABLES, (_matrix(cells), _errors(cells), _differences(cells, compared)), strict=True):
         table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6f", lineterminator="\n")
 
 
@@ -95,7 +108,7 @@ def read(folder: Path | str) -> dict[str, pd.DataFrame]:
 def sizes(tables: Mapping[str, pd.DataFrame], profile: str) -> pd.DataFrame:
     """A row a declared corpus: its reader, and on how many utterances and speakers systems are tested, 0 if missing."""
     measured = tables["matrix"].drop_duplicates("test").set_index("test")[["utterances", "speakers"]]
-    readers = {name: load(each, "fusion", 0).corpus.reader for name, each in transfer_corpora(profile).items()}
+    readers = {name: load(each, "fusion", 0).corpus.reader for name, each in declared_corpora(profile).items()}
     return measured.reindex(readers, fill_value=0).assign(reader=readers)
 
 
@@ -184,11 +197,11 @@ def _error(measure: str, aligned: Cell, cell: Cell, statistic: Any) -> pd.DataFr
     return cell.named(table.assign(measure=measure, utterances=len(gold), speakers=gold["speaker"].nunique()))
 
 
-def _differences(cells: Sequence[Cell]) -> pd.DataFrame:
+def _differences(cells: Sequence[Cell], compared: Sequence[tuple[str, str]]) -> pd.DataFrame:
     by_name = {(cell.train, cell.test, cell.system): cell for cell in cells}
     tables = []
     for train, test in dict.fromkeys((cell.train, cell.test) for cell in cells):
-        for system, reference in question("", "cross_corpus").pairs:
+        for system, reference in compared:
             if {(train, test, system), (train, test, reference)} <= by_name.keys():
                 one, other = by_name[train, test, system], by_name[train, test, reference]
                 tables.append(one.named(contrasts(system_difference(*_common(one, other)))).assign(reference=reference))

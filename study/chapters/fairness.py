@@ -197,9 +197,9 @@ def speaker_spread(gold: Array, predicted: Array, speakers: NDArray) -> pd.DataF
         A row an endpoint, none with fewer than two such speakers: ``speakers``, ``lowest``, ``quarter``, ``estimate``
         (the median) with ``low`` and ``high`` (95 %, from order statistics: Conover, 1999), ``three_quarters``,
         ``highest``; ``below_zero``, the share of speakers with a negative CCC, with ``below_low`` and ``below_high``
-        (Clopper & Pearson, 1934); ``deviation`` of CCC over speakers, and ``true_deviation``, what remains of it without the error
-        that so few utterances bring: the root of the variance less the speakers' mean squared jackknife error over
-        utterances (rather too large: Efron & Stein, 1981), or 0.
+        (Clopper & Pearson, 1934); ``deviation`` of CCC over speakers, and ``true_deviation``, what remains of it
+        without the error that so few utterances bring: the root of the variance less the speakers' mean squared
+        jackknife error over utterances (rather too large: Efron & Stein, 1981), or 0.
     """
     found, errors = _of_speakers(gold, predicted, speakers)
     if len(found) < 2:

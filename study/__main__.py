@@ -1,0 +1,159 @@
+"""``python -m study``: what the rules of the graph call; see the Snakefile."""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import yaml
+
+from sercore.params import ParamsError, with_corpus
+from study.plan import PAPER, Plan, tested_on
+
+
+def main() -> None:
+    """Run the command that is given; a wrong input ends with one sentence and exit status 1."""
+    given = _parser().parse_args()
+    # Only now, since these take seconds to import.
+    from sercore.audio import AudioError
+    from sercore.corpus import CorpusError
+
+    plan = Plan(given.profile, given.data, given.chapter, given.seeds)
+    try:
+        COMMANDS[given.command](plan, *given.values)
+    except (AudioError, CorpusError, ParamsError) as error:
+        sys.exit(f"error: {error}")
+    except TypeError as error:
+        sys.exit(f"error: {given.command}: {error}")
+
+
+def features(plan: Plan, profile: str, variant: str, condition: str) -> None:
+    """Read the corpus and cache what the frozen encoders of a variant make of it."""
+    from sercore.features import prepare
+
+    prepare(plan.parameters(variant, condition, profile=profile))
+
+
+def prepare(plan: Plan, part: str, condition: str) -> None:
+    """Read and cache the evaluation sets of a part."""
+    from sercore.features import prepare as cache
+
+    for test in plan.tests(part):
+        for variant in plan.systems(part):
+            cache(with_corpus(plan.parameters(variant, condition), tested_on(test)))
+
+
+def test(plan: Plan, part: str, condition: str, variant: str) -> None:
+    """Test the runs of a variant on the evaluation sets of a part."""
+    from sercore.predict import evaluate
+    from sercore.runs import run_folder
+
+    for seed in plan.seeds():
+        params = plan.parameters(variant, condition, seed)
+        for name in plan.tests(part):
+            evaluate(run_folder(params), name, {"path": str(params.corpus.path)} | tested_on(name))
+
+
+def analyse(plan: Plan, part: str) -> None:
+    """Collect the results of a part under all its conditions, and write what its chapter has to analyse."""
+    from sercore import corpora
+    from study.results import collect
+
+    folder = Path("build", plan.profile, "results", part)
+    asked = plan.parts[part]
+    for condition in plan.conditions(part):
+        corpus = corpora.read(plan.parameters("fusion", condition).corpus, 0)
+        folders = dict.fromkeys(path for one in asked for path in plan.run_folders(one, condition))
+        collect(list(folders), corpus, folder / condition, plan.tests(part))
+    if find_spec(f"study.chapters.{part}"):
+        chapter = import_module(f"study.chapters.{part}")
+        if hasattr(chapter, "analyse"):
+            chapter.analyse(plan, asked[0], folder)
+
+
+def execute(plan: Plan, notebook: str, output: str, parameters: str) -> None:
+    """Execute a notebook by papermill; a failure ends with one sentence that names the notebook that shows it."""
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    Path(output).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        papermill.execute_notebook(
+            notebook,
+            output,
+            json.loads(parameters),
+            progress_bar=False,
+            stderr_file=sys.stderr,  # progress bars of what runs inside
+            extra_arguments=["--log-level=ERROR"],
+        )
+    except PapermillExecutionError as error:
+        sys.exit(f"{output} failed: {error.ename}: {error.evalue}")
+
+
+def pages(plan: Plan) -> None:
+    """Copy the pages of the book, with a table of contents of the plan's chapters."""
+    book = Path("build", plan.profile, "book")
+    shutil.copytree("book", book, ignore=shutil.ignore_patterns("_build", "notebooks"), dirs_exist_ok=True)
+    shown = {f"notebooks/{name}" for name in plan.chapters}
+    contents = yaml.safe_load(Path("book/_toc.yml").read_text())
+    if contents["root"] not in shown:
+        contents["root"] = f"notebooks/{plan.chapters[0]}"
+    for part in contents["parts"]:
+        names = [page["file"] for page in part["chapters"]]
+        kept = [name for name in names if name in shown or not name.startswith("notebooks/")]
+        part["chapters"] = [{"file": name} for name in kept if name != contents["root"]]
+    contents["parts"] = [part for part in contents["parts"] if part["chapters"]]
+    (book / "_toc.yml").write_text(yaml.safe_dump(contents, sort_keys=False))
+
+
+def figure(plan: Plan) -> None:
+    """Draw the README's figure."""
+    from study import comparisons, show
+    from study.results import read
+
+    study = read(plan.profile, f"build/{plan.profile}/results/{PAPER}")
+    grid = show.forest(comparisons.all_differences(study), row="question")
+    grid.savefig(f"build/{plan.profile}/results.svg", metadata={"Date": None})
+
+
+def commit(plan: Plan) -> None:
+    """Replace the committed results, the README's figure and the notebooks' outputs by those of the plan."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    build, own = Path("build", plan.profile), plan.profile == "embedded"
+    for part in plan.parts:
+        # Of other corpora nothing that tells of single utterances.
+        ignore = None if own else lambda _, names: [name for name in names if ".csv" not in name]
+        shutil.rmtree(f"results/{plan.profile}/{part}", ignore_errors=True)
+        shutil.copytree(build / "results" / part, f"results/{plan.profile}/{part}", ignore=ignore)
+    if PAPER in plan.parts and own:
+        shutil.copy(build / "results.svg", "book/_static/results.svg")
+    os.environ["TQDM_DISABLE"] = "1"  # progress bars are stripped from committed outputs
+    for path in [Path("notebooks", f"{name}.ipynb") for name in plan.chapters if own]:
+        notebook = nbformat.read(path, as_version=4)
+        NotebookClient(notebook, timeout=None, record_timing=False).execute()
+        nbformat.write(notebook, path)
+
+
+COMMANDS = {one.__name__: one for one in (features, prepare, test, analyse, execute, pages, figure, commit)}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m study", description="What the rules of the graph call.")
+    parser.add_argument("--profile", default="embedded", help="a file of params/, without .yaml")
+    parser.add_argument("--data", help="where the profile's corpus lies")
+    parser.add_argument("--chapter", default=PAPER, help="paper, open, or one open question")
+    parser.add_argument("--seeds", type=int, help="trained seeds of each system")
+    described = "; ".join(f"{name}: {(one.__doc__ or '').split('.')[0].lower()}" for name, one in COMMANDS.items())
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=described)
+    parser.add_argument("values", nargs="*", metavar="value", help="of the command, such as a question")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
