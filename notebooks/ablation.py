@@ -12,11 +12,11 @@
 # ---
 
 # %% [markdown]
-# # One run, from sound to CCC
+# # One run, from audio to CCC
 #
-# This notebook trains one system of the study and shows what it learnt. It runs each ablation:
-# `papermill notebooks/ablation.ipynb OUT.ipynb -p variant fusion_gender` trains another system, and
-# `-p profile emotale` takes another corpus. A run that is complete is read instead of trained again.
+# This notebook trains one system of the study and shows how it learnt. It runs every ablation: `papermill
+# notebooks/ablation.ipynb OUT.ipynb -p variant fusion_gender` trains another system, `-p profile emotale` takes another
+# corpus. A complete run is read instead of trained again.
 
 # %% tags=["parameters"]
 profile = "embedded"
@@ -25,80 +25,85 @@ seeds = [0]
 overrides = {}
 
 # %%
-from IPython.display import HTML, Markdown
+import seaborn as sns
 
-from sercore import corpora, params, training
+from sercore import params
 from sercore.model import AttributeModel
-from study import results as studies
+from study import comparisons, show
 from study.chapters import ablation
-from study.show import figures, report
+from study.results import reported_split
 
 params.refuse_unknown(In)
 chosen = params.load_seeds(profile, variant, seeds, overrides)
-HTML(report.banner(chosen[0]))
+show.banner(chosen[0])
 
 # %% [markdown]
-# ## The parameters
+# ## Parameters
 #
-# A profile gives the scale, a variant of `params/variants.yaml` the difference from the default system, and
-# `overrides` whatever else should differ. Together they are:
+# A profile gives the scale, a variant of `params/variants.yaml` the difference from the default system, and `overrides`
+# whatever else differs. Together they are:
 
 # %%
 print(params.dump(chosen[0]))
 
 # %% [markdown]
-# ## The corpus
-
-# %% tags=["nbval-ignore-output"]
-speech = [corpora.read(one.corpus, one.seed) for one in chosen]
-
-# %%
-report.sizes(speech[0].table)
-
-# %% [markdown]
 # ## Training
 #
-# Each epoch draws the same number of utterances of every emotion; the epoch with the best mean CCC on a balanced
-# part of the development split is kept ([the method](/method)).
+# Each epoch draws equally many utterances of every emotion; the epoch with the best mean CCC on a balanced part of the
+# development split is kept ([the method](/method)).
 
 # %% tags=["nbval-ignore-output"]
-trained = [training.train(one, corpus) for one, corpus in zip(chosen, speech, strict=True)]
+runs = ablation.train(chosen)
 
 # %%
-ablation.summary(AttributeModel.from_pretrained(trained[0].folder / "model"))
+show.show(
+    ablation.summary(AttributeModel.from_pretrained(runs[0].folder / "model")), "Parameters of each part.", "parameters"
+)
 
 # %% tags=["nbval-ignore-output"]
-figures.learning_curves(trained)
+curves = ablation.learning_curves(runs)
+grid = sns.relplot(
+    curves,
+    kind="line",
+    x="epoch",
+    y="value",
+    hue="endpoint",
+    style="endpoint",
+    col="measure",
+    height=3.2,
+    facet_kws={"sharey": False},
+)
+grid = show.legend_above(grid.set_axis_labels("epoch", "").set_titles("{col_name}"))
 
 # %% [markdown]
-# ## How well it predicts
+# ## Predictions
 #
-# Concordance correlation with the raters' mean, for each split that has labels. Trained weights depend a little on
-# the processor, so these figures may move in the third decimal from machine to machine.
+# Trained weights depend a little on the processor, so these figures may differ in the third decimal between machines.
 
 # %% tags=["nbval-ignore-output"]
-scores = report.scores(trained)
-HTML(report.splits_table(scores))
+show.scores(
+    comparisons.split_scores(runs),
+    "CCC on each labelled split. The development split chose the epoch, so its figures are optimistic.",
+    rows=("system", "split"),
+)
 
 # %% tags=["nbval-ignore-output"]
-figures.predicted_against_gold(trained, studies.reported_split(trained))
+predictions = ablation.predictions(runs, reported_split(runs))
+grid = sns.displot(predictions, x="gold", y="predicted", col="endpoint", bins=25, height=2.6, aspect=0.9)
+grid = grid.set_axis_labels("gold (points of the scale)", "predicted").set_titles("{col_name}")
 
 # %% [markdown]
-# ## Whom it serves
+# ## Error by emotion
 #
-# Most utterances are neutral, so a system may do well on average and fail on rare emotions: the failure for which
-# the paper introduces undersampling. Bias is the mean of prediction minus gold; within one emotion the gold values
-# differ little, so the CCC there is lower than over all utterances.
+# Most utterances are neutral, so a system may be good on average and fail on rare emotions. Bias is the mean of
+# prediction minus gold.
 
 # %% tags=["nbval-ignore-output"]
-errors = report.emotion_errors(trained, studies.reported_split(trained))
-figures.emotion_errors(errors)
-
-# %% tags=["nbval-ignore-output"]
-errors
+errors = ablation.errors_by_emotion(runs, reported_split(runs))
+grid = show.points(errors, "emotion", "points of the scale", hue="endpoint", col="statistic", height=4, sharex=False)
 
 # %% [markdown]
 # ## Does it repeat?
 
 # %%
-Markdown(report.agreement(trained, "results/embedded/paper/study"))
+show.repeats(ablation.repeated(runs, "results/embedded/paper/study"))

@@ -116,7 +116,7 @@ show.show(
     power.query("speaker_share == 0.2")[
         ["set", "speakers", "utterances", "correlation", "detectable", "text", "gender", "without O and X"]
     ],
-    "Detectable difference (80 % power), and power for the paper's differences, with 20 % of the variance the speaker's.",
+    "Detectable difference (80 % power), and power for the paper's differences; 20 % of the variance is the speaker's.",
     "power",
     power,
 )
