@@ -5,6 +5,8 @@ all hidden states stacked. All ways have the same weights and batches.
 """
 
 import contextlib
+import ctypes
+import gc
 import multiprocessing
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -165,6 +167,8 @@ def _step_memory(name: str, size: str, count: int, lora: int | None, precision: 
         before = torch.cuda.memory_allocated()
         step()
         return (torch.cuda.max_memory_allocated() - before) / 2**20
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what the allocator keeps is not in use
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = _resident("VmRSS")
     step()

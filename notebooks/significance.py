@@ -154,9 +154,7 @@ show.show(
 # one matrix product.
 
 # %%
-show.show(
-    significance.speed(), "Processor time of 10,000 resamples over speakers, extrapolated for the slow ways.", "speed"
-)
+show.show(significance.speed(), "Time of 10,000 resamples over 400 speakers, extrapolated for the slow ways.", "speed")
 
 # %% [markdown]
 # `confidence_intervals` does more: it also draws utterances within the drawn speakers. The functions are those of
