@@ -94,7 +94,7 @@ def link_effects(studies: Sequence[Study], question: Question) -> pd.DataFrame:
     table = by_condition(differences, studies, question).assign(
         weight=lambda rows: rows["system"].map(weights(studies[0]))
     )
-    parts = [table[table["condition"] == condition].reset_index() for condition in question.conditions]
+    parts = [rows.reset_index() for _, rows in table.groupby("condition", sort=False)]
     if len(parts) < 2:
         return table.assign(p=np.nan)[:0]
     plain, linked = parts[:2]

@@ -1,0 +1,122 @@
+"""The simulation draws what it says, its tests are those of the books, and its figures repeat."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from sercore.significance import ccc_of_runs, speaker_sums
+from simulation.population import SKEW
+from study import paper
+from study.chapters import significance
+from study.chapters.data import speaker_share
+from study.chapters.significance import (
+    COVERAGE,
+    TWO_METHODS,
+    TWO_SYSTEMS,
+    draw,
+    speakers_of_utterances,
+    true_ccc,
+    williams,
+)
+
+
+def test_true_ccc_is_the_papers():
+    assert true_ccc().mean() == pytest.approx(paper.results().loc[significance.REFERENCE, "mean"], abs=5e-5)
+
+
+def test_speakers_are_as_unequal_as_the_papers():
+    labels = speakers_of_utterances(100_000, 3_000_000, np.random.default_rng(1))
+    assert len(labels) == pytest.approx(3_000_000, rel=0.01)
+    share = speaker_share(pd.Series(labels), SKEW["utterances"])
+    assert share == pytest.approx(SKEW["speakers"], abs=0.01)
+
+
+@pytest.mark.parametrize("runs", [1, 3])
+def test_systems_have_the_true_ccc_and_errors_of_the_stated_correlation(runs):
+    sample = draw(20_000, 200_000, runs, true_ccc(), np.random.default_rng(2))
+    for system in sample.predicted:
+        ccc = ccc_of_runs(speaker_sums(sample.gold, system, sample.speakers).sum(axis=0))
+        np.testing.assert_allclose(ccc[:, :3], np.tile(true_ccc(), (runs, 1)), atol=0.03)
+    errors = sample.predicted[:, 0] - true_ccc() * sample.gold
+    between = [np.corrcoef(errors[0, :, a], errors[1, :, a])[0, 1] for a in range(3)]
+    np.testing.assert_allclose(between, significance.CORRELATION, atol=0.03)
+    if runs == 1:
+        np.testing.assert_allclose(errors.var(axis=1) / (1 - true_ccc() ** 2), 1, atol=0.05)
+
+
+def test_speakers_hold_their_share_of_the_variance():
+    """Analysis of variance with two utterances a speaker: the intraclass correlation, ICC(1)."""
+    labels = np.repeat(np.arange(50_000), 2)
+    values = significance.effects(labels, 0.3, (), np.random.default_rng(3)).reshape(-1, 2, 3)
+    between, within = 2 * values.mean(axis=1).var(axis=0, ddof=1), values.var(axis=1, ddof=1).mean(axis=0)
+    np.testing.assert_allclose((between - within) / (between + within), 0.3, atol=0.02)
+
+
+def test_williams_by_hand_and_by_its_promise():
+    """Steiger's formula term by term; and on independent utterances it rejects 5 % of equal correlations."""
+    rng = np.random.default_rng(4)
+    p = []
+    for _ in range(2000):
+        gold, common = rng.normal(size=(2, 50))
+        a, b = gold + common + rng.normal(size=(2, 50))
+        p.append(williams(gold, a, b))
+    assert np.mean(np.array(p) < 0.05) == pytest.approx(0.05, abs=0.02)
+    r12, r13, r23 = (stats.pearsonr(*each).statistic for each in ((gold, a), (gold, b), (a, b)))
+    size = 1 - r12**2 - r13**2 - r23**2 + 2 * r12 * r13 * r23
+    t = (r12 - r13) * np.sqrt(49 * 1 + 49 * r23) / np.sqrt(2 * 49 / 47 * size + (r12 + r13) ** 2 / 4 * (1 - r23) ** 3)
+    assert p[-1] == pytest.approx(2 * stats.t.sf(abs(t), 47))
+
+
+def test_same_repetition_same_outcome():
+    first, again, other = (significance.repeat(30, number) for number in (7, 7, 8))
+    assert first == again
+    assert first.keys() == other.keys()
+    assert set(first) == {
+        *(("coverage", name) for name in COVERAGE),
+        *(("two systems", name) for name in TWO_SYSTEMS),
+        *(("two methods", name) for name in TWO_METHODS),
+    }
+
+
+def test_every_method_sees_a_difference_that_is_there():
+    """One system predicts well and the other not: a test that never rejects would pass the simulation of errors."""
+    generator = np.random.default_rng(5)
+    for family, (runs, methods) in significance.FAMILIES.items():
+        sample = draw(40, 800, runs, true_ccc(), generator)
+        sample.predicted[0] += 2 * generator.standard_normal(sample.predicted[0].shape)
+        for name, method in methods.items():
+            assert method(sample, generator) == (family != "coverage"), name
+
+
+def test_power_follows_from_the_error():
+    found = np.random.default_rng(6).normal(0, 0.01, (2001, len(significance.POWER_CORRELATIONS)))
+    table = significance._power(list(found), "Test3", 0.2)
+    np.testing.assert_allclose(table["standard_error"], 0.01, rtol=0.06)
+    np.testing.assert_allclose(table["detectable"] / table["standard_error"], stats.t.ppf([0.975, 0.8], 255).sum())
+    repeated = [
+        significance._power(list(part), "Test3", 0.2)["standard_error"] for part in found[:2000].reshape(100, 20, -1)
+    ]
+    small = significance._power(list(found[:20]), "Test3", 0.2)["monte_carlo_error"]
+    np.testing.assert_allclose(np.std(repeated, axis=0).mean(), small.mean(), rtol=0.25)
+
+
+def test_errors_that_go_together_leave_a_smaller_difference():
+    table = significance._power([significance._differences("Test3", 0.2, n) for n in range(10)], "Test3", 0.2)
+    assert table["standard_error"].is_monotonic_decreasing
+
+
+@pytest.mark.slow
+def test_speakers_as_units_keep_the_promise_and_utterances_do_not():
+    """300 samples of 30 speakers, as the chapter's simulation draws them."""
+    table = significance._rates([significance.repeat(30, 10_000 + number) for number in range(300)], 30)
+    rate = table.set_index(["family", "method"])["rate"]
+    assert rate["coverage", "jackknife-t over speakers"] > 0.88
+    assert rate["coverage", "bootstrap over utterances"] < 0.8
+    for family, method in (
+        ("two systems", "swaps within speakers"),
+        ("two methods", "jackknife over speakers plus seeds"),
+    ):
+        assert rate[family, method] < 0.09
+    for family, method in (("two systems", "bootstrap over utterances"), ("two methods", "Welch's test on seeds")):
+        assert rate[family, method] > 0.12
