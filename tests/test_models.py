@@ -3,6 +3,7 @@
 import json
 import runpy
 import sys
+from importlib import import_module
 from itertools import combinations
 from pathlib import Path
 
@@ -159,7 +160,7 @@ def test_card_cites_what_the_recipe_measured(name):
 class TestTargets:
     """The acoustic targets against sounds of which they are known."""
 
-    module = runpy.run_path(str(MODELS / "targets.py"))
+    module = vars(import_module("simulation.pretraining.targets"))
 
     def test_f0_voicing_and_energy_of_a_harmonic_sound(self):
         told = self.module["targets"](harmonics(125.0, 0.1)[None], 640, 905, 20)

@@ -43,7 +43,7 @@ def test_the_book_has_every_notebook_and_each_question_its_chapter():
     pages = [contents["root"], *(page["file"] for part in contents["parts"] for page in part["chapters"])]
     assert sorted(page for page in pages if page.startswith("notebooks/")) == [f"notebooks/{p.stem}" for p in NOTEBOOKS]
     for name in questions.questions("embedded"):
-        assert f'questions.question(profile, "{name}")' in (FOLDER / f"{name}.py").read_text()
+        assert f'plan.question(profile, "{name}")' in (FOLDER / f"{name}.py").read_text()
     for name in questions.open_questions("embedded"):
         assert f'results = "results/embedded/{name}"' in (FOLDER / f"{name}.py").read_text()
 

@@ -369,7 +369,7 @@ def test_folder_of_a_user_is_left_alone(tmp_path):
 
 def test_two_processes_at_once_share_one_release(tmp_path):
     script = (
-        "from sercore.corpora import simulated; from sercore.params import Simulated;"
+        "from sercore.params import Simulated; from simulation import release as simulated;"
         f"simulated.write(Simulated(path={str(tmp_path / 'simulated')!r}, **{TINY!r}))"
     )
     writers = [subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True) for _ in range(2)]
