@@ -33,7 +33,7 @@ from study import comparisons, show
 from study.chapters import ablation
 from study.results import reported_split
 
-params.refuse_unknown(In)
+show.refuse_unknown(In)
 chosen = params.load_seeds(profile, variant, seeds, overrides)
 show.banner(chosen[0])
 

@@ -34,12 +34,11 @@ results = "results/embedded/adaptation"
 # %% tags=["remove-input"]
 import seaborn as sns
 
-from sercore import params
 from study import comparisons, plan, show
 from study.chapters import adaptation
 from study.results import read
 
-params.refuse_unknown(In)
+show.refuse_unknown(In)
 study = read(profile, results)
 show.banner(study.params)
 

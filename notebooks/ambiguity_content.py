@@ -32,12 +32,11 @@ profile = "embedded"
 results = "results/embedded/ambiguity_content"
 
 # %% tags=["remove-input"]
-from sercore import params
 from study import comparisons, plan, show
 from study.chapters import ambiguity_content
 from study.results import read_conditions
 
-params.refuse_unknown(In)
+show.refuse_unknown(In)
 question = plan.question(profile, "ambiguity_content")
 studies = read_conditions(profile, results, question)
 show.banner(studies[0].params)

@@ -33,12 +33,11 @@ results = "results/embedded/paper"
 # %% tags=["remove-input"]
 import pandas as pd
 
-from sercore import params
 from study import comparisons, plan, show
 from study.chapters import ambiguous_labels
 from study.results import read
 
-params.refuse_unknown(In)
+show.refuse_unknown(In)
 study = read(profile, results)
 show.banner(study.params)
 

@@ -28,16 +28,14 @@ profile = "embedded"
 results = "results/embedded/cross_corpus"
 
 # %% tags=["remove-input"]
-from sercore import params
 from study import show
 from study.chapters import cross_corpus
 
-params.refuse_unknown(In)
+show.refuse_unknown(In)
 tables = cross_corpus.read(results)
 show.show(
     cross_corpus.sizes(tables, profile),
-    "Declared corpora, and what systems are tested on; 0: not available on this machine. Only EmoTale, IEMOCAP and "
-    "MSP-Podcast are human speech.",
+    "Declared corpora, and what systems are tested on; 0: not available on this machine.",
     "corpora",
 )
 

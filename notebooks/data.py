@@ -23,13 +23,13 @@ results = "results/embedded/paper"
 # %% tags=["remove-input"]
 import seaborn as sns
 
-from sercore import ATTRIBUTES, params
+from sercore import ATTRIBUTES
 from sercore.corpus import EMOTIONS
 from study import show
 from study.chapters import data
 from study.results import read, talkativeness
 
-params.refuse_unknown(In)
+show.refuse_unknown(In)
 study = read(profile, results)
 corpus = study.corpus.assign(emotion=study.corpus["emotion"].map(EMOTIONS))
 show.banner(study.params)

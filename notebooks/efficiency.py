@@ -23,12 +23,11 @@ profile = "embedded"
 results = "results/embedded/paper"
 
 # %% tags=["remove-input"]
-from sercore import params
 from study import show
 from study.chapters import efficiency
 from study.results import costs, read
 
-params.refuse_unknown(In)
+show.refuse_unknown(In)
 study = read(profile, results)
 measured = efficiency.measured()
 show.show(efficiency.machines(), "What was measured on. A GPU adds rows of its own to the tables below.", "machines")

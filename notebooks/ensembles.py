@@ -29,11 +29,10 @@ profile = "embedded"
 results = "results/embedded/paper"
 
 # %% tags=["remove-input"]
-from sercore import params
 from study import comparisons, paper, plan, show
 from study.results import read
 
-params.refuse_unknown(In)
+show.refuse_unknown(In)
 study = read(profile, results)
 show.banner(study.params)
 

@@ -23,12 +23,11 @@ results = "results/embedded/fairness"
 human = "results/emotale/fairness"
 
 # %% tags=["remove-input"]
-from sercore import params
 from study import show
 from study.chapters import fairness
 from study.results import read
 
-params.refuse_unknown(In)
+show.refuse_unknown(In)
 tables = fairness.read(results, human)
 show.banner(read(profile, results).params)
 

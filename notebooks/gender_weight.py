@@ -27,12 +27,11 @@ profile = "embedded"
 results = "results/embedded/gender_weight"
 
 # %% tags=["remove-input"]
-from sercore import params
 from study import comparisons, plan, show
 from study.chapters import gender_weight
 from study.results import read_conditions
 
-params.refuse_unknown(In)
+show.refuse_unknown(In)
 question = plan.question(profile, "gender_weight")
 studies = read_conditions(profile, results, question)
 show.banner(studies[0].params)

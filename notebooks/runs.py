@@ -21,11 +21,10 @@ profile = "embedded"
 results = "results/embedded/paper"
 
 # %% tags=["remove-input"]
-from sercore import params
 from study import show
 from study.results import costs, read, run_metrics
 
-params.refuse_unknown(In)
+show.refuse_unknown(In)
 study = read(profile, results)
 show.banner(study.params)
 

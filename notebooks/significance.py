@@ -23,12 +23,11 @@ profile = "embedded"
 results = "results/embedded/paper"
 
 # %% tags=["remove-input"]
-from sercore import params
 from study import show
 from study.chapters import significance
 from study.results import read
 
-params.refuse_unknown(In)
+show.refuse_unknown(In)
 study = read(profile, results)
 show.banner(study.params)
 

@@ -34,12 +34,11 @@ human = "results/emotale/speakers"
 # %% tags=["remove-input"]
 import seaborn as sns
 
-from sercore import params
 from study import comparisons, plan, show
 from study.chapters import speakers
 from study.results import read_conditions
 
-params.refuse_unknown(In)
+show.refuse_unknown(In)
 question = plan.question(profile, "speakers")
 studies = read_conditions(profile, results, question)
 show.banner(studies[0].params)

@@ -30,12 +30,11 @@ profile = "embedded"
 results = "results/embedded/transcripts"
 
 # %% tags=["remove-input"]
-from sercore import params
 from study import plan, show
 from study.chapters import transcripts
 from study.results import read
 
-params.refuse_unknown(In)
+show.refuse_unknown(In)
 study = read(profile, results)
 question = plan.question(profile, "transcripts")
 rates = transcripts.rates(results)

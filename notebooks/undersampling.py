@@ -26,12 +26,11 @@ results = "results/embedded/paper"
 # %% tags=["remove-input"]
 import pandas as pd
 
-from sercore import params
 from study import comparisons, plan, show
 from study.chapters import ablation
 from study.results import by_system, read, reported_split
 
-params.refuse_unknown(In)
+show.refuse_unknown(In)
 study = read(profile, results)
 show.banner(study.params)
 

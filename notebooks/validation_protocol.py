@@ -25,12 +25,11 @@ profile = "embedded"
 results = "results/embedded/validation_protocol"
 
 # %% tags=["remove-input"]
-from sercore import params
 from study import comparisons, plan, show
 from study.chapters import validation_protocol
 from study.results import read
 
-params.refuse_unknown(In)
+show.refuse_unknown(In)
 study = read(profile, results, "every_epoch")
 tables = validation_protocol.read_tables(results)
 k = validation_protocol.own_size(tables, study.params.sampling.validation_per_emotion)

@@ -5,31 +5,27 @@ Every name is a folder in the hub's format (relative to the project's root) or a
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import (
-    AutoConfig,
     AutoFeatureExtractor,
     AutoModel,
     AutoModelForAudioXVector,
     AutoTokenizer,
     PretrainedConfig,
     WhisperConfig,
-    logging,
 )
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from sercore.adapters import add_lora, train_adapters_alone
 from sercore.audio import SAMPLE_RATE
 from sercore.fast import packing
-from sercore.hub import locate
+from sercore.hub import encoder_config, pretrained
 from sercore.params import ParamsError
 
 # transformers' WavLM gives torch a boolean padding mask beside its float position bias; torch converts it each time.
@@ -40,27 +36,6 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 # Samples of a frame of Whisper: 160 of its spectrogram's, halved by the second convolution.
 WHISPER_STRIDE = 2 * 160
-
-
-def quieten() -> None:
-    """Leave the terminal to our own bars of progress: transformers' come with every checkpoint."""
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-
-
-def pretrained(load: Callable[..., Any], name: str, **options: Any) -> Any:
-    """`load` is a ``from_pretrained``; a model that is neither here nor on a reachable hub gives one clear sentence."""
-    place = locate(name)
-    try:
-        return load(place, **options)
-    except (OSError, ValueError, SafetensorError) as error:
-        reason = f"({type(error).__name__}: {str(error).splitlines()[0]})"
-    if Path(place).is_dir():
-        raise ParamsError(f"encoder {name!r}: {place} holds no usable model in the hub's format {reason}; replace it.")
-    raise ParamsError(
-        f"encoder {name!r} is no folder with a model in the hub's format and could not be fetched from the hub; "
-        f"where there is a network, `hf download {name}` fetches it, and its folder can be given instead {reason}."
-    )
 
 
 def frames_mask(frames: Tensor, longest: int) -> Tensor:
@@ -88,7 +63,8 @@ class SpeechEncoder(nn.Module):
         super().__init__()
         self.finetune, self.lora = finetune, lora
         self.is_whisper = isinstance(config, WhisperConfig)
-        if self.is_whisper:
+        self.transformer: Any  # a WhisperEncoder, or a WavLM or its like
+        if isinstance(config, WhisperConfig):
             self.transformer = WhisperEncoder(config)
         else:
             # Dropped layers would leave the layer average without some of its hidden states.
@@ -98,7 +74,7 @@ class SpeechEncoder(nn.Module):
                 raise ParamsError(
                     f"a {config.model_type} model hears nothing: set speech.encoder to a WavLM or its like."
                 )
-            self.front_end = self.transformer.feature_extractor
+            self.front_end: Any = self.transformer.feature_extractor
             self.transformer.feature_extractor = _AlreadyExtracted()
         if lora:
             add_lora(self.transformer, lora)
@@ -112,7 +88,7 @@ class SpeechEncoder(nn.Module):
     @property
     def shortest(self) -> int:
         """Samples of the shortest utterance that has a frame."""
-        return 1 if self.is_whisper else self._samples(1)
+        return 1 if self.is_whisper else int(self._samples(torch.tensor(1)))
 
     @property
     def layers(self) -> int:
@@ -220,7 +196,7 @@ class SpeechEncoder(nn.Module):
         valid = frames_mask(frames, padded.shape[1])
         return [state[valid] for state in states]
 
-    def _samples(self, frames: int | Tensor) -> int | Tensor:
+    def _samples(self, frames: Tensor) -> Tensor:
         for kernel, stride in zip(self.config.conv_kernel[::-1], self.config.conv_stride[::-1], strict=True):
             frames = (frames - 1) * stride + kernel
         return frames
@@ -366,8 +342,3 @@ class SpeakerEncoder:
         # The x-vector's time-delay layers need up to a second of frames: a shorter utterance is repeated.
         waveform = np.resize(waveform, max(len(waveform), SAMPLE_RATE))
         return functional.normalize(self.model(self.inputs(waveform)[None].to(DEVICE)).embeddings).cpu().numpy()
-
-
-def encoder_config(name: str) -> PretrainedConfig:
-    """Configuration of a folder or hub model."""
-    return pretrained(AutoConfig.from_pretrained, name)

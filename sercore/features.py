@@ -25,9 +25,8 @@ from sercore.encoders import (
     SpeechEncoder,
     TextEncoder,
     TextInputs,
-    encoder_config,
-    quieten,
 )
+from sercore.hub import encoder_config, quieten
 from sercore.params import Params, ParamsError, project_root
 
 SMALLEST = 1e-5

@@ -13,7 +13,8 @@ from transformers.utils import ModelOutput
 
 from sercore import ATTRIBUTES
 from sercore.corpus import GENDERS
-from sercore.encoders import SpeechEncoder, TextModel, encoder_config
+from sercore.encoders import SpeechEncoder, TextModel
+from sercore.hub import encoder_config
 from sercore.losses import AdditiveAngularMargin, ccc_loss, classification_loss, reverse_gradient
 from sercore.params import Params
 
@@ -28,7 +29,7 @@ class AttributeConfig(PretrainedConfig):
         text_lora: rank of its adapters.
         text_width, speaker_width: sizes of the embeddings that are concatenated; 0 without.
         speakers: classes of the speaker head; 0 without.
-        layers, convolutions, pooling, width, dropout: the layers behind the encoder, see `sercore.params.Heads`.
+        layers, convolutions, pooling, width, dropout: the layers behind the encoder, see `sercore.sections.Heads`.
         attributes: those whose CCC is trained.
         gender_weight, speaker_weight: alpha and beta of the auxiliary losses; 0 leaves the head out.
         adversarial: whether the speaker head's gradient is reversed where it leaves the head.

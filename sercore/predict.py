@@ -31,8 +31,9 @@ from sercore import ATTRIBUTES, audio, corpora, runs
 from sercore.batches import collate
 from sercore.cache import complete_file
 from sercore.corpus import CorpusError, some
-from sercore.encoders import DEVICE, quieten
+from sercore.encoders import DEVICE
 from sercore.features import FrozenEncoders
+from sercore.hub import quieten
 from sercore.model import AttributeModel
 from sercore.params import Params, ParamsError, with_corpus
 
@@ -132,7 +133,7 @@ def evaluate(folder: Path, test: str, corpus: Mapping[str, Any]) -> Path:
     path, digest = folder / "tests" / f"{test}.parquet", tested.digest()
     if _digest_of(path) == digest:
         return path
-    whole = params.corpus.reader != own.corpus.reader and hasattr(params.corpus, "folds")
+    whole = params.corpus.reader != own.corpus.reader and params.corpus.folds is not None
     rows = tested.table[whole | (tested.table["split"] != "train")].dropna(subset=list(ATTRIBUTES))
     if rows.empty:
         raise CorpusError(f"corpus {tested.name} has no labelled utterance outside its training split to test on.")

@@ -9,8 +9,9 @@ from torch.utils.data import Sampler
 
 from sercore import ATTRIBUTES
 from sercore.corpus import PRIMARY_EMOTIONS, Corpus, CorpusError
-from sercore.params import Params, Sampling
+from sercore.params import Params
 from sercore.raters import agreement_weights
+from sercore.sections import Sampling
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +91,7 @@ def balanced_indices(emotion: pd.Series, per_emotion: int, generator: np.random.
 def training_and_validation(
     training: pd.DataFrame, development: pd.DataFrame, sampling: Sampling, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The utterances that a system trains on, and those that choose its epoch; see `sercore.params.Sampling`.
+    """The utterances that a system trains on, and those that choose its epoch; see `sercore.sections.Sampling`.
 
     Args:
         training, development: labelled rows of the two splits of a corpus table.

@@ -25,9 +25,9 @@ from sercore import ATTRIBUTES, runs
 from sercore.batches import Utterances, collate
 from sercore.cache import model_digest
 from sercore.corpus import GENDERS, Corpus
-from sercore.encoders import quieten
 from sercore.fast.exact_ccc import first_pass, second_pass
 from sercore.features import Features, FrozenEncoders
+from sercore.hub import quieten
 from sercore.losses import ccc
 from sercore.model import AttributeModel
 from sercore.params import Params

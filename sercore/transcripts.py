@@ -16,7 +16,7 @@ import pandas as pd
 from sercore import ATTRIBUTES
 from sercore.asr import recognised
 from sercore.corpus import SPLITS, Corpus
-from sercore.params import Transcripts
+from sercore.sections import Transcripts
 
 WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
@@ -55,7 +55,7 @@ class Vocabulary:
 
     def draw(self, generator: np.random.Generator, word: str = "") -> str:
         """A random word; if it is `word`, the one that follows in the alphabet."""
-        place = min(np.searchsorted(self.ends, generator.random(), "right"), len(self.words) - 1)
+        place = min(int(np.searchsorted(self.ends, generator.random(), "right")), len(self.words) - 1)
         return str(self.words[place if self.words[place] != word.lower() else (place + 1) % len(self.words)])
 
 
@@ -80,7 +80,7 @@ def with_errors(
     """
 
     def heard(match: re.Match) -> str:
-        wrong, kind = generator.random() < rate, kinds[generator.integers(len(kinds))]
+        wrong, kind = generator.random() < rate, kinds[int(generator.integers(len(kinds)))]
         other = vocabulary.draw(generator, match[0])
         if not wrong:
             return match[0]
@@ -106,7 +106,7 @@ def error_rates(said: Iterable[str | None], written: Iterable[str | None]) -> di
     rates = {"utterances": len(pairs), "missing": 1 - len(heard) / len(pairs) if pairs else np.nan}
     if not heard:
         return rates | {"words": 0} | dict.fromkeys(("substitutions", "deletions", "insertions", "wer"), np.nan)
-    found = jiwer.process_words(*map(list, zip(*heard, strict=True)))
+    found = jiwer.process_words([one for one, _ in heard], [other for _, other in heard])
     words = found.hits + found.substitutions + found.deletions
     counts = {name: getattr(found, name) / words for name in ("substitutions", "deletions", "insertions")}
     return rates | {"words": words} | counts | {"wer": found.wer}

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soxr
@@ -84,20 +85,22 @@ def synthesise(prompts: Sequence[Prompt], processes: int | None = None) -> Itera
     finally:
         for server in servers:
             server.kill()
-            server.wait()
-            server.stdout.close()
-            server.stderr.close()
+            for pipe in filter(None, (server.stdout, server.stderr)):
+                pipe.close()
 
 
 def _start_server(prompts: Sequence[Prompt]) -> subprocess.Popen:
     pipe = subprocess.PIPE
     server = subprocess.Popen([sys.executable, "-P", __file__], stdin=pipe, stdout=pipe, stderr=pipe)
+    assert server.stdin
     with server.stdin:
         server.stdin.write(json.dumps([asdict(prompt) for prompt in prompts]).encode())
     return server
 
 
 def _receive(server: subprocess.Popen) -> np.ndarray:
+    assert server.stdout
+    assert server.stderr
     size = int.from_bytes(server.stdout.read(4), "little")
     content = server.stdout.read(size)
     if not size or len(content) < size:
@@ -142,7 +145,7 @@ def _speak(prompt: dict, library: ctypes.CDLL) -> np.ndarray:
     chunks = []
 
     @_CALLBACK
-    def keep(samples: ctypes.POINTER(ctypes.c_short), count: int, _events: int) -> int:
+    def keep(samples: Any, count: int, _events: int) -> int:  # a pointer to 16-bit samples
         if samples and count:
             chunks.append(ctypes.string_at(samples, 2 * count))
         return 0

@@ -118,7 +118,7 @@ def pretraining_sentence(generator: np.random.Generator) -> str:
 
 def _fill(generator: np.random.Generator, frames: Sequence[str], topics: str, words: Sequence[str]) -> str:
     opener, frame, topic, word = (
-        items[generator.integers(len(items))] for items in (OPENERS, frames, topics.split(), words)
+        items[int(generator.integers(len(items)))] for items in (OPENERS, frames, topics.split(), words)
     )
     text = opener + frame.format(topic=topic, word=word)
     for noun in (word, topic):

@@ -185,13 +185,14 @@ def draw_quotas(
         noise: of their ratings.
     """
     expected = np.append(SHARES * (1 - OTHER_OR_X), OTHER_OR_X)
-    drawn, kept = None, [np.empty(0, dtype=int)]
-    while sum(map(len, kept)) < quotas.sum():
-        more = draw_utterances(generator, int(1.5 * (quotas / expected).max()) + 100, biases, raters, noise)
-        drawn = more if drawn is None else drawn + more
+    count = int(1.5 * (quotas / expected).max()) + 100
+    drawn = draw_utterances(generator, count, biases, raters, noise)
+    while True:
         group = [CODES.index(code) if code in CODES else len(CODES) for code in drawn.consensus]
-        kept = [np.flatnonzero(np.equal(group, number))[:quota] for number, quota in enumerate(quotas)]
-    return drawn[generator.permutation(np.concatenate(kept))]
+        kept = np.concatenate([np.flatnonzero(np.equal(group, code))[:quota] for code, quota in enumerate(quotas)])
+        if len(kept) == quotas.sum():
+            return drawn[generator.permutation(kept)]
+        drawn = drawn + draw_utterances(generator, count, biases, raters, noise)
 
 
 def natural_quotas(count: int) -> np.ndarray:

@@ -15,14 +15,15 @@ from typing import Any
 
 from sercore import ATTRIBUTES
 from sercore.params import (
+    CorpusParams,
     Params,
     ParamsError,
-    Simulated,
     dump,
     load,
     merge,
     project_root,
     read_yaml,
+    reader,
     require_profile,
     resolve,
     variants,
@@ -173,9 +174,7 @@ class Plan:
         names = declared_corpora(self.profile) if "cross_corpus" in self.parts else {}
         found = {name: self.parameters("fusion", profile=each).corpus for name, each in names.items()}
         return {
-            name: names[name]
-            for name, corpus in found.items()
-            if isinstance(corpus, Simulated) or resolve(corpus.path).exists()
+            name: names[name] for name, corpus in found.items() if is_simulated(corpus) or resolve(corpus.path).exists()
         }
 
     def part_of(self, chapter: str) -> str:
@@ -185,7 +184,7 @@ class Plan:
     def seeds(self, profile: str | None = None) -> list[int]:
         """Seeds of every system: of another profile its folds, or three."""
         elsewhere = profile not in (None, self.profile)
-        folds = getattr(self.parameters("fusion", profile=profile).corpus, "folds", None)
+        folds = self.parameters("fusion", profile=profile).corpus.folds
         default = 3 if elsewhere else 1 if PAPER in self.parts else 2
         return list(range(folds or default if elsewhere or not self.count else self.count))
 
@@ -250,7 +249,7 @@ class Plan:
         params = self.parameters(variant, condition, 0, profile)
         folders = [project_root() / name for name in used_encoders(params)]
         files = [str(path) for folder in folders for path in sorted(folder.glob("*")) if path.is_file()]
-        return files + ([] if isinstance(params.corpus, Simulated) else _tables(resolve(params.corpus.path)))
+        return files + ([] if is_simulated(params.corpus) else _tables(resolve(params.corpus.path)))
 
     def needed(self, part: str) -> list[str]:
         """The files that say that all systems of a part were trained, and tested where it asks for that."""
@@ -268,6 +267,11 @@ class Plan:
 def used_encoders(params: Params) -> list[str]:
     """Names of the encoders of a run."""
     return [section.encoder for section in (params.speech, params.text, params.speaker) if section]
+
+
+def is_simulated(corpus: CorpusParams) -> bool:
+    """Whether a corpus is made by its reader, not found."""
+    return reader(corpus.reader).KIND == "simulated"
 
 
 @cache
@@ -300,11 +304,11 @@ def _question(name: str, entry: dict[str, Any], profile: str, is_open: bool) -> 
         if unknown := set(names) - set(declared[key]):
             lacking = ", ".join(sorted(unknown))
             raise ParamsError(f"params/questions.yaml asks {name!r} for {lacking}: add it under {key} there.")
-    reader = None
+    corpus = None
     if profile:
         require_profile(profile)
-        reader = read_yaml(project_root() / "params" / f"{profile}.yaml")["corpus"]["reader"]
-    conditions = [one for one in named if one == STUDY or declared["conditions"][one].get("only", reader) == reader]
+        corpus = read_yaml(project_root() / "params" / f"{profile}.yaml")["corpus"]["reader"]
+    conditions = [one for one in named if one == STUDY or declared["conditions"][one].get("only", corpus) == corpus]
     needs = {one: declared["tests"][one].get("needs", "sercore") for one in entry.get("tests", [])}
     tests = tuple(one for one, package in needs.items() if find_spec(package))
     pairs = tuple(map(tuple, entry["comparisons"]))

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from sercore import audio, corpora, params
+from sercore.corpora import msp_podcast
 
 TINY = yaml.safe_load("""
     corpus: {path: release, train_utterances: 30, train_speakers: 3, development_utterances: 20,
@@ -27,7 +28,7 @@ def refuse(*_, **__):
 
 
 def test_it_is_read_once(tiny, project, monkeypatch):
-    as_it_is = params.MspPodcast(reader="msp_podcast", path=project / "release")
+    as_it_is = msp_podcast.Params(reader="msp_podcast", path=project / "release")
     first = corpora.read(as_it_is, 0)
     monkeypatch.setattr(audio, "durations", refuse)
     for one in (tiny.corpus, as_it_is):
@@ -64,4 +65,4 @@ def test_warnings_are_given_again(tiny, project):
     stray.write_bytes(next(stray.parent.glob("*.wav")).read_bytes())
     for _ in range(2):
         with pytest.warns(UserWarning, match="1 audio files in .* have no label row: MSP-PODCAST_9999_0001"):
-            corpora.read(params.MspPodcast(reader="msp_podcast", path=project / "release"), 0)
+            corpora.read(msp_podcast.Params(reader="msp_podcast", path=project / "release"), 0)

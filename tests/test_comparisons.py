@@ -232,7 +232,7 @@ def test_an_open_question_has_conditions_and_tests(declare):
         declared["open"] = {"new": entry}
         declared["conditions"] = {
             "longer": longer,
-            "crowded": {"only": "simulated", "corpus": {"train_speakers": 80}},
+            "crowded": {"only": "simulation.release", "corpus": {"train_speakers": 80}},
         }
         declared["tests"] = {"elsewhere": {"path": "data/other"}}
         declared["profiles"]["emotale"] = ["text", "new"]

@@ -1,4 +1,4 @@
-"""EmoTale: the published layout in miniature, its speaker-disjoint folds, and the corpus itself where it is at hand."""
+"""Params: the published layout in miniature, its speaker-disjoint folds, and the corpus itself where it is at hand."""
 
 import os
 from pathlib import Path
@@ -9,8 +9,8 @@ import pytest
 import soundfile
 
 from sercore.corpora import emotale, read
+from sercore.corpora.emotale import Params
 from sercore.corpus import CorpusError
-from sercore.params import EmoTale
 
 GENDERS = {"001": "F", "003": "F", "004": "M", "005": "M", "006": "M", "007": "F", "008": "F"}
 HEADER = "file,a1_A,a1_V,a1_D,a1_cat,a2_A,a2_V,a2_D,a2_cat,a3_A,a3_V,a3_D,a3_cat,gt_emotion"
@@ -40,8 +40,8 @@ def clone(tmp_path):
     return tmp_path
 
 
-def params(path: Path, **changes) -> EmoTale:
-    return EmoTale(**({"reader": "emotale", "path": path, "language": "both"} | changes))
+def params(path: Path, **changes) -> Params:
+    return Params(**({"reader": "emotale", "path": path, "language": "both"} | changes))
 
 
 def test_attributes_are_the_mean_of_the_three_raters(clone):

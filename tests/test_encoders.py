@@ -23,7 +23,8 @@ from transformers import (
 )
 
 from sercore.cache import model_digest
-from sercore.encoders import AudioInputs, SpeakerEncoder, SpeechEncoder, TextEncoder, encoder_config, locate
+from sercore.encoders import AudioInputs, SpeakerEncoder, SpeechEncoder, TextEncoder
+from sercore.hub import encoder_config, locate
 from sercore.params import ParamsError
 
 SMALL = {

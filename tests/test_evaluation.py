@@ -94,8 +94,9 @@ def test_a_corpus_without_anything_to_test_on_is_refused(project, small, manifes
 def test_an_unknown_key_or_a_folder_without_model_is_named(project, small, manifest, tmp_path):
     run = trained("speech_only", manifest, small)
     with pytest.raises(
-        params.ParamsError, match=r"unknown parameter 'corpus\.folds'; valid are transcripts, reader, path, scale"
+        params.ParamsError,
+        match=r"unknown parameter 'corpus\.scales'; valid are reader, path, .*transcripts, scale",
     ):
-        evaluate(run.folder, "wrong", {"folds": 3})
+        evaluate(run.folder, "wrong", {"scales": 3})
     with pytest.raises(params.ParamsError, match="holds no trained model"):
         evaluate(tmp_path, "wrong", {})

@@ -9,8 +9,8 @@ import soundfile
 
 from sercore import audio, params
 from sercore.corpora import iemocap, read
+from sercore.corpora.iemocap import Params
 from sercore.corpus import CorpusError
-from sercore.params import Iemocap
 
 FIRST = """\
 % [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]
@@ -81,8 +81,8 @@ def release(tmp_path):
     return tmp_path
 
 
-def settings(path: Path, **changes) -> Iemocap:
-    return Iemocap(**({"reader": "iemocap", "path": path} | changes))
+def settings(path: Path, **changes) -> Params:
+    return Params(**({"reader": "iemocap", "path": path} | changes))
 
 
 @pytest.fixture

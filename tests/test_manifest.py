@@ -7,8 +7,8 @@ import soundfile
 
 from sercore import audio
 from sercore.corpora import manifest
+from sercore.corpora.manifest import Params
 from sercore.corpus import CorpusError
-from sercore.params import Manifest
 
 FULL = """utterance,path,split,emotion,arousal,valence,dominance,speaker,gender,transcript,duration
 a.b,sounds/a.wav,train,A,1,2,3,007,Female,NA,99
@@ -32,7 +32,7 @@ def folder(tmp_path):
 
 
 def read(folder, **changes):
-    return manifest.read(Manifest(**({"reader": "manifest", "path": folder / "mine.csv"} | changes)))
+    return manifest.read(Params(**({"reader": "manifest", "path": folder / "mine.csv"} | changes)), 0)
 
 
 def test_cells_are_taken_literally_and_empty_ones_are_missing(folder):

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sercore.corpora import msp_podcast
-from sercore.corpus import CorpusError
+from sercore.corpus import Corpus, CorpusError
 
 WORDS = dict(
     zip("ASHUFDCN", ("Angry", "Sad", "Happy", "Surprise", "Fear", "Disgust", "Contempt", "Neutral"), strict=True)
@@ -209,6 +209,20 @@ def release_2_0(root: Path) -> None:
 RELEASES = [release_1_6, release_1_8, release_1_9, release_1_11, release_1_12, release_2_0]
 
 
+@pytest.fixture(autouse=True)
+def root(tmp_path_factory, monkeypatch):
+    """A project for the cache of what was read."""
+    root = tmp_path_factory.mktemp("project")
+    (root / "params").mkdir()
+    (root / "params" / "variants.yaml").write_text("fusion: {}\n")
+    monkeypatch.chdir(root)
+    return root
+
+
+def read(path: Path, **options) -> Corpus:
+    return msp_podcast.read(msp_podcast.Params(reader="msp_podcast", path=path, **options), 0)
+
+
 @pytest.fixture
 def release(tmp_path):
     release_1_8(tmp_path)
@@ -221,7 +235,7 @@ def test_every_release_reads_as_the_same_corpus(tmp_path, write):
     root = tmp_path / "MSP-PODCAST-Publish"
     root.mkdir()
     write(root)
-    corpus = msp_podcast.read(root)
+    corpus = read(root)
     assert (corpus.name, corpus.scale) == ("MSP-PODCAST-Publish", (1, 7))
     assert list(corpus.table.index) == list(UTTERANCES)
     for number, (gold, row) in enumerate(zip(CONSENSUS, corpus.table.itertuples(), strict=True)):
@@ -240,7 +254,7 @@ def test_every_release_reads_as_the_same_corpus(tmp_path, write):
 @pytest.mark.parametrize("write", RELEASES)
 def test_every_schema_reads_as_the_same_ratings(tmp_path, write):
     write(tmp_path)
-    table = msp_podcast.read(tmp_path).ratings
+    table = read(tmp_path).ratings
     gold = [(row["name"], row["rater"], row["vote"], row["A"], row["V"], row["D"]) for row in RATINGS]
     assert list(table.itertuples(index=False, name=None)) == gold
 
@@ -269,7 +283,7 @@ def test_rows_of_the_real_format(tmp_path):
         "WORKER00014343; Happy; Happy,Concerned; A:5.000000; V:5.000000; D:5.000000;\n"
         "WORKER00014344; Happy; Happy; A:5.000000; V:6.000000; D:5.000000;\n\n"
     )
-    corpus = msp_podcast.read(tmp_path)
+    corpus = read(tmp_path)
     first = corpus.table.loc["MSP-PODCAST_0001_0008"]
     assert (first.arousal, first.valence, first.dominance, first.speaker) == (2.2, 4.0, 2.6, "30")
     assert corpus.table.loc["006-040.1-2_13", "split"] == "train"
@@ -311,12 +325,12 @@ def test_a_rating_in_no_known_form_is_named_and_left_out(release):
     with (release / "Labels" / "labels_detailed.csv").open("a") as stream:
         stream.write("MSP-PODCAST_0001_0009.wav,lorem ipsum\n")
     with pytest.warns(UserWarning, match=r"1 ratings in .*labels_detailed\.csv .*MSP-PODCAST_0001_0009\.wav"):
-        assert len(msp_podcast.read(release).ratings) == len(RATINGS)
+        assert len(read(release).ratings) == len(RATINGS)
 
 
 def test_no_per_rater_file_is_no_ratings(release):
     (release / "Labels" / "labels_detailed.csv").unlink()
-    assert msp_podcast.read(release).ratings is None
+    assert read(release).ratings is None
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -336,7 +350,7 @@ def cell(release: Path, name: str, column: str, value: str) -> None:
 def test_a_consensus_that_is_not_the_mean_of_its_ratings_is_named(release, offset, warned, recwarn):
     valence = CONSENSUS[4]["EmoVal"]
     cell(release, "MSP-PODCAST_0001_0009", "EmoVal", repr(valence + offset))
-    msp_podcast.read(release)
+    read(release)
     messages = [str(warning.message) for warning in recwarn]
     assert bool(messages) == warned
     assert all(re.search(r"1 of 5 rated .* not the mean .*: MSP-PODCAST_0001_0009\.$", text) for text in messages)
@@ -346,7 +360,7 @@ def test_a_consensus_that_is_not_the_mean_of_its_ratings_is_named(release, offse
 def test_test3_is_built_from_its_audio_and_its_labels_are_hidden(release):
     for number in (2, 1):
         write_wave(release / "Audios" / f"MSP-PODCAST_test3_{number:04d}.wav")
-    corpus = msp_podcast.read(release)
+    corpus = read(release)
     hidden = corpus.split("test3")
     assert list(hidden.index) == ["MSP-PODCAST_test3_0001", "MSP-PODCAST_test3_0002"]
     assert (
@@ -361,7 +375,7 @@ def test_labelled_rows_of_test3_are_read(release):
     path = release / "Labels" / "labels_concensus.csv"
     path.write_text(path.read_text() + "MSP-PODCAST_test3_0001.wav,D,2,3,4,99,Female,Test3\n")
     write_wave(release / "Audios" / "MSP-PODCAST_test3_0001.wav")
-    row = msp_podcast.read(release).split("test3").loc["MSP-PODCAST_test3_0001"]
+    row = read(release).split("test3").loc["MSP-PODCAST_test3_0001"]
     assert (row.emotion, row.arousal, row.valence, row.dominance, row.speaker) == ("D", 2, 3, 4, "99")
 
 
@@ -370,9 +384,9 @@ def test_rows_without_audio_are_counted_or_skipped(release):
     (release / "Audios" / "MSP-PODCAST_0001_0008.wav").unlink()
     message = r"2 of 5 utterances in .*labels_concensus\.csv have no audio: 006-040\.1-2_13, MSP-PODCAST_0001_0008"
     with pytest.raises(CorpusError, match=f"{message}; .*missing_audio: skip"):
-        msp_podcast.read(release)
+        read(release)
     with pytest.warns(UserWarning, match=message):
-        corpus = msp_podcast.read(release, missing_audio="skip")
+        corpus = read(release, missing_audio="skip")
     assert len(corpus.table) == 3
     assert set(corpus.ratings["utterance"]) == set(corpus.table.index)
 
@@ -381,19 +395,19 @@ def test_no_audio_at_all_is_an_error_even_where_it_may_be_skipped(release):
     for path in (release / "Audios").iterdir():
         path.unlink()
     with pytest.raises(CorpusError, match=r"5 of 5 utterances .* have no audio.*unpacked"):
-        msp_podcast.read(release, missing_audio="skip")
+        read(release, missing_audio="skip")
 
 
 def test_audio_without_a_row_is_named_and_left_out(release):
     write_wave(release / "Audios" / "MSP-PODCAST_9999_0001.wav")
     with pytest.warns(UserWarning, match="1 audio files in .* have no label row: MSP-PODCAST_9999_0001"):
-        assert len(msp_podcast.read(release).table) == 5
+        assert len(read(release).table) == 5
 
 
 @pytest.mark.parametrize("folder", ["A copy", "Z copy"])
 def test_a_copy_of_some_audio_elsewhere_is_not_taken(release, folder):
     write_wave(release / folder / "MSP-PODCAST_0001_0008.wav")
-    assert msp_podcast.read(release).table.loc["MSP-PODCAST_0001_0008", "path"].parent == release / "Audios"
+    assert read(release).table.loc["MSP-PODCAST_0001_0008", "path"].parent == release / "Audios"
 
 
 @pytest.mark.parametrize(
@@ -410,13 +424,13 @@ def test_a_copy_of_some_audio_elsewhere_is_not_taken(release, folder):
 def test_a_wrong_value_is_refused_with_its_row(release, column, value, sentence):
     cell(release, "MSP-PODCAST_0001_0008", column, value)
     with pytest.raises(CorpusError, match=sentence):
-        msp_podcast.read(release)
+        read(release)
 
 
 def test_hidden_attributes_and_emotion_are_missing(release):
     for column in ("EmoClass", "EmoAct", "EmoVal", "EmoDom"):
         cell(release, "MSP-PODCAST_0001_0008", column, "NA" if column == "EmoClass" else "")
-    row = msp_podcast.read(release).table.loc["MSP-PODCAST_0001_0008"]
+    row = read(release).table.loc["MSP-PODCAST_0001_0008"]
     assert row[["emotion", "arousal", "valence", "dominance"]].isna().all()
 
 
@@ -424,13 +438,13 @@ def test_a_duplicate_row_is_refused(release):
     path = release / "Labels" / "labels_concensus.csv"
     path.write_text(path.read_text() + path.read_text().splitlines()[1] + "\n")
     with pytest.raises(CorpusError, match="duplicate utterance: MSP-PODCAST_0003_0052"):
-        msp_podcast.read(release)
+        read(release)
 
 
 def test_speakers_in_two_splits_are_read_but_refused_for_training(release):
     cell(release, "MSP-PODCAST_0001_0008", "SpkrID", "30")
     with pytest.raises(CorpusError, match=r"speakers in two splits: 30 \(train and test1\)"):
-        msp_podcast.read(release).require_disjoint_speakers()
+        read(release).require_disjoint_speakers()
 
 
 def test_a_wrong_folder_says_what_was_looked_for(tmp_path):
@@ -438,14 +452,14 @@ def test_a_wrong_folder_says_what_was_looked_for(tmp_path):
         with pytest.raises(
             CorpusError, match=rf"{folder} is no release .* labels_consensus\.csv or \.json .*corpus\.path"
         ):
-            msp_podcast.read(folder)
+            read(folder)
 
 
 def test_a_folder_of_two_releases_is_refused(tmp_path):
     release_1_8(tmp_path / "1.8")
     release_1_11(tmp_path / "1.11")
     with pytest.raises(CorpusError, match=r"several label files .* one release"):
-        msp_podcast.read(tmp_path)
+        read(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -459,7 +473,7 @@ def test_a_folder_of_two_releases_is_refused(tmp_path):
 def test_a_damaged_label_file_is_named(release, old, new, sentence):
     edit(release / "Labels" / "labels_concensus.csv", old, new)
     with pytest.raises(CorpusError, match=sentence):
-        msp_podcast.read(release)
+        read(release)
 
 
 @pytest.mark.parametrize(
@@ -474,7 +488,7 @@ def test_a_damaged_json_is_named(tmp_path, content, sentence):
     release_1_9(tmp_path)
     (tmp_path / "labels" / "labels_concensus.json").write_text(content)
     with pytest.raises(CorpusError, match=rf"labels_concensus\.json {sentence}"):
-        msp_podcast.read(tmp_path)
+        read(tmp_path)
 
 
 def test_a_rating_that_is_no_number_is_named_by_its_utterance(release):
@@ -483,13 +497,11 @@ def test_a_rating_that_is_no_number_is_named_by_its_utterance(release):
     with pytest.raises(
         CorpusError, match=r"labels_detailed\.csv: arousal is not a number for MSP-PODCAST_\d+_\d+ \('x"
     ):
-        msp_podcast.read(release)
+        read(release)
 
 
-def test_a_relative_path_is_relative_to_the_projects_root(tmp_path, monkeypatch):
-    (tmp_path / "params").mkdir()
-    (tmp_path / "params" / "variants.yaml").write_text("fusion: {}\n")
-    (tmp_path / "notebooks").mkdir()
-    release_1_8(tmp_path / "data" / "podcast")
-    monkeypatch.chdir(tmp_path / "notebooks")
-    assert len(msp_podcast.read(Path("data/podcast")).table) == 5
+def test_a_relative_path_is_relative_to_the_projects_root(root, monkeypatch):
+    (root / "notebooks").mkdir()
+    release_1_8(root / "data" / "podcast")
+    monkeypatch.chdir(root / "notebooks")
+    assert len(read(Path("data/podcast")).table) == 5

@@ -6,11 +6,13 @@ import pytest
 import yaml
 
 from sercore import params
+from sercore.corpora import emotale
 from sercore.params import ParamsError
+from study import show
 
 ROOT = Path(__file__).parents[1]
 PROFILE = """
-corpus: {reader: simulated, path: data/simulated}
+corpus: {reader: simulation.release, path: data/simulated}
 speech: {encoder: models/nano, finetune: true, cache: true}
 text: {encoder: minilm}
 speaker: null
@@ -51,7 +53,7 @@ def test_null_removes_an_encoder(root):
 
 def test_another_reader_replaces_the_corpus_as_a_whole(root):
     merged = params.load("small", "fusion", 0, {"corpus": {"reader": "emotale", "path": "/corpora/emotale"}})
-    assert merged.corpus == params.EmoTale(reader="emotale", path="/corpora/emotale")
+    assert merged.corpus == emotale.Params(reader="emotale", path="/corpora/emotale")
     same = params.load("small", "fusion", 0, {"corpus": {"train_speakers": 8}})
     assert (same.corpus.path, same.corpus.train_speakers) == (Path("data/simulated"), 8)
 
@@ -68,12 +70,12 @@ def test_another_reader_replaces_the_corpus_as_a_whole(root):
             "unknown parameter 'loss.gendre'; valid are attributes, gender, speaker",
         ),
         ("small", "fusion", {"epochs": 1}, "unknown parameter 'epochs'; valid are profile, variant, seed, corpus"),
-        ("small", "fusion", {"corpus": {"folds": 3}}, "'corpus.folds'; valid are transcripts, reader, path, seed"),
+        ("small", "fusion", {"corpus": {"folds": 3}}, "'corpus.folds' is 3: this corpus has an official split"),
         ("small", "fusion", {"text": {"encoder": "x", "layer": 3}}, "'text.layer'; valid are encoder"),
         ("small", "fusion", {"training": {"epochs": 0}}, "'training.epochs' is 0: .*greater than or equal to 1"),
         ("small", "fusion", {"training": {"epochs": "ten"}}, "'training.epochs' is 'ten'"),
-        ("small", "fusion", {"corpus": {"reader": "ravdess"}}, "'corpus.reader' is 'ravdess'; valid are msp_podcast"),
-        ("small", "fusion", {"corpus": {"reader": None}}, "'corpus.reader' is 'None'; valid are msp_podcast"),
+        ("small", "fusion", {"corpus": {"reader": "ravdess"}}, "'corpus.reader' is 'ravdess'; valid are emotale"),
+        ("small", "fusion", {"corpus": {"reader": None}}, "'corpus.reader' is None; valid are emotale"),
         ("small", "fusion", {"corpus": {"reader": "emotale"}}, "'corpus.path' is missing"),
         ("small", "fusion", {"corpus": "emotale"}, "'corpus' is 'emotale', not a mapping"),
         ("small", "fusion", {"training": None}, "'training' is None, not a mapping"),
@@ -170,12 +172,12 @@ DEFAULTS = 'profile = "embedded"\nseeds = [0]'
 
 @pytest.mark.parametrize("cells", [[], [""], ["", DEFAULTS], ["", DEFAULTS, "# Parameters\nseeds = [1]", "other = 2"]])
 def test_a_notebooks_own_parameters_are_let_through(cells):
-    params.refuse_unknown(cells)
+    show.refuse_unknown(cells)
 
 
 def test_a_parameter_that_a_notebook_does_not_have_is_refused():
     with pytest.raises(params.ParamsError, match=r"unknown parameters varient; valid are profile, seeds\."):
-        params.refuse_unknown(["", DEFAULTS, '# Parameters\nprofile = "embedded"\nvarient = "fusion"\n'])
+        show.refuse_unknown(["", DEFAULTS, '# Parameters\nprofile = "embedded"\nvarient = "fusion"\n'])
 
 
 @pytest.mark.parametrize(

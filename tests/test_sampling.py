@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sercore.corpus import EMOTIONS, PRIMARY_EMOTIONS, CorpusError
-from sercore.params import Sampling
 from sercore.sampling import EpochSampler, balanced_indices, held_out, training_and_validation
+from sercore.sections import Sampling
 
 emotions = st.lists(st.sampled_from(list(EMOTIONS)), min_size=30, max_size=200).map(pd.Series)
 primary = st.lists(st.sampled_from(list(PRIMARY_EMOTIONS)), min_size=30, max_size=200).map(pd.Series)

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from sercore import ATTRIBUTES
 from sercore.corpora import msp_podcast
 from sercore.corpus import GENDERS, PRIMARY_EMOTIONS, CorpusError
-from sercore.params import ParamsError, Simulated
+from sercore.params import ParamsError
 from simulation import grammar, population
 from simulation import release as simulated
 from study.chapters.data import class_statistics, rater_statistics
 
 SMALL = {
-    "reader": "simulated",
+    "reader": "simulation.release",
     "train_utterances": 150,
     "train_speakers": 10,
     "development_utterances": 60,
@@ -34,16 +34,31 @@ SMALL = {
 TINY = SMALL | {"train_utterances": 12, "development_utterances": 8, "test_utterances_per_emotion": 2}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def project(tmp_path_factory):
+    """A project for the cache of what was read."""
+    root = tmp_path_factory.mktemp("project")
+    (root / "params").mkdir()
+    (root / "params" / "variants.yaml").write_text("fusion: {}\n")
+    with pytest.MonkeyPatch.context() as context:
+        context.chdir(root)
+        yield root
+
+
+def read(folder):
+    return msp_podcast.read(msp_podcast.Params(reader="msp_podcast", path=folder), 0)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return simulated.write(Simulated(path=tmp_path_factory.mktemp("data") / "simulated", **SMALL))
+    return simulated.write(simulated.Params(path=tmp_path_factory.mktemp("data") / "simulated", **SMALL))
 
 
 @pytest.fixture(scope="module")
 def corpus(folder):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return msp_podcast.read(folder)
+        return read(folder)
 
 
 def as_tables(drawn: population.Utterances) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -78,7 +93,7 @@ TOLERANCE = {
 @pytest.mark.parametrize("seed", range(4))
 def test_raters_are_as_published(seed):
     generator = np.random.default_rng(seed)
-    biases = population.draw_raters(generator, Simulated.model_fields["raters"].default)
+    biases = population.draw_raters(generator, simulated.Params.model_fields["raters"].default)
     drawn = population.draw_quotas(generator, population.natural_quotas(2200), biases, 5)
     table = rater_statistics(*as_tables(drawn))
     for statistic, tolerance in TOLERANCE.items():
@@ -172,7 +187,7 @@ def test_any_skew_has_its_share_and_loses_no_speaker(skew, speakers, more):
 
 
 def test_skew_changes_who_speaks_and_nothing_else():
-    plain, skewed = (list(simulated._splits(Simulated(path="x", skew=skew, **SMALL))) for skew in (0, 0.95))
+    plain, skewed = (list(simulated._splits(simulated.Params(path="x", skew=skew, **SMALL))) for skew in (0, 0.95))
     for one, other in zip(plain, skewed, strict=True):
         assert one.speakers == other.speakers
         assert [prompt.text for prompt in one.prompts] == [prompt.text for prompt in other.prompts]
@@ -277,43 +292,43 @@ def same(one, other):
 
 
 def test_bytes_depend_on_the_seed_alone(tmp_path, monkeypatch):
-    one = simulated.write(Simulated(path=tmp_path / "one", **TINY))
+    one = simulated.write(simulated.Params(path=tmp_path / "one", **TINY))
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
-    assert same(one, simulated.write(Simulated(path=tmp_path / "two", **TINY)))
-    assert not same(one, simulated.write(Simulated(path=tmp_path / "three", seed=1, **TINY)))
+    assert same(one, simulated.write(simulated.Params(path=tmp_path / "two", **TINY)))
+    assert not same(one, simulated.write(simulated.Params(path=tmp_path / "three", seed=1, **TINY)))
 
 
 def test_release_is_kept_or_replaced(tmp_path):
     path = tmp_path / "simulated"
-    label = simulated.write(Simulated(path=path, **TINY)) / "Labels" / "labels_consensus.csv"
+    label = simulated.write(simulated.Params(path=path, **TINY)) / "Labels" / "labels_consensus.csv"
     written, content = label.stat().st_mtime_ns, label.read_bytes()
-    assert simulated.write(Simulated(path=path, **TINY)) == path
-    assert simulated.write(Simulated(path=path, transcripts={"errors": 0.3}, **TINY)) == path
+    assert simulated.write(simulated.Params(path=path, **TINY)) == path
+    assert simulated.write(simulated.Params(path=path, transcripts={"errors": 0.3}, **TINY)) == path
     assert label.stat().st_mtime_ns == written
-    simulated.write(Simulated(path=path, seed=1, **TINY))
+    simulated.write(simulated.Params(path=path, seed=1, **TINY))
     assert label.read_bytes() != content
     assert sorted(item.name for item in tmp_path.iterdir()) == [".simulated.lock", "simulated"]
 
 
 def test_a_release_older_than_a_parameter_is_kept(tmp_path):
-    folder = simulated.write(Simulated(path=tmp_path / "simulated", **TINY))
+    folder = simulated.write(simulated.Params(path=tmp_path / "simulated", **TINY))
     marker = folder / simulated.MARKER
     recipe = json.loads(marker.read_text())
     assert recipe.pop("gender_link") == 0
     marker.write_text(json.dumps(recipe))
     written = marker.stat().st_mtime_ns
-    simulated.write(Simulated(path=folder, **TINY))
+    simulated.write(simulated.Params(path=folder, **TINY))
     assert marker.stat().st_mtime_ns == written
-    simulated.write(Simulated(path=folder, gender_link=1, **TINY))
+    simulated.write(simulated.Params(path=folder, gender_link=1, **TINY))
     assert json.loads(marker.read_text())["gender_link"] == 1
 
 
 def test_a_gender_link_changes_the_sound_alone(folder, tmp_path):
-    linked = simulated.write(Simulated(path=tmp_path / "linked", gender_link=1, **SMALL))
+    linked = simulated.write(simulated.Params(path=tmp_path / "linked", gender_link=1, **SMALL))
     for kept in ("Labels", "Transcripts", "Partitions.txt", "Speaker_ids.txt"):
         paths = [path for path in [folder / kept, *(folder / kept).rglob("*")] if path.is_file()]
         assert all(path.read_bytes() == (linked / path.relative_to(folder)).read_bytes() for path in paths)
-    table = msp_podcast.read(linked).table
+    table = read(linked).table
     louder = pd.Series({path.stem: level(path) - level(folder / "Audios" / path.name) for path in table["path"]})
     by_gender = louder.groupby(table["gender"]).mean()
     assert by_gender["Female"] > 1  # dB
@@ -351,32 +366,32 @@ def test_interrupted_release_is_made_anew(tmp_path, monkeypatch):
         yield np.ones(100, dtype=np.int16)
         raise KeyboardInterrupt
 
-    params = Simulated(path=tmp_path / "simulated", **TINY)
+    params = simulated.Params(path=tmp_path / "simulated", **TINY)
     with monkeypatch.context() as context:
         context.setattr(simulated, "synthesise", interrupted)
         with pytest.raises(KeyboardInterrupt):
             simulated.write(params)
     assert not params.path.exists()
-    assert len(msp_podcast.read(simulated.write(params)).table) == 12 + 8 + 16
+    assert len(read(simulated.write(params)).table) == 12 + 8 + 16
 
 
 def test_folder_of_a_user_is_left_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(CorpusError, match=r"is no simulated release .* another folder"):
-        simulated.write(Simulated(path=tmp_path, **TINY))
+        simulated.write(simulated.Params(path=tmp_path, **TINY))
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
 def test_two_processes_at_once_share_one_release(tmp_path):
     script = (
-        "from sercore.params import Simulated; from simulation import release as simulated;"
-        f"simulated.write(Simulated(path={str(tmp_path / 'simulated')!r}, **{TINY!r}))"
+        "from simulation import release as simulated;"
+        f"simulated.write(simulated.Params(path={str(tmp_path / 'simulated')!r}, **{TINY!r}))"
     )
     writers = [subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True) for _ in range(2)]
     errors = [writer.communicate()[1] for writer in writers]
     assert [writer.returncode for writer in writers] == [0, 0], errors
     assert sum("Speaking" in error for error in errors) == 1  # the other one waited and found it there
-    assert len(msp_podcast.read(tmp_path / "simulated").table) == 12 + 8 + 16
+    assert len(read(tmp_path / "simulated").table) == 12 + 8 + 16
 
 
 @pytest.mark.parametrize(
@@ -389,7 +404,7 @@ def test_two_processes_at_once_share_one_release(tmp_path):
 )
 def test_impossible_sizes_are_refused(tmp_path, wrong, message):
     with pytest.raises(ParamsError, match=message):
-        simulated.write(Simulated(path=tmp_path / "simulated", **(TINY | wrong)))
+        simulated.write(simulated.Params(path=tmp_path / "simulated", **(TINY | wrong)))
     assert not any(tmp_path.iterdir())
 
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from sercore import corpora, params
 from sercore.asr import recognised
-from sercore.params import Manifest, ParamsError, Transcripts
+from sercore.corpora.manifest import Params as Manifest
+from sercore.params import ParamsError
+from sercore.sections import Transcripts
 from sercore.transcripts import WORD, Vocabulary, changed, error_rates, with_errors
 from simulation import espeak
 

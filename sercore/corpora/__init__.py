@@ -1,14 +1,17 @@
-"""One reader a corpus; `read` chooses it from the parameters."""
+"""Readers: one module a corpus. A profile names it, ``reader: emotale``, or by a dotted name one from anywhere.
 
-from importlib import import_module
-from pathlib import Path
-from typing import Literal
+A reader has:
+
+- ``Params``: a subclass of `sercore.params.CorpusParams` with the corpus's own options, and ``folds`` where there is no
+  official split;
+- ``read(params, seed)``: gives a `sercore.corpus.Corpus`; ``seed`` chooses the fold where there are folds;
+- ``KIND``: simulated, enacted, acted, naturalistic, or unspecified;
+- ``DESCRIPTION``: one sentence for a reader of the book, on which speech its figures were measured.
+"""
 
 from sercore import transcripts
-from sercore.corpora import emotale, iemocap, manifest, msp_podcast
-from sercore.corpora.cached import cached
 from sercore.corpus import Corpus
-from sercore.params import CorpusParams, EmoTale, Iemocap, Manifest, MspPodcast, Simulated, resolve
+from sercore.params import CorpusParams, reader
 
 
 def read(params: CorpusParams, seed: int) -> Corpus:
@@ -19,23 +22,4 @@ def read(params: CorpusParams, seed: int) -> Corpus:
         AudioError: an audio file is not usable.
         ParamsError: the recogniser of its transcripts is not there.
     """
-    return transcripts.changed(_as_it_is(params, seed), params.transcripts)
-
-
-def _as_it_is(params: CorpusParams, seed: int) -> Corpus:
-    match params:
-        case MspPodcast():
-            return _release(params.path, params.missing_audio)
-        case EmoTale():
-            return emotale.read(params, fold=seed % params.folds)
-        case Iemocap():
-            return iemocap.read(params, fold=seed % params.folds)
-        case Manifest():
-            return manifest.read(params)
-        case Simulated():
-            return _release(import_module("simulation.release").write(params), "error")
-
-
-def _release(path: Path, missing_audio: Literal["error", "skip"]) -> Corpus:
-    root = resolve(path)
-    return cached(root, f"MSP-Podcast, {missing_audio}", lambda: msp_podcast.read(root, missing_audio=missing_audio))
+    return transcripts.changed(reader(params.reader).read(params, seed), params.transcripts)

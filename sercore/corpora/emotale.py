@@ -5,14 +5,21 @@ https://github.com/snehadas/EmoTale. File names are ``<EN|DK>_<speaker>_<emotion
 """
 
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
+from pydantic import Field
 
 from sercore import ATTRIBUTES, audio
 from sercore.corpora import files
 from sercore.corpus import COLUMNS, RATING_COLUMNS, Corpus, CorpusError, some
-from sercore.params import EmoTale, resolve
+from sercore.params import CorpusParams, resolve
 
+KIND = "enacted"
+DESCRIPTION = (
+    "All our figures were measured on EmoTale: real voices, but emotions enacted on five sentences by few speakers."
+    " They do not show how a system performs on spontaneous speech."
+)
 SCALE = (1.0, 5.0)
 RATERS = ("a1", "a2", "a3")
 LANGUAGES = {"EN": "English", "DK": "Danish"}
@@ -35,15 +42,23 @@ SENTENCES = {
 }
 
 
-def read(params: EmoTale, fold: int) -> Corpus:
+class Params(CorpusParams):
+    """The EmoTale corpus on disk; it has no official split, so fold ``seed % folds`` is the test set."""
+
+    language: Literal["English", "Danish", "both"] = "English"
+    folds: int = Field(7, ge=3)
+    missing_audio: Literal["error", "skip"] = "error"
+
+
+def read(params: Params, seed: int) -> Corpus:
     """Read one or both languages, split by speakers, since the corpus has no official split.
 
-    The speakers, women before men, are dealt in turn to ``params.folds`` groups: group `fold` is test1, the next one
-    development, the others train. All folds together test every speaker once.
+    The speakers, women before men, are dealt in turn to ``params.folds`` groups: group ``seed % folds`` is test1, the
+    next one development, the others train. All folds together test every speaker once.
 
     Args:
         params: where the corpus is and which language; audio may lie in any folder below.
-        fold: 0 to ``params.folds`` - 1.
+        seed: chooses the fold.
 
     Returns:
         The corpus. ``emotion`` is the enacted one, with boredom as O (other); the attributes are the mean of the three
@@ -72,7 +87,9 @@ def read(params: EmoTale, fold: int) -> Corpus:
     )
     table = table.join(ratings.groupby("utterance")[list(ATTRIBUTES)].mean())
     table = files.require_audio(table, params.missing_audio, path)
-    table = table.assign(split=_splits(table, params.folds, fold), duration=audio.durations(table["path"]))
+    table = table.assign(
+        split=_splits(table, params.folds, seed % params.folds), duration=audio.durations(table["path"])
+    )
     ratings = ratings[ratings["utterance"].isin(table.index)]
     return files.validated(path, f"EmoTale ({params.language})", table[list(COLUMNS)], SCALE, ratings)
 

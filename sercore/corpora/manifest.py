@@ -1,15 +1,34 @@
 """Any corpus, described by one CSV with the columns of the corpus table."""
 
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+
 from sercore import ATTRIBUTES, audio
 from sercore.corpora import files
 from sercore.corpus import COLUMNS, Corpus, CorpusError
-from sercore.params import Manifest, resolve
+from sercore.params import CorpusParams, resolve
 
+KIND = "unspecified"
+DESCRIPTION = "All our figures were measured on the corpus of a manifest."
 REQUIRED = ("utterance", "path", "split", *ATTRIBUTES)
 KNOWN = ("utterance", *COLUMNS)
 
 
-def read(params: Manifest) -> Corpus:
+def _ascending(scale: tuple[float, float]) -> tuple[float, float]:
+    if scale[0] >= scale[1]:
+        raise ValueError("the lowest value of the scale comes first, and the highest differs from it")
+    return scale
+
+
+class Params(CorpusParams):
+    """One CSV with the columns of the corpus table."""
+
+    scale: Annotated[tuple[float, float], AfterValidator(_ascending)] = (1.0, 7.0)
+    missing_audio: Literal["error", "skip"] = "error"
+
+
+def read(params: Params, seed: int) -> Corpus:
     """Read a manifest: one row an utterance, UTF-8, columns in any order.
 
     ``utterance``, ``path``, ``split``, ``arousal``, ``valence`` and ``dominance`` are required; ``emotion``,

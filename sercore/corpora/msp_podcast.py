@@ -16,9 +16,15 @@ import pandas as pd
 
 from sercore import ATTRIBUTES, audio
 from sercore.corpora import files
+from sercore.corpora.cached import cached
 from sercore.corpus import COLUMNS, RATING_COLUMNS, Corpus, CorpusError, some
-from sercore.params import resolve
+from sercore.params import CorpusParams, resolve
 
+KIND = "naturalistic"
+DESCRIPTION = (
+    "All our figures were measured on a release of MSP-Podcast. They are comparable with the paper's only as far as"
+    " release, split and encoders are the same."
+)
 SCALE = (1.0, 7.0)
 ATTRIBUTE_COLUMNS = {"EmoAct": "arousal", "EmoVal": "valence", "EmoDom": "dominance"}
 SPEAKER_COLUMNS = {"SpkrID": "speaker", "Gender": "gender", "Split_Set": "split"}
@@ -44,15 +50,21 @@ RATING = re.compile(
 )
 
 
-def read(path: Path, *, missing_audio: Literal["error", "skip"] = "error") -> Corpus:
-    """Read a release.
+class Params(CorpusParams):
+    """A release of MSP-Podcast on disk."""
+
+    missing_audio: Literal["error", "skip"] = "error"
+
+
+def read(params: Params, seed: int) -> Corpus:
+    """Read a release; once read, it is kept in ``data/cache`` as long as none of its files changes.
 
     Audio named ``MSP-PODCAST_test3_*`` that no label row names is Test3, whose labels are hidden. Other audio without a
     row is left out with a warning.
 
     Args:
-        path: the release's folder; a relative one is relative to the project's root.
-        missing_audio: whether label rows without audio are an error, or are left out with a warning.
+        params: the release's folder, and whether label rows without audio are an error or are left out with a warning.
+        seed: not used.
 
     Returns:
         The corpus; attributes from 1 to 7. ``ratings`` hold each rater's primary emotion (any word but the eight is O,
@@ -65,7 +77,11 @@ def read(path: Path, *, missing_audio: Literal["error", "skip"] = "error") -> Co
     Warns:
         UserWarning: the mean of an utterance's ratings is not its consensus (within 1e-6).
     """
-    root = resolve(path)
+    root, missing_audio = resolve(params.path), params.missing_audio
+    return cached(root, f"MSP-Podcast, {missing_audio}", lambda: _release(root, missing_audio))
+
+
+def _release(root: Path, missing_audio: Literal["error", "skip"]) -> Corpus:
     tree = files.walk(root)
     labels = _labels(tree, root)
     table = _consensus(labels)

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from sercore.params import AdaptedEncoder
+from sercore.sections import AdaptedEncoder
 from study import results
 from study.comparisons import scores
 from study.plan import Question, members

@@ -8,8 +8,9 @@ Conventions:
 - A system predicts from 0 to 1, which is mapped linearly to the scale of the corpus that it is tested on.
 - Each run is tested elsewhere by itself, and CCC is averaged over runs. On their own corpus the predictions of folds
   are pooled.
-- Releases of MSP-Podcast share utterances: a system is not tested on what it was trained on or chose its epoch by. A
-  pair of corpora of which that leaves fewer than two speakers is left out.
+- Corpora may share utterances, as releases of MSP-Podcast do: those of one name and duration are taken for the same. A
+  run is not tested on what it was trained on or chose its epoch by. A pair of corpora of which that leaves fewer than
+  two speakers is left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 
 from sercore import ATTRIBUTES, corpora, runs
 from sercore.corpus import SPLITS
-from sercore.params import CorpusParams, MspPodcast, Params, load, resolve, with_corpus
+from sercore.params import CorpusParams, Params, load, reader, resolve, with_corpus
 from sercore.predict import evaluate
 from sercore.runs import PREDICTED, Run
 from sercore.significance import ccc_interval, correlation_interval, difference_interval
@@ -106,10 +107,10 @@ def read(folder: Path | str) -> dict[str, pd.DataFrame]:
 
 
 def sizes(tables: Mapping[str, pd.DataFrame], profile: str) -> pd.DataFrame:
-    """A row a declared corpus: its reader, and on how many utterances and speakers systems are tested, 0 if missing."""
+    """A row a declared corpus: its kind of speech; how many utterances and speakers systems are tested on, or 0."""
     measured = tables["matrix"].drop_duplicates("test").set_index("test")[["utterances", "speakers"]]
-    readers = {name: load(each, "fusion", 0).corpus.reader for name, each in declared_corpora(profile).items()}
-    return measured.reindex(readers, fill_value=0).assign(reader=readers)
+    named = {name: load(each, "fusion", 0).corpus.reader for name, each in declared_corpora(profile).items()}
+    return measured.reindex(named, fill_value=0).assign(kind={name: reader(each).KIND for name, each in named.items()})
 
 
 def summary(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -138,26 +139,27 @@ def _cell(train: str, test: str, system: str, trained: Sequence[Run], corpus: Ma
         return Cell(train, test, system, *matched(trained, reported_split(trained)))
     params = with_corpus(trained[0].params, corpus).corpus
     rows = _tested(params)
-    if isinstance(params, MspPodcast) and isinstance(trained[0].params.corpus, MspPodcast):
-        rows = rows.drop(_seen(trained[0].params), errors="ignore")
-    if rows["speaker"].nunique() < 2:
+    elsewhere = [
+        replace(run, predictions=_predictions(run, test, corpus, _unseen(rows, run.params))) for run in trained
+    ]
+    if pd.concat([run.predictions for run in elsewhere])["speaker"].nunique() < 2:
         return None
-    elsewhere = [replace(run, predictions=_predictions(run, test, corpus, rows)) for run in trained]
     return Cell(train, test, system, *matched(elsewhere, "tested"))
 
 
 def _tested(corpus: CorpusParams) -> pd.DataFrame:
     """The labelled rows on which a corpus is tested, whatever their split, as the split ``tested``."""
     table = corpora.read(corpus, 0).table.dropna(subset=list(ATTRIBUTES))
-    if not hasattr(corpus, "folds"):
+    if corpus.folds is None:
         table = table[table["split"] == max(table["split"], key=SPLITS.index)]
     return table.assign(split="tested")
 
 
-def _seen(params: Params) -> pd.Index:
-    """Names of the utterances that have trained a run, or chosen its epoch."""
-    table = corpora.read(params.corpus, params.seed).table
-    return table.index[table["split"].isin(["train", "development"])]
+def _unseen(rows: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """`rows` without those that have trained a run, or chosen its epoch."""
+    own = corpora.read(params.corpus, params.seed).table
+    seen = own.loc[own["split"].isin(["train", "development"]), "duration"].reindex(rows.index)
+    return rows[~np.isclose(rows["duration"], seen, rtol=0, atol=0.01)]
 
 
 def _predictions(run: Run, test: str, corpus: Mapping[str, Any], rows: pd.DataFrame) -> pd.DataFrame:

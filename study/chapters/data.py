@@ -5,7 +5,7 @@ import pandas as pd
 
 from sercore import ATTRIBUTES
 from sercore.corpus import EMOTIONS, SPLITS
-from sercore.params import Params
+from sercore.params import Params, reader
 from sercore.raters import mean_of_others
 from simulation import release
 from simulation.whiser import RATERS
@@ -45,7 +45,7 @@ def speaker_share(speakers: pd.Series, carried: float = 0.8) -> float:
 def assumptions(params: Params) -> pd.DataFrame:
     """What a simulated corpus takes for granted, with the source of each; no row for real speech."""
     table = release.assumptions()
-    return table if params.corpus.reader == "simulated" else table[:0]
+    return table if reader(params.corpus.reader) is release else table[:0]
 
 
 def rater_statistics(

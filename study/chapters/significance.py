@@ -219,7 +219,8 @@ def welch_rejects(sample: Sample, generator: np.random.Generator) -> bool:
 
 def method_rejects(sample: Sample, generator: np.random.Generator) -> bool:
     """Jackknife over speakers plus variance of the seeds, Satterthwaite's degrees of freedom."""
-    return bool(method_difference(sample.gold, *sample.predicted, sample.speakers).p[-1] < ALPHA)
+    a, b = sample.predicted
+    return bool(method_difference(sample.gold, a, b, sample.speakers).p[-1] < ALPHA)
 
 
 Method = Callable[[Sample, np.random.Generator], bool]

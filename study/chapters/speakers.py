@@ -3,7 +3,7 @@
 Conventions:
 
 - Speakers are *seen* whose utterances a system was trained on, though not with those that it is scored on
-  (``sampling.held_out`` of `sercore.params.Sampling`); all others are *unseen*.
+  (``sampling.held_out`` of `sercore.sections.Sampling`); all others are *unseen*.
 - The skew of a corpus is the share of the training utterances that the most talkative 26 % of the speakers speak.
 - The silhouette of an utterance is (b - a) / max(a, b), with its mean cosine distance a to the others of its speaker
   and b to those of the nearest other speaker; their mean is near 0 where speakers do not cluster (Rousseeuw, 1987).
@@ -25,7 +25,8 @@ from tqdm import tqdm
 
 from sercore import audio, corpora
 from sercore.corpus import CorpusError
-from sercore.encoders import SpeakerEncoder, quieten
+from sercore.encoders import SpeakerEncoder
+from sercore.hub import quieten
 from sercore.params import resolve
 from simulation.population import SKEW
 from study import comparisons

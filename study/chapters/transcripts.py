@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 
 from sercore import ATTRIBUTES, corpora
-from sercore.params import Params, Transcripts, resolve, with_corpus
+from sercore.params import Params, resolve, with_corpus
+from sercore.sections import Transcripts
 from sercore.transcripts import error_rates, reported
 from study import comparisons
 from study.plan import STUDY, Question, systems, tested_on

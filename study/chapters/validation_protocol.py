@@ -120,7 +120,7 @@ def read_tables(results: Path | str) -> dict[str, pd.DataFrame]:
 def own_size(tables: Mapping[str, pd.DataFrame], k: int | None) -> int:
     """The profile's own k, or if it has none the largest that was drawn from the development split."""
     drawn = tables["selection"].query("pool == 'development' and k > 0")["k"]
-    return k if k in set(drawn) else int(drawn.max())
+    return k if k is not None and k in set(drawn) else int(drawn.max())
 
 
 def by_kind(tables: Mapping[str, pd.DataFrame], k: int) -> pd.DataFrame:
@@ -300,7 +300,7 @@ def _of_seed(runs: Sequence[Run], pairs: Sequence[tuple[str, str]]) -> Iterator[
     own = runs[0].params.sampling.validation_per_emotion
     for pool, (rows, sums) in splits.items():
         generator = np.random.default_rng(runs[0].params.seed)
-        for sets in validation_sets(rows["emotion"], {*SIZES, own or SIZES[0]}, DRAWS, generator):
+        for sets in validation_sets(rows["emotion"], sorted({*SIZES, own or SIZES[0]}), DRAWS, generator):
             test = dict.fromkeys(tests) if pool == reported else tests
             choices = {name: choose(sets, each, test[name]) for name, each in sums.items()}
             yield from _of_sets(choices, pairs, {"pool": pool, "kind": sets.kind, "k": sets.k})
@@ -329,8 +329,8 @@ def _aligned(runs: Sequence[Run], split: str) -> tuple[pd.DataFrame, dict[str, A
 
 
 def _epochs(run: Run) -> pd.DataFrame:
-    path = run.folder / "epochs.parquet"
-    if not path.is_file():
+    path = run.folder and run.folder / "epochs.parquet"
+    if path is None or not path.is_file():
         raise ParamsError(f"{run.folder} does not hold what each epoch predicts: train it with training.every_epoch.")
     return pd.read_parquet(path)
 
@@ -356,7 +356,7 @@ def _at(ccc: Array, epoch: NDArray[np.intp]) -> Array:
     return np.take_along_axis(ccc, epoch[:, None], axis=1)[:, 0]
 
 
-def _moments(name: str, values: Array | None) -> dict[str, float]:
+def _moments(name: str, values: NDArray[Any] | None) -> dict[str, float]:
     """Mean and standard deviation over the draws, as columns; none where nothing was measured."""
     return {} if values is None else {name: values.mean(), f"{name}_sd": values.std()}
 
@@ -382,6 +382,8 @@ def _differences(choices: dict[str, Choice], pairs: Sequence[tuple[str, str]]) -
             row = {"system": system, "reference": reference, "draw": draw} | _moments("difference", values)
             row["flips"] = (np.sign(values) != np.sign(values.mean())).mean()
             for name, step in STEPS.items():
-                row[name] = (np.abs(values - values.mean()) >= abs(paper.difference(*step)[0])).mean()
+                published = paper.difference(*step)
+                far = published and np.abs(values - values.mean()) >= abs(published[0])
+                row[name] = np.mean(far) if far is not None else np.nan
             rows.append(row)
     return pd.DataFrame(rows)

@@ -1,7 +1,7 @@
 """How results are shown: tidy tables in, tables, figures and sentences out."""
 
 from study.show.figures import curves, forest, heatmap, legend_above, points, spread
-from study.show.page import banner, players
+from study.show.page import banner, players, refuse_unknown
 from study.show.tables import differences, scores, show
 from study.show.words import answer, beside_the_paper, caveat, contents, repeats
 
@@ -18,6 +18,7 @@ __all__ = [
     "legend_above",
     "players",
     "points",
+    "refuse_unknown",
     "repeats",
     "scores",
     "show",

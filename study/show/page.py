@@ -1,42 +1,21 @@
-"""What frames a page: on which speech its figures were measured, and what of the corpus one can hear."""
+"""What frames a page: its parameters, on which speech its figures were measured, and samples of the corpus."""
 
+import ast
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 
 from IPython.display import HTML
 
 from sercore.corpus import EMOTIONS
-from sercore.params import Params
-
-BANNERS = {
-    "simulated": (
-        "Simulated speech",
-        "All figures of ours here were measured on speech that a synthesiser spoke and that simulated raters judged."
-        " This shows that the method runs and what it can resolve; it says nothing about human speech.",
-    ),
-    "emotale": (
-        "Enacted speech",
-        "All figures of ours here were measured on EmoTale: real voices, but emotions enacted on five sentences by"
-        " few speakers. This does not tell how a system does on spontaneous speech.",
-    ),
-    "iemocap": (
-        "Acted speech",
-        "All figures of ours here were measured on IEMOCAP: real voices, but dialogues acted by ten speakers. This does"
-        " not tell how a system does on spontaneous speech.",
-    ),
-    "msp_podcast": (
-        "Naturalistic speech",
-        "All figures of ours here were measured on a release of MSP-Podcast. This is comparable with the paper only"
-        " as far as release, split and encoders are the same.",
-    ),
-    "manifest": ("Your corpus", "All figures of ours here were measured on the corpus of a manifest."),
-}
+from sercore.params import Params, ParamsError, reader
 
 
 def banner(params: Params) -> HTML:
     """On what kind of speech a page's figures were measured, as the corpus's reader describes it."""
-    kind, description = BANNERS[params.corpus.reader]
-    return HTML(f'<div class="admonition warning"><p class="admonition-title">{kind}</p><p>{description}</p></div>')
+    described = reader(params.corpus.reader)
+    title = f'<p class="admonition-title">{described.KIND.capitalize()} speech</p>'
+    return HTML(f'<div class="admonition warning">{title}<p>{described.DESCRIPTION}</p></div>')
 
 
 def players(folder: Path | str) -> HTML:
@@ -55,3 +34,26 @@ def players(folder: Path | str) -> HTML:
         )
         figures.append(f'<figure style="{style}"><figcaption>{EMOTIONS[code]}</figcaption>{player}</figure>')
     return HTML(f"<div>{''.join(figures)}</div>")
+
+
+def refuse_unknown(cells: Sequence[str]) -> None:
+    """Refuse parameters that a notebook does not have; papermill would only warn and run the defaults.
+
+    Args:
+        cells: the cells executed so far (IPython's ``In``): the notebook's own parameters, then papermill's.
+
+    Raises:
+        ParamsError: names the unknown parameters and lists the valid ones.
+    """
+    executed = [cell for cell in cells if cell]
+    if not executed:  # nbval keeps no history, and injects nothing
+        return
+    known = _assigned(executed[0])
+    unknown = set().union(*[_assigned(cell) for cell in executed if cell.startswith("# Parameters\n")]) - known
+    if unknown:
+        raise ParamsError(f"unknown parameters {', '.join(sorted(unknown))}; valid are {', '.join(sorted(known))}.")
+
+
+def _assigned(code: str) -> set[str]:
+    names = [node.targets[0] for node in ast.parse(code).body if isinstance(node, ast.Assign)]
+    return {name.id for name in names if isinstance(name, ast.Name)}
