@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from sercore import ATTRIBUTES
 from sercore.audio import SAMPLE_RATE
+from sercore.cache import complete
 from sercore.corpora import msp_podcast
 from sercore.corpus import PRIMARY_EMOTIONS, Corpus, CorpusError
 from sercore.params import CorpusParams, ParamsError, resolve
@@ -122,13 +123,8 @@ def write(params: Params) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         if _recipe_of(folder) != recipe:
-            partial = folder.with_name(f".{folder.name}.partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            _write_release(list(_splits(params)), partial)
-            (partial / MARKER).write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
-            if folder.exists():
-                shutil.rmtree(folder)
-            partial.rename(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            complete(folder, lambda partial: _write_release(list(_splits(params)), recipe, partial))
     return folder
 
 
@@ -247,7 +243,7 @@ def _split(
     return Split(name, utterances, voices, first, assigned, prompts)
 
 
-def _write_release(splits: list[Split], folder: Path) -> None:
+def _write_release(splits: list[Split], recipe: dict, folder: Path) -> None:
     for name in ("Audios", "Labels", "Transcripts"):
         (folder / name).mkdir(parents=True)
     consensus = pd.concat([_consensus(split) for split in splits])
@@ -263,6 +259,7 @@ def _write_release(splits: list[Split], folder: Path) -> None:
     )
     (folder / "readme.txt").write_text(README.format(marker=MARKER), encoding="utf-8")
     _speak([prompt for split in splits for prompt in split.prompts], list(consensus["FileName"]), folder)
+    (folder / MARKER).write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
 
 
 def _speak(prompts: list[Prompt], files: list[str], folder: Path) -> None:

@@ -13,6 +13,7 @@ import yaml
 from numpy.typing import ArrayLike, NDArray
 
 from sercore import ATTRIBUTES, audio
+from sercore.cache import complete
 from sercore.corpus import SPLITS, Corpus
 from sercore.params import Params, ParamsError, resolve, validate, variants
 from sercore.runs import PREDICTED, PREDICTED_FEMALE, Run
@@ -173,36 +174,36 @@ def collect(folders: Sequence[Path], corpus: Corpus, results: Path, tests: Seque
     utterance.
     """
     read = {folder: read_run(folder) for folder in folders}
-    trained = {folder: replace(run, system=run.params.variant) for folder, run in read.items()}
-    trained = dict(sorted(trained.items(), key=lambda item: _place(item[1])))
-    runs = list(trained.values())
-    partial = results.with_name(f".{results.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / "samples").mkdir(parents=True)
-    keys = pd.DataFrame({"system": [run.system for run in runs], "seed": [run.params.seed for run in runs]})
-    keys.join(pd.json_normalize([run.metrics for run in runs], sep=" ")).to_csv(partial / "runs.csv", index=False)
-    _stacked(runs, [run.history for run in runs]).to_csv(partial / "history.csv", index=False)
-    _write_predictions(_stacked(runs, [run.predictions for run in runs]), ["split"], partial / "predictions.parquet")
-    if tests:
-        tested = [pd.concat([_tested(folder, test) for test in tests]) for folder in trained]
-        _write_predictions(_stacked(runs, tested), ["test", "split"], partial / "tests.parquet")
-    params = {run.system: run.params.model_dump(mode="json") for run in reversed(runs)}
-    (partial / "params.yaml").write_text(yaml.safe_dump(dict(reversed(params.items())), sort_keys=False))
-    shutil.copy(next(iter(trained)) / "environment.json", partial)
-    corpus.table.drop(columns="path").to_parquet(partial / "corpus.parquet")
-    if corpus.ratings is not None:
-        corpus.ratings.to_parquet(partial / "ratings.parquet", index=False)
-    _write_samples(corpus.table, partial / "samples")
+    named = {folder: replace(run, system=run.params.variant) for folder, run in read.items()}
+    trained = dict(sorted(named.items(), key=lambda item: _place(item[1])))
     shutil.rmtree(results, ignore_errors=True)
-    partial.rename(results)
+    complete(results, lambda partial: _write(trained, corpus, tests, partial))
 
 
-def _tested(folder: Path, test: str) -> pd.DataFrame:
-    return pd.read_parquet(folder / "tests" / f"{test}.parquet").assign(test=test)
+def _write(trained: Mapping[Path, Run], corpus: Corpus, tests: Sequence[str], folder: Path) -> None:
+    runs = list(trained.values())
+    keys = pd.DataFrame({"system": [run.system for run in runs], "seed": [run.params.seed for run in runs]})
+    keys.join(pd.json_normalize([run.metrics for run in runs], sep=" ")).to_csv(folder / "runs.csv", index=False)
+    _stacked(runs, [run.history for run in runs]).to_csv(folder / "history.csv", index=False)
+    _write_predictions(_stacked(runs, [run.predictions for run in runs]), ["split"], folder / "predictions.parquet")
+    if tests:
+        tested = [
+            pd.concat([pd.read_parquet(path / "tests" / f"{test}.parquet").assign(test=test) for test in tests])
+            for path in trained
+        ]
+        _write_predictions(_stacked(runs, tested), ["test", "split"], folder / "tests.parquet")
+    params = {run.system: run.params.model_dump(mode="json") for run in reversed(runs)}
+    (folder / "params.yaml").write_text(yaml.safe_dump(dict(reversed(params.items())), sort_keys=False))
+    shutil.copy(next(iter(trained)) / "environment.json", folder)
+    corpus.table.drop(columns="path").to_parquet(folder / "corpus.parquet")
+    if corpus.ratings is not None:
+        corpus.ratings.to_parquet(folder / "ratings.parquet", index=False)
+    _write_samples(corpus.table, folder / "samples")
 
 
 def _write_samples(corpus: pd.DataFrame, folder: Path) -> None:
     """The sound of one utterance of each emotion, none of the training split."""
+    folder.mkdir()
     chosen = corpus[corpus["split"] != "train"].drop_duplicates("emotion").dropna(subset=["emotion"])
     for emotion, path in zip(chosen["emotion"], chosen["path"], strict=True):
         soundfile.write(folder / f"{emotion}.mp3", audio.load(path, max_seconds=15), audio.SAMPLE_RATE)

@@ -4,7 +4,6 @@ Speakers, voices, texts and seed are others than the simulated corpus'. The spee
 """
 
 import math
-import os
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sercore.audio import SAMPLE_RATE
+from sercore.cache import complete_file
 from simulation.espeak import Prompt, synthesise
 from simulation.grammar import pretraining_sentence
 from simulation.population import Speaker, draw_speakers
@@ -37,10 +37,9 @@ class Pool:
 
     def split(self) -> tuple["Pool", "Pool"]:
         """The speakers to learn from, and those to measure on."""
-        parts = [{}, {}]
-        for number, utterances in self.speakers.items():
-            parts[number % HELD_OUT == 0][number] = utterances
-        return Pool(parts[False]), Pool(parts[True])
+        held_out = {number: each for number, each in self.speakers.items() if number % HELD_OUT == 0}
+        learnt = {number: each for number, each in self.speakers.items() if number not in held_out}
+        return Pool(learnt), Pool(held_out)
 
     def talk(self, rows: int, samples: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
         """Let randomly drawn speakers fill a row each with their utterances end to end.
@@ -68,9 +67,8 @@ def load(folder: Path, seed: int) -> Pool:
             for samples, tract in zip(spoken, tracts, strict=True)
         ]
         folder.mkdir(parents=True, exist_ok=True)
-        partial = cache.with_suffix(".partial.npz")
-        np.savez(partial, samples=np.concatenate(audio), lengths=[len(samples) for samples in audio])
-        os.replace(partial, cache)
+        lengths = [len(samples) for samples in audio]
+        complete_file(cache, lambda partial: np.savez(partial, samples=np.concatenate(audio), lengths=lengths))
     with np.load(cache) as content:
         samples = torch.from_numpy(content["samples"].astype(np.float32) / 32_768)
         utterances = samples.split(content["lengths"].tolist())

@@ -8,7 +8,6 @@ fixed seed. Beside its weights each folder gets a ``recipe.json`` with what was 
 import argparse
 import json
 import math
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import (
+    PreTrainedModel,
     Wav2Vec2FeatureExtractor,
     WavLMConfig,
     WavLMForXVector,
@@ -33,6 +33,7 @@ from transformers import (
 )
 
 from sercore.audio import SAMPLE_RATE
+from sercore.cache import complete
 from simulation.pretraining import pool
 from simulation.pretraining.pool import Pool, vary
 from simulation.pretraining.targets import Readout, Targets, targets
@@ -72,7 +73,10 @@ class WavLMListener(nn.Module):
             mask_time_prob=0.05,
             mask_time_length=5,
             mask_time_min_masks=1,
-            **dict.fromkeys(("hidden_dropout", "attention_dropout", "feat_proj_dropout", "layerdrop"), 0.0),
+            hidden_dropout=0.0,
+            attention_dropout=0.0,
+            feat_proj_dropout=0.0,
+            layerdrop=0.0,
         )
         self.model = WavLMModel(config)
         self.extractor = Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True)
@@ -144,13 +148,14 @@ def make_listener(listener: WavLMListener | WhisperListener, name: str, speech: 
     learnt, held_out = speech.split()
     draw = torch.Generator().manual_seed(SEED)
     sample = hear(listener, learnt, 200, 2.0, draw)[2]
-    readouts = nn.ModuleList(Readout(WIDTH, sample) for _ in range(2))
+    readouts = [Readout(WIDTH, sample) for _ in range(2)]
 
     def loss(source: Pool, rows: int, seconds: float, draw: torch.Generator) -> Tensor:
         noisy, masked, wanted = hear(listener, source, rows, seconds, draw)
         states = listener(noisy, masked)
         read = zip(readouts, (torch.stack(states).mean(0), states[-1]), strict=True)
-        return sum(readout.loss(given, wanted, 1 + masked.float()) for readout, given in read) / 2
+        losses = [readout.loss(given, wanted, 1 + masked.float()) for readout, given in read]
+        return torch.stack(losses).mean()
 
     def learn() -> Tensor:
         seconds = torch.empty(()).uniform_(*listener.seconds, generator=draw).item()
@@ -162,7 +167,7 @@ def make_listener(listener: WavLMListener | WhisperListener, name: str, speech: 
         return {"loss": loss(held_out, 48, 2.0, again).item(), **probe(listener, held_out, again)}
 
     random_weights = measure()
-    minimise(learn, [*listener.model.parameters(), *readouts.parameters()], listener.steps, 3e-3, name)
+    minimise(learn, [*listener.model.parameters(), *nn.ModuleList(readouts).parameters()], listener.steps, 3e-3, name)
     publish(
         name,
         listener.model.eval(),
@@ -274,15 +279,16 @@ def minimise(loss: Callable[[], Tensor], parameters: list[nn.Parameter], steps: 
         progress.set_postfix(loss=f"{value.item():.3f}", refresh=False)
 
 
-def publish(name: str, model: nn.Module, extractor: Any, measured: dict[str, Any]) -> None:
-    """Write the folder in the hub's format under another name, then put it in place of the old one."""
-    partial = HERE / f".{name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(partial)
-    extractor.save_pretrained(partial)
-    (partial / "recipe.json").write_text(json.dumps({"seed": SEED, **measured}, indent=2) + "\n", encoding="utf-8")
+def publish(name: str, model: PreTrainedModel, extractor: Any, measured: dict[str, Any]) -> None:
+    """Write the folder in the hub's format in place of the old one."""
+
+    def write(partial: Path) -> None:
+        model.save_pretrained(partial)
+        extractor.save_pretrained(partial)
+        (partial / "recipe.json").write_text(json.dumps({"seed": SEED, **measured}, indent=2) + "\n", encoding="utf-8")
+
     shutil.rmtree(HERE / name, ignore_errors=True)
-    os.replace(partial, HERE / name)
+    complete(HERE / name, write)
 
 
 MAKERS: dict[str, Callable[[str, Pool], None]] = {
