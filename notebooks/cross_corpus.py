@@ -30,9 +30,10 @@ results = "results/embedded/cross_corpus"
 # %% tags=["remove-input"]
 from study import show
 from study.chapters import cross_corpus
+from study.results import read_tables
 
 show.refuse_unknown(In)
-tables = cross_corpus.read(results)
+tables = read_tables(results, cross_corpus.TABLES)
 show.show(
     cross_corpus.sizes(tables, profile),
     "Declared corpora, and what systems are tested on; 0: not available on this machine.",

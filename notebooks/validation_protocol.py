@@ -27,11 +27,11 @@ results = "results/embedded/validation_protocol"
 # %% tags=["remove-input"]
 from study import comparisons, plan, show
 from study.chapters import validation_protocol
-from study.results import read
+from study.results import read, read_tables
 
 show.refuse_unknown(In)
 study = read(profile, results, "every_epoch")
-tables = validation_protocol.read_tables(results)
+tables = read_tables(f"{results}/draws", validation_protocol.TABLES)
 k = validation_protocol.own_size(tables, study.params.sampling.validation_per_emotion)
 show.banner(study.params)
 

@@ -76,6 +76,26 @@ def read_conditions(profile: str, results: Path | str, question: Question) -> li
     return [read(profile, results, condition) for condition in question.conditions]
 
 
+def write_tables(folder: Path, tables: Mapping[str, pd.DataFrame]) -> None:
+    """Write tidy tables as ``<name>.csv`` into `folder`, made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
+
+
+def read_tables(folder: Path | str, names: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """What `write_tables` wrote, by name; a relative path is relative to the project's root.
+
+    Raises:
+        ParamsError: a table is missing.
+    """
+    folder = resolve(Path(folder))
+    missing = [name for name in names if not (folder / f"{name}.csv").is_file()]
+    if missing:
+        raise ParamsError(f"{folder}: missing {', '.join(missing)}. Run `make study` with CHAPTER= to create them.")
+    return {name: pd.read_csv(folder / f"{name}.csv") for name in names}
+
+
 def by_system(runs: Sequence[Run]) -> dict[str, list[Run]]:
     """Runs by their system, in the order in which they come."""
     systems: dict[str, list[Run]] = {}

@@ -88,9 +88,8 @@ def test_the_spread_over_speakers_is_that_of_their_own_ccc():
     values = np.array([literal(gold[name == SPEAKERS], predicted[:, name == SPEAKERS]) for name in heard])
     assert set(table["speakers"]) == {7} == {len(heard)}
     np.testing.assert_allclose(table["estimate"], np.median(values, axis=0), rtol=1e-9)
-    np.testing.assert_allclose(table["quarter"], np.quantile(values, 0.25, axis=0), rtol=1e-9)
+    np.testing.assert_allclose(table["lowest"], values.min(axis=0), rtol=1e-9)
     np.testing.assert_allclose(table["deviation"], values.std(axis=0, ddof=1), rtol=1e-9)
-    np.testing.assert_allclose(table["below_zero"], (values < 0).mean(axis=0))
 
 
 def test_speakers_alike_differ_by_chance_alone_and_others_do_not():
@@ -103,7 +102,6 @@ def test_speakers_alike_differ_by_chance_alone_and_others_do_not():
     other = fairness.speaker_spread(gold, badly[None], labels).set_index("endpoint").loc["mean"]
     assert same["true_deviation"] < 0.6 * same["deviation"]
     assert other["true_deviation"] > 0.9 * other["deviation"]
-    assert other["below_zero"] > same["below_zero"] == 0
 
 
 def test_one_talkative_speaker_has_no_spread():

@@ -37,26 +37,35 @@ def pool():
 
 
 @given(st.lists(st.integers(-1, 3), min_size=1, max_size=60), st.integers(0, 3), st.integers(0, 2**32))
-def test_a_draw_has_as_many_of_every_class_and_the_fresh_one_shares_none(classes, shift, seed):
+def test_a_draw_has_as_many_of_every_class(classes, shift, seed):
     labels = np.array([0, 1, 2, 3, *classes])
     smallest = np.bincount(labels[labels >= 0]).min()
     each = max(1, smallest - shift)
-    drawn, fresh = protocol.draw(labels, each, 7, np.random.default_rng(seed))
-    assert (fresh is None) == (2 * each > smallest)
-    for part in (drawn,) if fresh is None else (drawn, fresh):
-        assert set(np.unique(part.toarray())) <= {0, 1}
-        for label in range(4):
-            assert (part.toarray()[:, labels == label].sum(axis=1) == each).all()
-        assert (part.toarray()[:, labels < 0] == 0).all()
-    if fresh is not None:
-        assert (drawn + fresh).max() == 1
+    drawn = protocol.draw(labels, each, 7, np.random.default_rng(seed)).toarray()
+    assert set(np.unique(drawn)) <= {0, 1}
+    for label in range(4):
+        assert (drawn[:, labels == label].sum(axis=1) == each).all()
+    assert (drawn[:, labels < 0] == 0).all()
 
 
 def test_every_utterance_is_drawn_equally_often():
-    drawn, _ = protocol.draw(np.repeat([0, 1], [5, 50]), 2, 20_000, np.random.default_rng(0))
+    drawn = protocol.draw(np.repeat([0, 1], [5, 50]), 2, 20_000, np.random.default_rng(0))
     share = drawn.mean(axis=0)
     np.testing.assert_allclose(share[:5], 2 / 5, atol=0.015)
     np.testing.assert_allclose(share[5:], 2 / 50, atol=0.007)
+
+
+def test_choosing_where_one_reports_flatters():
+    """Twenty epochs of equal worth: what is chosen among them is luck, and its CCC elsewhere is theirs."""
+    rng = np.random.default_rng(0)
+    gold = rng.normal(4, 1, (4000, 3))
+    predicted = 4 + 0.6 * (gold - 4) + rng.normal(0, 0.8, (20, 4000, 3))
+    sums, speakers = utterance_sums(gold, predicted), pd.Series(np.arange(4000) // 20)
+    schemes = protocol.speaker_schemes(speakers, sums, 1000, rng).set_index("scheme")
+    assert schemes.loc["same", "optimism"] > 0.005
+    assert abs(schemes.loc["split", "optimism"]) < 0.002
+    assert -0.01 < schemes.loc["crossed", "optimism"] < 0.002  # what half the speakers choose is a little worse
+    assert schemes.loc["split", "optimism_sd"] > schemes.loc["same", "optimism_sd"]
 
 
 def test_the_kinds_of_sets(pool):
@@ -100,9 +109,6 @@ def test_a_choice_is_that_of_a_plain_loop(pool, kind):
         assert choice.reported[draw] == pytest.approx(ccc[best])
         assert choice.test[draw] == test[best]
         assert choice.regret[draw] == test.max() - test[best]
-        if kind in ("balanced", "random"):
-            others = sets.fresh.toarray()[draw] > 0
-            assert choice.fresh[draw] == pytest.approx(plain_ccc(gold[others], predicted[best][others]))
 
 
 def test_weighting_is_repeating_the_rare(pool):
@@ -138,25 +144,6 @@ def test_speaker_schemes_are_those_of_a_plain_loop(pool):
         assert row["speakers"] == 5
         assert row["optimism"] == pytest.approx(np.mean(values))
         assert row["optimism_sd"] == pytest.approx(np.std(values))
-
-
-def test_choosing_where_one_reports_flatters_and_fresh_utterances_do_not():
-    """Twenty epochs of equal worth: what is chosen among them is luck, and its CCC elsewhere is theirs."""
-    rng = np.random.default_rng(0)
-    gold = rng.normal(4, 1, (4000, 3))
-    predicted = 4 + 0.6 * (gold - 4) + rng.normal(0, 0.8, (20, 4000, 3))
-    sums, speakers = utterance_sums(gold, predicted), pd.Series(np.arange(4000) // 20)
-    emotion = pd.Series(rng.choice(list(PRIMARY_EMOTIONS), 4000))
-    balanced = next(protocol.validation_sets(emotion, (8,), 1000, rng))
-    choice = protocol.choose(balanced, sums, None)
-    assert (choice.reported - choice.fresh).mean() > 0.05
-    unchosen = protocol.choose(balanced, sums[:, :, :1], None)
-    assert abs((unchosen.reported - unchosen.fresh).mean()) < 0.01
-    schemes = protocol.speaker_schemes(speakers, sums, 1000, rng).set_index("scheme")
-    assert schemes.loc["same", "optimism"] > 0.005
-    assert abs(schemes.loc["split", "optimism"]) < 0.002
-    assert -0.01 < schemes.loc["crossed", "optimism"] < 0.002  # what half the speakers choose is a little worse
-    assert schemes.loc["split", "optimism_sd"] > schemes.loc["same", "optimism_sd"]
 
 
 def test_too_few_speakers_are_not_split(pool):

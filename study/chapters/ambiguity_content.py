@@ -6,7 +6,6 @@ plurality (X).
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,8 +18,8 @@ from sercore.raters import agreement_weights
 from sercore.sampling import EpochSampler, training_and_validation
 from sercore.sums import jackknife_error
 from simulation.whiser import CLASSES, SOURCE
-from study.plan import STUDY, Question
-from study.results import Study, by_system
+from study.plan import STUDY, Plan, Question
+from study.results import Study, by_system, write_tables
 
 KINDS = {"agreed": "".join(PRIMARY_EMOTIONS), "other": "O", "no agreement": "X"}
 STATISTICS = ("mean", "sd", "raters' sd")
@@ -28,7 +27,7 @@ STATISTICS = ("mean", "sd", "raters' sd")
 # What the utterances are like
 
 
-def analyse(plan: Any, question: Question, folder: Path) -> None:
+def analyse(plan: Plan, question: Question, folder: Path) -> None:
     """Write ``kinds.csv``: `described` for the whole corpus, emotions as its raters vote.
 
     It is read for EmoTale, whose own label of the emotion is the enacted one.
@@ -36,7 +35,7 @@ def analyse(plan: Any, question: Question, folder: Path) -> None:
     corpus = corpora.read(plan.parameters("fusion", STUDY).corpus, 0)
     if corpus.ratings is not None:
         table = described(corpus.table.assign(emotion=voted(corpus.ratings)), corpus.ratings)
-        table.to_csv(folder / "kinds.csv", index=False, float_format="%.4f")
+        write_tables(folder, {"kinds": table})
 
 
 def described(table: pd.DataFrame, ratings: pd.DataFrame | None) -> pd.DataFrame:

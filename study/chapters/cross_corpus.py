@@ -24,17 +24,17 @@ from numpy.typing import NDArray
 
 from sercore import ATTRIBUTES, corpora, runs
 from sercore.corpus import SPLITS
-from sercore.params import CorpusParams, Params, load, reader, resolve, with_corpus
+from sercore.params import CorpusParams, Params, load, reader, with_corpus
 from sercore.predict import evaluate
 from sercore.runs import PREDICTED, Run
 from sercore.significance import ccc_interval, correlation_interval, difference_interval
 from sercore.sums import ccc_of, correlation_of
 from study.comparisons import ENDPOINTS, contrasts, estimates, family, system_difference
-from study.plan import STUDY, Question, declared_corpora
-from study.results import by_system, matched, reported_split
+from study.plan import STUDY, Plan, Question, declared_corpora
+from study.results import by_system, matched, reported_split, write_tables
 
 TABLES = ("matrix", "errors", "differences")
-"""The files that `write` writes, without ``.csv``."""
+"""What `analyse` writes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,20 +56,20 @@ class Cell:
         return table.assign(train=self.train, test=self.test, system=self.system)
 
 
-def analyse(plan: Any, question: Question, folder: Path) -> None:
-    """`write` for the runs of the question's systems on every corpus that is available on this machine."""
+def analyse(plan: Plan, question: Question, folder: Path) -> None:
+    """Write `tables` of the question's systems on every corpus that is available on this machine."""
     trained = {name: plan.run_folders(question, STUDY, profile) for name, profile in plan.corpora.items()}
     corpora_of = {name: plan.parameters("fusion", profile=profile).corpus for name, profile in plan.corpora.items()}
-    write(trained, {name: each.model_dump(mode="json") for name, each in corpora_of.items()}, question.pairs, folder)
+    tested = {name: each.model_dump(mode="json") for name, each in corpora_of.items()}
+    write_tables(folder, tables(trained, tested, question.pairs))
 
 
-def write(
+def tables(
     trained: Mapping[str, Sequence[Path]],
     tested: Mapping[str, Mapping[str, Any]],
     compared: Sequence[tuple[str, str]],
-    folder: Path,
-) -> None:
-    """Test every run on every corpus, and write `TABLES` as CSV: aggregates alone, no row of an utterance.
+) -> dict[str, pd.DataFrame]:
+    """Test every run on every corpus: `TABLES`, aggregates alone, no row of an utterance.
 
     All are tidy tables with ``train``, ``test``, ``system`` and ``endpoint``. ``matrix``: ``measure`` is ``CCC`` or
     ``aligned CCC``, after the predictions were given mean and standard deviation of the gold values. ``errors``:
@@ -81,7 +81,6 @@ def write(
         trained: corpus -> folders of complete runs on it, of one system or more.
         tested: corpus -> its parameters.
         compared: pairs of systems, (system, reference).
-        folder: made if need be.
 
     Raises:
         ParamsError: a folder holds no complete run, or parameters of a corpus are not valid.
@@ -96,14 +95,7 @@ def write(
         for system, of_system in systems.items()
     ]
     cells = [cell for cell in pairs if cell is not None]
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, table in zip(TABLES, (_matrix(cells), _errors(cells), _differences(cells, compared)), strict=True):
-        table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6f", lineterminator="\n")
-
-
-def read(folder: Path | str) -> dict[str, pd.DataFrame]:
-    """The tables that `write` wrote, by name; a relative path is relative to the project's root."""
-    return {name: pd.read_csv(resolve(Path(folder)) / f"{name}.csv") for name in TABLES}
+    return {"matrix": _matrix(cells), "errors": _errors(cells), "differences": _differences(cells, compared)}
 
 
 def sizes(tables: Mapping[str, pd.DataFrame], profile: str) -> pd.DataFrame:

@@ -11,7 +11,6 @@ Conventions:
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,12 +19,11 @@ from scipy import stats
 
 from sercore import ATTRIBUTES
 from sercore.corpus import EMOTIONS, GENDERS
-from sercore.params import ParamsError, resolve
 from sercore.significance import Contrast, ccc_interval, contrast
 from sercore.sums import ccc_of, jackknife_error, speaker_sums
 from study import results
 from study.comparisons import ENDPOINTS, aligned, estimates, family
-from study.plan import Question
+from study.plan import Plan, Question
 from study.results import Study, reported_split
 
 FEWEST = 10
@@ -36,10 +34,9 @@ TABLES = ("groups", "gaps", "speakers")
 Array = NDArray[np.float64]
 
 
-def analyse(plan: Any, question: Question, folder: Path) -> None:
+def analyse(plan: Plan, question: Question, folder: Path) -> None:
     """Write `tables` of the study whose collected results are in `folder`, as CSV."""
-    for name, table in tables(results.read(plan.profile, folder), question).items():
-        table.to_csv(folder / f"{name}.csv", index=False, float_format="%.5f", lineterminator="\n")
+    results.write_tables(folder, tables(results.read(plan.profile, folder), question))
 
 
 def tables(study: Study, question: Question) -> dict[str, pd.DataFrame]:
@@ -69,22 +66,14 @@ def tables(study: Study, question: Question) -> dict[str, pd.DataFrame]:
 
 
 def read(*folders: Path | str) -> dict[str, pd.DataFrame]:
-    """The tables that `analyse` left in each folder, by name; a profile of a former folder is not read again.
+    """The tables that `analyse` left in each folder, by name; of two folders of a profile the first counts.
 
     Raises:
-        ParamsError: the first folder has not all tables. Others without them are passed over.
+        ParamsError: a folder lacks a table.
     """
-    paths = [resolve(Path(folder)) for folder in folders]
-    complete = [path for path in paths if all((path / f"{name}.csv").is_file() for name in TABLES)]
-    if paths[0] not in complete:
-        raise ParamsError(f"{paths[0]}: missing {', '.join(TABLES)}. Run `make study CHAPTER=fairness` to create them.")
-    parts = {name: [pd.read_csv(path / f"{name}.csv").assign(folder=str(path)) for path in complete] for name in TABLES}
-    joined = {name: pd.concat(each, ignore_index=True) for name, each in parts.items()}
-    first = joined["groups"].groupby("condition")["folder"].first()
-    return {
-        name: each[each["folder"] == each["condition"].map(first)].drop(columns="folder")
-        for name, each in joined.items()
-    }
+    each = {str(folder): results.read_tables(folder, TABLES) for folder in folders}
+    first = {part["groups"]["condition"].iloc[0]: part for part in reversed(each.values())}
+    return {name: pd.concat([part[name] for part in reversed(first.values())], ignore_index=True) for name in TABLES}
 
 
 def memberships(gold: pd.DataFrame, corpus: pd.DataFrame) -> dict[str, pd.Categorical]:
@@ -194,33 +183,29 @@ def speaker_spread(gold: Array, predicted: Array, speakers: NDArray) -> pd.DataF
     """How CCC differs between speakers, over those with `FEWEST` utterances or more; arguments as for `scores`.
 
     Returns:
-        A row an endpoint, none with fewer than two such speakers: ``speakers``, ``lowest``, ``quarter``, ``estimate``
-        (the median) with ``low`` and ``high`` (95 %, from order statistics: Conover, 1999), ``three_quarters``,
-        ``highest``; ``below_zero``, the share of speakers with a negative CCC, with ``below_low`` and ``below_high``
-        (Clopper & Pearson, 1934); ``deviation`` of CCC over speakers, and ``true_deviation``, what remains of it
-        without the error that so few utterances bring: the root of the variance less the speakers' mean squared
-        jackknife error over utterances (rather too large: Efron & Stein, 1981), or 0.
+        A row an endpoint, none with fewer than two such speakers: ``speakers``, ``lowest``, ``estimate`` (the median)
+        with ``low`` and ``high`` (95 %, from order statistics: Conover, 1999), ``highest``; ``deviation`` of CCC over
+        speakers, and ``true_deviation``, what remains of it without the error that so few utterances bring: the root of
+        the variance less the speakers' mean squared jackknife error over utterances (rather too large: Efron & Stein,
+        1981), or 0.
     """
     found, errors = _of_speakers(gold, predicted, speakers)
     if len(found) < 2:
         return pd.DataFrame()
-    below = (found < 0).sum(axis=0)
-    places = dict(
-        zip(("lowest", "quarter", "estimate", "three_quarters", "highest"), (0, 0.25, 0.5, 0.75, 1), strict=True)
-    )
-    table = pd.DataFrame({"endpoint": ENDPOINTS, "speakers": len(found)})
-    table = table.assign(**{name: np.quantile(found, place, axis=0) for name, place in places.items()})
     limits = [stats.quantile_test(values, p=0.5).confidence_interval(0.95) for values in found.T]
-    shares = [stats.binomtest(int(count), len(found)).proportion_ci(0.95) for count in below]
-    chance = (errors**2).mean(axis=0)
-    return table.assign(
-        low=[one.low for one in limits],
-        high=[one.high for one in limits],
-        below_zero=below / len(found),
-        below_low=[one.low for one in shares],
-        below_high=[one.high for one in shares],
-        deviation=found.std(axis=0, ddof=1),
-        true_deviation=np.sqrt(np.maximum(found.var(axis=0, ddof=1) - chance, 0)),
+    variance, chance = found.var(axis=0, ddof=1), (errors**2).mean(axis=0)
+    return pd.DataFrame(
+        {
+            "endpoint": ENDPOINTS,
+            "speakers": len(found),
+            "lowest": found.min(axis=0),
+            "estimate": np.median(found, axis=0),
+            "low": [one.low for one in limits],
+            "high": [one.high for one in limits],
+            "highest": found.max(axis=0),
+            "deviation": np.sqrt(variance),
+            "true_deviation": np.sqrt(np.maximum(variance - chance, 0)),
+        }
     )
 
 

@@ -13,7 +13,6 @@ Conventions:
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,11 +26,18 @@ from sercore import audio, corpora
 from sercore.corpus import CorpusError
 from sercore.encoders import SpeakerEncoder
 from sercore.hub import quieten
-from sercore.params import resolve
 from simulation.population import SKEW
 from study import comparisons
-from study.plan import STUDY, Question
-from study.results import Study, busiest_share, labelled_splits, reported_split, talkativeness
+from study.plan import STUDY, Plan, Question
+from study.results import (
+    Study,
+    busiest_share,
+    labelled_splits,
+    read_tables,
+    reported_split,
+    talkativeness,
+    write_tables,
+)
 
 SPEAKERS, UTTERANCES = 10, 100
 """The authors' choice: so many speakers, and utterances of each."""
@@ -39,7 +45,7 @@ SPEAKERS, UTTERANCES = 10, 100
 TABLES = ("counts", "embedding_2d", "embedding")
 
 
-def analyse(plan: Any, question: Question, folder: Path) -> None:
+def analyse(plan: Plan, question: Question, folder: Path) -> None:
     """Write the tables of a corpus's speakers; nothing in them names a speaker or an utterance.
 
     ``counts.csv``: ``utterances`` of each known speaker, of all splits, the most talkative first. ``embedding_2d.csv``:
@@ -52,6 +58,7 @@ def analyse(plan: Any, question: Question, folder: Path) -> None:
     """
     quieten()
     params = plan.parameters("fusion_speaker_embedding", STUDY)
+    assert params.speaker
     table = corpora.read(params.corpus, params.seed).table
     rows = choose(table, np.random.default_rng(0))
     encoder = SpeakerEncoder(params.speaker.encoder)
@@ -63,25 +70,13 @@ def analyse(plan: Any, question: Question, folder: Path) -> None:
         "embedding_2d": plane.assign(speaker=rows["number"].to_numpy()),
         "embedding": separation(embeddings, rows["number"]).assign(encoder=params.speaker.encoder),
     }
-    for name, content in tables.items():
-        content.to_csv(folder / f"{name}.csv", index=False, float_format="%.4g")
+    write_tables(folder, tables)
 
 
 def read(folders: dict[str, str]) -> dict[str, pd.DataFrame]:
-    """The tables that `analyse` wrote, with the column ``corpus``; relative paths are relative to the project's root.
-
-    Args:
-        folders: by the corpus's name.
-    """
-    return {
-        table: pd.concat(
-            [
-                pd.read_csv(resolve(Path(folder)) / f"{table}.csv").assign(corpus=name)
-                for name, folder in folders.items()
-            ]
-        )
-        for table in TABLES
-    }
+    """The tables that `analyse` wrote into folders, by the corpus's name, which is the column ``corpus``."""
+    each = {name: read_tables(folder, TABLES) for name, folder in folders.items()}
+    return {table: pd.concat([part[table].assign(corpus=name) for name, part in each.items()]) for table in TABLES}
 
 
 def lorenz(studies: Sequence[Study], counts: pd.DataFrame) -> pd.DataFrame:

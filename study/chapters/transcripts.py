@@ -12,17 +12,17 @@ from typing import Any
 import pandas as pd
 
 from sercore import ATTRIBUTES, corpora
-from sercore.params import Params, resolve, with_corpus
+from sercore.params import Params, with_corpus
 from sercore.sections import Transcripts
 from sercore.transcripts import error_rates, reported
 from study import comparisons
-from study.plan import STUDY, Question, systems, tested_on
-from study.results import Study
+from study.plan import STUDY, Plan, Question, systems, tested_on
+from study.results import Study, read_tables, write_tables
 
-RATES = "wer.csv"
+RATES = "wer"
 
 
-def analyse(plan: Any, question: Question, folder: Path) -> None:
+def analyse(plan: Plan, question: Question, folder: Path) -> None:
     """Measure the errors of each evaluation set's transcripts, and of what the systems are trained on, as ``wer.csv``.
 
     Columns ``name`` (an evaluation set, on the reported split, or a system, on the training split), ``split``, and
@@ -33,12 +33,12 @@ def analyse(plan: Any, question: Question, folder: Path) -> None:
     tested, training = reported(_table(said)), _table(said).query("split == 'train'")
     rows = [_rates(test, said, with_corpus(said, tested_on(test)), tested) for test in question.tests]
     rows += [_rates(params.variant, said, params, training) for params in trained if params.text]
-    pd.DataFrame(rows).to_csv(folder / RATES, index=False, float_format="%.4f", lineterminator="\n")
+    write_tables(folder, {RATES: pd.DataFrame(rows)})
 
 
 def rates(folder: Path | str) -> pd.DataFrame:
-    """The table that `analyse` wrote; a relative path is relative to the project's root."""
-    return pd.read_csv(resolve(Path(folder)) / RATES)
+    """The table that `analyse` wrote."""
+    return read_tables(folder, [RATES])[RATES]
 
 
 def scores(study: Study, question: Question, rates: pd.DataFrame) -> pd.DataFrame:

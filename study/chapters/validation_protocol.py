@@ -26,12 +26,12 @@ from scipy import sparse
 
 from sercore import ATTRIBUTES
 from sercore.corpus import PRIMARY_EMOTIONS
-from sercore.params import ParamsError, resolve
+from sercore.params import ParamsError
 from sercore.runs import PREDICTED, Run, read
 from sercore.sums import Array, ccc_of_runs, utterance_sums, weigh
 from study import paper
-from study.plan import Question
-from study.results import matched, reported_split
+from study.plan import Plan, Question
+from study.results import matched, reported_split, write_tables
 
 DRAWS = 1000
 SIZES = (2, 4, 8, 20, 50, 100)
@@ -48,49 +48,41 @@ TABLES = ("curves", "selection", "differences", "speakers")
 
 @dataclass(frozen=True, eq=False)
 class Sets:
-    """Validation sets of one kind: weights of utterances (draws, utterances); ``k`` is 0 where nothing is drawn.
-
-    ``fresh``: to each set another one of the same make and without a common utterance; None where the pool has too few.
-    """
+    """Validation sets of one kind: weights of utterances (draws, utterances); ``k`` is 0 where nothing is drawn."""
 
     kind: str
     k: int
     weights: sparse.csr_array
-    fresh: sparse.csr_array | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """What sets chose: arrays (draws,) of the epoch, from 0, and of its CCC on the set, on the fresh set and on test.
+    """What sets chose: arrays (draws,) of the epoch, from 0, and of its CCC on the set and on test.
 
-    ``regret``: CCC of the best epoch on test minus that of the chosen one. The last three may be None.
+    ``regret``: CCC of the best epoch on test minus that of the chosen one. The last two may be None.
     """
 
     epoch: NDArray[np.intp]
     reported: Array
-    fresh: Array | None
     test: Array | None
     regret: Array | None
 
 
-def analyse(plan: Any, question: Question, folder: Path) -> None:
+def analyse(plan: Plan, question: Question, folder: Path) -> None:
     """Write `statistics` of the runs that kept every epoch's predictions, as CSV files into ``draws``."""
     runs = [read(path) for condition in question.conditions for path in plan.run_folders(question, condition)]
-    (folder / "draws").mkdir(exist_ok=True)
-    for name, table in statistics(runs, question.pairs).items():
-        table.to_csv(folder / "draws" / f"{name}.csv", index=False, float_format="%.5f")
+    write_tables(folder / "draws", statistics(runs, question.pairs))
 
 
 def statistics(runs: Sequence[Run], pairs: Sequence[tuple[str, str]]) -> dict[str, pd.DataFrame]:
     """What validation sets would have chosen and reported for complete runs.
 
     ``curves``: CCC of each epoch on ``set``: the development split ``whole`` and ``weighted``, and the reported split.
-    ``selection``: of each run and kind of set, mean and standard deviation over the draws of the chosen epoch and of
-    its CCC on the set (``reported``), on the fresh set and on test, the regret, and the optimism, which is the CCC on
-    the set minus one of the other two. ``differences``: of each pair, its reported difference on the ``same`` draw and
-    on ``independent`` ones, the share of draws with the other sign than their mean (``flips``), and the share which
-    lies as far from their mean as the paper's difference is long (a column for each of `STEPS`). ``speakers``: see
-    `speaker_schemes`.
+    ``selection``: of each run and kind of set, mean and standard deviation over the draws of the chosen epoch, of its
+    CCC on the set (``reported``) and on test, and of the regret. ``differences``: of each pair, its reported difference
+    on the ``same`` draw and on ``independent`` ones, the share of draws with the other sign than their mean
+    (``flips``), and the share which lies as far from their mean as the paper's difference is long (a column for each of
+    `STEPS`). ``speakers``: see `speaker_schemes`.
 
     Raises:
         ParamsError: a run was trained without ``training.every_epoch``.
@@ -100,21 +92,6 @@ def statistics(runs: Sequence[Run], pairs: Sequence[tuple[str, str]]) -> dict[st
         for name, table in _of_seed([run for run in runs if run.params.seed == seed], pairs):
             tables[name].append(table.assign(seed=seed))
     return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
-
-
-def read_tables(results: Path | str) -> dict[str, pd.DataFrame]:
-    """What `analyse` left in a question's results; a relative path is relative to the project's root.
-
-    Raises:
-        ParamsError: a table is missing.
-    """
-    folder = resolve(Path(results)) / "draws"
-    missing = [name for name in TABLES if not (folder / f"{name}.csv").is_file()]
-    if missing:
-        raise ParamsError(
-            f"{folder}: missing {', '.join(missing)}. Run `make study CHAPTER=validation_protocol` to create them."
-        )
-    return {name: pd.read_csv(folder / f"{name}.csv") for name in TABLES}
 
 
 def own_size(tables: Mapping[str, pd.DataFrame], k: int | None) -> int:
@@ -127,12 +104,12 @@ def by_kind(tables: Mapping[str, pd.DataFrame], k: int) -> pd.DataFrame:
     """What each kind of development set of size k (or undrawn) chooses and reports, a row a system and kind.
 
     Returns:
-        Means over the runs: ``epoch``, ``reported``, ``test``, ``regret``, ``optimism_test``; standard deviations over
-        the draws, as root mean squares over the runs: ``epoch_sd``, ``reported_sd``, ``test_sd``.
+        Means over the runs: ``epoch``, ``reported``, ``test``, ``regret``; standard deviations over the draws, as root
+        mean squares over the runs: ``epoch_sd``, ``reported_sd``, ``test_sd``.
     """
     rows = tables["selection"].query("pool == 'development' and k in (0, @k)")
     groups = rows.groupby(["system", "kind"], sort=False)
-    means = groups[["epoch", "reported", "test", "regret", "optimism_test"]].mean()
+    means = groups[["epoch", "reported", "test", "regret"]].mean()
     return means.join(groups[["epoch_sd", "reported_sd", "test_sd"]].agg(root_mean_square)).reset_index()
 
 
@@ -189,8 +166,8 @@ def validation_sets(
     labels = pd.Index([code for code in PRIMARY_EMOTIONS if (emotion == code).any()]).get_indexer(emotion)
     counts = np.bincount(labels[labels >= 0])
     for k in sorted(k for k in set(sizes) if counts.size and k <= counts.min()):
-        yield Sets("balanced", k, *draw(labels, k, draws, generator))
-        yield Sets("random", k, *draw(np.zeros(len(labels), int), k * len(counts), draws, generator))
+        yield Sets("balanced", k, draw(labels, k, draws, generator))
+        yield Sets("random", k, draw(np.zeros(len(labels), int), k * len(counts), draws, generator))
     agreed = (labels >= 0).astype(float)
     weighted = agreed / np.append(counts, 1)[labels]
     yield Sets("whole", 0, sparse.csr_array(np.ones((1, len(labels)))))
@@ -200,28 +177,20 @@ def validation_sets(
         yield Sets(LAST, 0, sparse.csr_array(weighted[None]))
 
 
-def draw(
-    labels: NDArray[np.intp], each: int, draws: int, generator: np.random.Generator
-) -> tuple[sparse.csr_array, sparse.csr_array | None]:
-    """`each` random units of every class, without replacement, and as many others; (draws, units), 1 where drawn.
+def draw(labels: NDArray[np.intp], each: int, draws: int, generator: np.random.Generator) -> sparse.csr_array:
+    """`each` random units of every class, without replacement: (draws, units), 1 where drawn.
 
     Args:
         labels: class of each unit, from 0; negative ones are never drawn.
         each: units of a class, no more than the smallest has.
         draws: sets.
         generator: source of randomness.
-
-    Returns:
-        The sets, and to each another one without a common unit; None where a class has fewer than twice `each`.
     """
-    drawn, others = [], []
+    drawn = []
     for label in range(labels.max() + 1):
         members = np.flatnonzero(labels == label)
-        shuffled = members[generator.random((draws, len(members))).argsort(axis=1)]
-        drawn.append(shuffled[:, :each])
-        others.append(shuffled[:, each : 2 * each])
-    enough = all(part.shape[1] == each for part in others)
-    return _indicator(np.hstack(drawn), len(labels)), _indicator(np.hstack(others), len(labels)) if enough else None
+        drawn.append(members[generator.random((draws, len(members))).argsort(axis=1)[:, :each]])
+    return _indicator(np.hstack(drawn), len(labels))
 
 
 def choose(sets: Sets, sums: Array, test: Array | None) -> Choice:
@@ -233,12 +202,10 @@ def choose(sets: Sets, sums: Array, test: Array | None) -> Choice:
         test: CCC of each epoch on test.
     """
     reported = _ccc(sets.weights, sums)
-    fresh = None if sets.fresh is None else _ccc(sets.fresh, sums)
     epoch = np.full(len(reported), reported.shape[1] - 1) if sets.kind == LAST else reported.argmax(axis=1)
     return Choice(
         epoch,
         _at(reported, epoch),
-        None if fresh is None else _at(fresh, epoch),
         None if test is None else test[epoch],
         None if test is None else test.max() - test[epoch],
     )
@@ -363,11 +330,7 @@ def _moments(name: str, values: NDArray[Any] | None) -> dict[str, float]:
 
 def _selection(choice: Choice) -> dict[str, float]:
     row = {"draws": len(choice.epoch)} | _moments("epoch", choice.epoch + 1) | _moments("reported", choice.reported)
-    row |= {"reported_low": choice.reported.min(), "reported_high": choice.reported.max()}
-    row |= _moments("fresh", choice.fresh) | _moments("test", choice.test) | _moments("regret", choice.regret)
-    for name, truth in (("optimism_fresh", choice.fresh), ("optimism_test", choice.test)):
-        row |= _moments(name, None if truth is None else choice.reported - truth)
-    return row
+    return row | _moments("test", choice.test) | _moments("regret", choice.regret)
 
 
 def _curve(system: str, name: str, ccc: Array) -> pd.DataFrame:
