@@ -10,14 +10,14 @@ import functools
 import json
 import os
 import platform
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,11 @@ from torch import Tensor
 from torch.utils.benchmark import Timer
 from tqdm import tqdm
 
-from benchmarks.models import WAYS, autocast, batches, build, speech_config, step_memory, training_step, way
+from benchmarks.models import WAYS, autocast, batches, build, step_memory, training_step, way
+from sercore.cache import complete_file
 from sercore.encoders import DEVICE
 from sercore.fast.exact_ccc import first_pass, second_pass
+from sercore.model import AttributeModel
 from sercore.significance import bootstrap_interval
 
 TARGET = Path(__file__).with_name("results.json")
@@ -42,33 +44,36 @@ Row = dict[str, Any]
 
 def timed(steps: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
     """Seconds of each step, `rounds` times in turn, after one that warms up."""
-    timers = {
-        name: Timer("step()", globals={"step": step}, num_threads=torch.get_num_threads())
-        for name, step in steps.items()
-    }
-    for timer in timers.values():
-        timer.timeit(1)
-    found: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in tqdm(range(rounds), desc="rounds", leave=False):
-        for name, timer in timers.items():
-            found[name].append(timer.timeit(1).mean)
-    return found
+    threads = torch.get_num_threads()
+    timers = {name: Timer("step()", globals={"step": step}, num_threads=threads) for name, step in steps.items()}
+    turns = [[timer.timeit(1).mean for timer in timers.values()] for _ in tqdm(range(rounds + 1), desc="rounds")]
+    return {name: [turn[place] for turn in turns[1:]] for place, name in enumerate(timers)}
 
 
 def ratios(found: Mapping[str, list[float]], reference: str, **keys: Any) -> list[Row]:
     """Rows of the seconds of each way, and how many times as fast as the reference it is, round by round."""
     rows = []
     for name, seconds in found.items():
-        speed = np.divide(found[reference], seconds)
-        rows.append(keys | {"way": name, "measure": "seconds"} | spread(seconds))
-        rows.append(keys | {"way": name, "measure": "times as fast"} | spread(speed))
+        rows.append(row(name, "seconds", seconds, **keys))
+        rows.append(row(name, "times as fast", np.divide(found[reference], seconds), **keys))
     return rows
 
 
-def spread(values: Any) -> Row:
-    """Median and range, to four digits."""
+def row(way: str, measure: str, values: Any, **keys: Any) -> Row:
+    """A row with median and range of `values`, to four digits."""
     numbers = {"value": np.median(values), "low": np.min(values), "high": np.max(values)}
-    return {name: float(f"{number:.4g}") for name, number in numbers.items()}
+    return keys | {"way": way, "measure": measure} | {name: float(f"{one:.4g}") for name, one in numbers.items()}
+
+
+def gradient(model: AttributeModel) -> Tensor:
+    """All gradients, behind each other by the names of the parameters."""
+    found = {name.replace("speech.", ""): one.grad for name, one in model.named_parameters()}
+    return torch.cat([found[name].float().flatten() for name in sorted(found) if found[name] is not None])
+
+
+def distance(one: Tensor, other: Tensor) -> float:
+    """Distance of two gradients, relative to the other's length."""
+    return float((one - other).norm() / other.norm())
 
 
 # Parts
@@ -83,35 +88,15 @@ def step(size: str, lora: int | None = None, rounds: int = 5) -> list[Row]:
     losses = {name: float(each()) for name, each in steps.items()}
     rows = ratios(timed(steps, rounds), "plain", **keys)
     for name in WAYS:
-        rows.append(
-            keys | {"way": name, "measure": "difference of the loss"} | spread(abs(losses[name] - losses["plain"]))
-        )
-        rows.append(
-            keys | {"way": name, "measure": "memory (MiB)"} | spread(step_memory(name, size, BATCH[size], lora))
-        )
+        rows.append(row(name, "difference of the loss", abs(losses[name] - losses["plain"]), **keys))
+        rows.append(row(name, "memory (MiB)", step_memory(name, size, BATCH[size], lora), **keys))
     return rows
-
-
-def prediction(size: str, rounds: int = 5) -> list[Row]:
-    """Prediction from the audio, the plain way and together."""
-    models = {name: way(name, size).eval() for name in ("plain", "packed, own attention")}
-    data = batches(size, 2 * BATCH[size], "audio", 1)[0]
-    del data["attributes"]
-    with torch.no_grad():
-        found = timed({name: functools.partial(model, **data) for name, model in models.items()}, rounds)
-    return ratios(found, "plain", size=size, precision="float32")
 
 
 def exact_ccc() -> list[Row]:
     """Gradient of an update whose batch is spread over accumulation steps, beside that of the whole batch."""
-    model, whole = build("small"), batches("small", 32, "features", 1)[0]
-    ends = whole["frames"].cumsum(0)[7::8].tolist()
-    starts = [0, *ends[:-1]]
-    parts = [
-        {"features": whole["features"][a:b], "frames": whole["frames"][8 * i : 8 * i + 8]}
-        | {"attributes": whole["attributes"][8 * i : 8 * i + 8]}
-        for i, (a, b) in enumerate(zip(starts, ends, strict=True))
-    ]
+    model, parts = build("small"), batches("small", 8, "features", 4)
+    whole = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def averaged() -> None:
         for part in parts:
@@ -127,35 +112,27 @@ def exact_ccc() -> list[Row]:
     for name, run in ways.items():
         model.zero_grad()
         run()
-        gradients[name] = torch.cat([one.grad.flatten() for one in model.parameters() if one.grad is not None])
-        distance = (gradients[name] - gradients["one batch"]).norm() / gradients["one batch"].norm()
-        rows.append({"size": "small", "way": name, "measure": "distance of the gradient"} | spread(float(distance)))
+        gradients[name] = gradient(model)
+        off = distance(gradients[name], gradients["one batch"])
+        rows.append(row(name, "distance of the gradient", off, size="small", precision="float32"))
     return rows
 
 
 def equality() -> list[Row]:
-    """Output and gradients of all together beside the plain way's in float32, each in float32 and bfloat16."""
+    """Gradients of the plain way and of all together, in float32 and bfloat16, beside the plain way's in float32."""
     rows = []
     for size in ("small", "large, 4 layers"):
-        found = {
-            (name, precision): _gradients(name, size, precision)
-            for name in ("plain", "all together")
-            for precision in (("float32", "bfloat16") if GPU else ("float32",))
-        }
-        for (name, precision), values in found.items():
-            distance = (values - found["plain", "float32"]).norm() / found["plain", "float32"].norm()
-            keys = {"size": size, "way": name, "precision": precision, "measure": "distance of the gradient"}
-            rows.append(keys | spread(float(distance)))
+        reference = torch.empty(0)
+        for name, precision in product(("plain", "all together"), ("float32", "bfloat16") if GPU else ("float32",)):
+            model, data = way(name, size), batches(size, 4, WAYS[name][0], 1)[0]
+            with autocast(precision):
+                loss = model(**data).loss
+            loss.backward()
+            found = gradient(model)
+            reference = reference if len(reference) else found
+            off = distance(found, reference)
+            rows.append(row(name, "distance of the gradient", off, size=size, precision=precision))
     return rows
-
-
-def _gradients(name: str, size: str, precision: str) -> Tensor:
-    model, data = way(name, size), batches(size, 4, WAYS[name][0], 1)[0]
-    with autocast(precision):
-        loss = model(**data).loss
-    loss.backward()
-    parts = sorted((key.replace("speech.", ""), one) for key, one in model.named_parameters() if one.grad is not None)
-    return torch.cat([one.grad.float().flatten() for _, one in parts if one.grad is not None])
 
 
 def msp_podcast() -> list[Row]:
@@ -168,17 +145,16 @@ def msp_podcast() -> list[Row]:
         "plain": (count, 1),
     }.items():
         kind = "plain" if name == "plain" else "all together"
-        keys = {"size": "large", "precision": precision, "way": name}
+        keys = {"size": "large", "precision": precision}
         try:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
             run = training_step(way(kind, "large"), batches("large", size, WAYS[kind][0], parts), precision, parts)
             seconds = timed({name: run}, 3)[name]
             peak = torch.cuda.max_memory_allocated() / 2**20
-            rows.append(keys | {"measure": "seconds"} | spread(seconds))
-            rows.append(keys | {"measure": "peak memory (MiB)"} | spread(peak))
+            rows += [row(name, "seconds", seconds, **keys), row(name, "peak memory (MiB)", peak, **keys)]
         except torch.cuda.OutOfMemoryError:
-            rows.append(keys | {"measure": "out of memory"} | spread(1))
+            rows.append(row(name, "out of memory", 1, **keys))
     return rows
 
 
@@ -196,19 +172,16 @@ def resumed() -> list[Row]:
         tables = [pd.read_parquet(next(project.glob("runs/*/*/seed-0/predictions.parquet"))) for project in projects]
     columns = [name for name in tables[0] if name.startswith("predicted_")]
     difference = float(np.abs(tables[0][columns].to_numpy() - tables[1][columns].to_numpy()).max())
-    return [{"way": "killed and resumed", "measure": "largest difference of a prediction"} | spread(difference)]
+    return [row("killed and resumed", "largest difference of a prediction", difference)]
 
 
 def _project(root: Path) -> Path:
-    """A project with a tiny encoder and a manifest of noise."""
+    """A project with this one's parameters and models, and a manifest of noise."""
     import soundfile
-    from transformers import Wav2Vec2FeatureExtractor, WavLMModel
 
-    (root / "params").mkdir(parents=True)
-    shutil.copy("params/variants.yaml", root / "params")
-    torch.manual_seed(0)
-    WavLMModel(speech_config("tiny")).save_pretrained(root / "models" / "tiny")
-    Wav2Vec2FeatureExtractor(return_attention_mask=True).save_pretrained(root / "models" / "tiny")
+    root.mkdir()
+    for name in ("params", "models"):
+        (root / name).symlink_to(Path(name).resolve())
     generator, rows = np.random.default_rng(0), []
     for number in range(160):
         split = ("train", "train", "development", "test1")[number % 4]
@@ -218,24 +191,14 @@ def _project(root: Path) -> Path:
         keys = {"utterance": str(number), "path": f"{number}.wav", "split": split, "speaker": f"{split}{number % 20}"}
         rows.append(keys | dict(zip(("arousal", "valence", "dominance"), values, strict=True)))
     pd.DataFrame(rows).to_csv(root / "corpus.csv", index=False)
-    profile = {
-        "corpus": {"reader": "manifest", "path": str(root / "corpus.csv")},
-        "encoders": {"wavlm": "models/tiny"},
-        "speech": {"encoder": "wavlm", "finetune": True, "cache": True},
-        "text": None,
-        "speaker": None,
-        "heads": {"width": 32},
-        "loss": {},
-        "sampling": {"samples_per_emotion": None, "validation_per_emotion": None},
-        "training": {"epochs": 12, "batch_size": 16, "learning_rate": 1e-3},
-    }
-    (root / "params" / "benchmark.yaml").write_text(yaml.safe_dump(profile))
     return root
 
 
 def _train(project: Path) -> subprocess.Popen:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])}
-    command = [sys.executable, "-m", "sercore", "train", "benchmark", "speech_only", "0"]
+    overrides = """{corpus: {reader: manifest, path: corpus.csv}, training: {epochs: 12, batch_size: 16},
+        sampling: {samples_per_emotion: null, validation_per_emotion: null}}"""
+    command = [sys.executable, "-m", "sercore", "train", "embedded", "speech_only", "0", "--overrides", overrides]
     return subprocess.Popen(command, cwd=project, env=environment)
 
 
@@ -257,19 +220,16 @@ def intervals() -> list[Row]:
             chosen = by_speaker[generator.integers(400, size=400)].ravel()
             mean_ccc(predicted[chosen], gold[chosen])
 
-    ways: dict[str, tuple[int, Callable[[int], Any]]] = {
-        "sercore.significance": (
-            10_000,
-            lambda n: bootstrap_interval(gold, predicted, speakers, generator=generator, resamples=n),
-        ),
-        "loop over audmetric": (20, loop),
-        "confidence_intervals": (
-            10,
-            lambda n: evaluate_with_conf_int(predicted, mean_ccc, labels=gold, conditions=speakers, num_bootstraps=n),
-        ),
-    }
-    found = timed({name: functools.partial(run, count) for name, (count, run) in ways.items()}, 3)
-    scaled = {name: [each * 10_000 / ways[name][0] for each in seconds] for name, seconds in found.items()}
+    def sums(resamples: int) -> None:
+        bootstrap_interval(gold, predicted, speakers, generator=generator, resamples=resamples)
+
+    def library(resamples: int) -> None:
+        evaluate_with_conf_int(predicted, mean_ccc, labels=gold, conditions=speakers, num_bootstraps=resamples)
+
+    ways = {"sercore.significance": sums, "loop over audmetric": loop, "confidence_intervals": library}
+    counts = dict(zip(ways, (10_000, 20, 10), strict=True))
+    found = timed({name: functools.partial(run, counts[name]) for name, run in ways.items()}, 3)
+    scaled = {name: [each * 10_000 / counts[name] for each in seconds] for name, seconds in found.items()}
     return ratios(scaled, "confidence_intervals", size="400 speakers", precision="float64")
 
 
@@ -280,8 +240,6 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
     "step, base-plus": functools.partial(step, "base-plus", rounds=3),
     "step, large": functools.partial(step, "large, 4 layers", rounds=3),
     "LoRA step, base-plus": functools.partial(step, "base-plus", lora=8, rounds=3),
-    "prediction, small": functools.partial(prediction, "small"),
-    "prediction, base-plus": functools.partial(prediction, "base-plus", rounds=3),
     "killed and resumed": resumed,
     **({"msp_podcast": msp_podcast} if GPU else {"intervals": intervals}),
 }
@@ -289,24 +247,16 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, GPU and versions."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    found: dict[str, Any] = {"processor": names[0] if names else platform.processor(), "cores": os.cpu_count()}
+    """Processor, GPU and versions."""
+    found = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
     found |= {"threads": torch.get_num_threads(), "python": platform.python_version()}
-    for package in ("torch", "transformers", "numpy", "audmetric", "confidence_intervals"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
+    found |= {package: version(package) for package in ("torch", "transformers", "numpy")}
     return found | ({"gpu": torch.cuda.get_device_name()} if GPU else {})
 
 
 def main() -> None:
     """Measure the chosen parts, and write the file after each."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Measure, and write benchmarks/results.json."
-    )
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure, and write results.json.")
     parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; by default all")
     chosen = parser.parse_args().parts or list(PARTS)
     if unknown := set(chosen) - set(PARTS):
@@ -321,10 +271,9 @@ def main() -> None:
         entry = content.get(DEVICE.type, {"rows": []})
         kept = [row for row in entry["rows"] if row["part"] != name]
         content[DEVICE.type] = {"machine": machine(), "rows": kept + [{"part": name} | row for row in rows]}
-        TARGET.with_suffix(".partial").write_text(json.dumps(content, indent=1) + "\n")
-        TARGET.with_suffix(".partial").rename(TARGET)
-        print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
-        print(pd.DataFrame(rows).to_string(), flush=True)
+        text = json.dumps(content, indent=1) + "\n"
+        complete_file(TARGET, lambda partial, text=text: partial.write_text(text))
+        print(f"{name}: {time.perf_counter() - start:.0f} s\n{pd.DataFrame(rows).to_string()}", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ all hidden states stacked. All ways have the same weights and batches.
 import contextlib
 import ctypes
 import gc
+import itertools
 import multiprocessing
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,8 +32,6 @@ SIZES: dict[str, dict[str, Any]] = {
 SIZES["small"] |= {"do_stable_layer_norm": True, "conv_dim": (256,) * 7}  # a front-end in proportion
 SIZES["large"] |= {"do_stable_layer_norm": True}
 SIZES["large, 4 layers"] = SIZES["large"] | {"num_hidden_layers": 4}
-TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-TINY |= {"conv_dim": (32,) * 7, "do_stable_layer_norm": True}
 
 # Nothing random, so that all ways give the same; a front-end with layer norms, which padding does not change.
 STILL = dict.fromkeys(
@@ -41,16 +40,11 @@ STILL = dict.fromkeys(
 )
 
 
-def speech_config(size: str) -> WavLMConfig:
-    """Configuration of a WavLM of one of `SIZES`, or ``tiny``."""
-    return WavLMConfig(**STILL, feat_extract_norm="layer", **(TINY if size == "tiny" else SIZES[size]))
-
-
 def build(size: str, lora: int | None = None) -> AttributeModel:
     """The study's model with a random WavLM, whose transformer is trained."""
     torch.manual_seed(0)
-    config = AttributeConfig(speech=speech_config(size).to_dict(), dropout=0.0, lora=lora)
-    return AttributeModel(config).to(DEVICE).train()
+    speech = WavLMConfig(**STILL, feat_extract_norm="layer", **SIZES[size])
+    return AttributeModel(AttributeConfig(speech=speech.to_dict(), dropout=0.0, lora=lora)).to(DEVICE).train()
 
 
 class PlainSpeech(nn.Module):
@@ -83,7 +77,7 @@ class PlainSpeech(nn.Module):
 WAYS = {
     "plain": ("audio", PlainSpeech),
     "cached front-end": ("features", PlainSpeech),
-    "packed, own attention": ("audio", None),
+    "packed": ("audio", None),
     "all together": ("features", None),
 }
 """What a batch holds, and what takes the place of the speech encoder."""
@@ -97,24 +91,19 @@ def way(name: str, size: str, lora: int | None = None) -> AttributeModel:
     return model
 
 
-def durations(count: int, seed: int) -> np.ndarray:
-    """Seconds of random utterances: 2 to 11 s, 5.7 s on average before the cut (gamma distributed)."""
-    return np.random.default_rng(seed).gamma(4, 5.7 / 4, count).clip(2, 11)
-
-
 def batches(size: str, count: int, kind: str, number: int = 3) -> list[dict[str, Tensor]]:
-    """Batches of noise on the device, with the waveforms (``audio``) or the front-end's output (``features``)."""
+    """Batches of noise of 2 to 11 s (gamma distributed), with the waveforms (``audio``) or the front-end's output
+    (``features``)."""
     front_end, made = build(size).speech, []
     for seed in range(number):
         generator, rows = torch.Generator().manual_seed(seed), []
-        for length in (durations(count, seed) * 16_000).astype(int).tolist():
-            audio, samples = torch.randn(length, generator=generator), torch.tensor(length)
-            rows.append({"attributes": torch.rand(len(ATTRIBUTES), generator=generator)})
-            if kind == "audio":
-                rows[-1] |= {"audio": audio, "samples": samples}
-            else:
-                part = front_end.frozen_part(audio[None].to(DEVICE), samples[None].to(DEVICE))[0]
-                rows[-1]["features"] = part.to("cpu")
+        seconds = np.random.default_rng(seed).gamma(4, 5.7 / 4, count).clip(2, 11)
+        for length in (seconds * 16_000).astype(int).tolist():
+            row = {"audio": torch.randn(length, generator=generator), "samples": torch.tensor(length)}
+            if kind == "features":
+                inputs = row["audio"][None].to(DEVICE), row["samples"][None].to(DEVICE)
+                row = {"features": front_end.frozen_part(*inputs)[0].to("cpu")}
+            rows.append(row | {"attributes": torch.rand(len(ATTRIBUTES), generator=generator)})
         made.append({name: tensor.to(DEVICE) for name, tensor in collate(rows).items()})
     return made
 
@@ -122,22 +111,13 @@ def batches(size: str, count: int, kind: str, number: int = 3) -> list[dict[str,
 def training_step(
     model: AttributeModel, data: Sequence[dict[str, Tensor]], precision: str = "float32", parts: int = 1
 ) -> Callable[[], Tensor]:
-    """A function that takes one optimiser's step on the next of `data` and returns the loss.
-
-    Args:
-        model: to be trained.
-        data: `parts` of them make a batch.
-        precision: ``float32`` or ``bfloat16``.
-        parts: accumulation steps.
-    """
-    trained = [each for each in model.parameters() if each.requires_grad]
-    optimiser, position = torch.optim.AdamW(trained, lr=1e-5), [0]
+    """A function that takes one optimiser's step on the next `parts` batches of `data` and returns the loss."""
+    optimiser = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=1e-5)
+    following = itertools.cycle(data)
 
     def step() -> Tensor:
         optimiser.zero_grad(set_to_none=True)
-        for _ in range(parts):
-            batch = data[position[0] % len(data)]
-            position[0] += 1
+        for batch in itertools.islice(following, parts):
             with autocast(precision):
                 loss = model(**batch).loss / parts
             loss.backward()
@@ -152,15 +132,14 @@ def autocast(precision: str) -> contextlib.AbstractContextManager:
     return torch.autocast(DEVICE.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def step_memory(name: str, size: str, count: int, lora: int | None = None, precision: str = "float32") -> float:
+def step_memory(name: str, size: str, count: int, lora: int | None = None) -> float:
     """MiB that a training step takes at most beyond what is there before it, in a process of its own."""
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(_step_memory, (name, size, count, lora, precision))
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_step_memory, (name, size, count, lora))
 
 
-def _step_memory(name: str, size: str, count: int, lora: int | None, precision: str) -> float:
-    step = training_step(way(name, size, lora), batches(size, count, WAYS[name][0], 2), precision)
+def _step_memory(name: str, size: str, count: int, lora: int | None) -> float:
+    step = training_step(way(name, size, lora), batches(size, count, WAYS[name][0], 2))
     step()  # makes the optimiser's state
     if DEVICE.type == "cuda":
         torch.cuda.reset_peak_memory_stats()

@@ -103,7 +103,7 @@ errors = ablation.errors_by_emotion(runs, reported_split(runs))
 grid = show.points(errors, "emotion", "points of the scale", hue="endpoint", col="statistic", height=4, sharex=False)
 
 # %% [markdown]
-# ## Does it repeat?
+# ## Reproducibility
 
 # %%
 show.repeats(ablation.repeated(runs, "results/embedded/paper/study"))

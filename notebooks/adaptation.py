@@ -43,7 +43,7 @@ study = read(profile, results)
 show.banner(study.params)
 
 # %% [markdown]
-# ## Answer
+# ## Results
 
 # %%
 question = plan.question(profile, "adaptation")
@@ -57,7 +57,7 @@ grid = show.forest(differences)
 show.differences(differences, "Difference of mean CCC between ways to adapt the encoders.")
 
 # %% [markdown]
-# ## What it costs
+# ## Cost
 
 # %% mystnb={"image": {"alt": "Mean CCC of each system against its trained parameters and seconds of training"}}
 costs = adaptation.costs(study, question)
@@ -101,13 +101,13 @@ show.show(
 # Adapters save stored parameters, optimiser states and the gradients of the transformer's own weights, but not the
 # forward and backward pass. A frozen encoder runs once for all epochs and seeds, and its output is kept on disk.
 #
-# ## All systems
+# ## CCC of all systems
 
 # %%
 show.scores(comparisons.scores(study, question), "CCC of each system, of one rater and of guessing.")
 
 # %% [markdown]
-# ## What it means
+# ## Discussion
 #
 # The differences are those of whole recipes: each way to adapt comes with its learning rate, and all have the same
 # number of epochs. They do not show that no better rate or rank exists. On the embedded profile the encoders are tiny:

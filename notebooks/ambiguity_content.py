@@ -12,7 +12,7 @@
 # ---
 
 # %% [markdown]
-# # What do O and X carry?
+# # What do “other” and “no agreement” utterances contribute?
 #
 # [Another chapter](/notebooks/ambiguous_labels) repeats the paper's experiments with utterances that raters call
 # *other* (O) or on which they do not agree (X). The paper leaves open why they should help. Here all systems make
@@ -42,7 +42,7 @@ studies = read_conditions(profile, results, question)
 show.banner(studies[0].params)
 
 # %% [markdown]
-# ## Answer
+# ## Results
 
 # %%
 differences = comparisons.by_condition(comparisons.differences, studies, question)
@@ -55,7 +55,7 @@ doses = ambiguity_content.doses(differences, studies[0])
 grid = show.curves(doses, "share", ("share of O and X trained on", "difference of mean CCC to none"), hue="condition")
 
 # %% [markdown]
-# ## What are these utterances like?
+# ## Attributes and rater agreement
 
 # %% mystnb={"image": {"alt": "Mean of each attribute for agreed utterances, O and X, by source"}}
 kinds = ambiguity_content.sources(studies[0])
@@ -74,7 +74,7 @@ show.scores(
 # %% [markdown]
 # EmoTale's scale is 1 to 5, the others' 1 to 7; its emotion is what most of its three raters say, boredom as other.
 #
-# ## What the systems train on
+# ## Training sets
 
 # %%
 show.show(
@@ -91,13 +91,13 @@ show.show(
 )
 
 # %% [markdown]
-# ## All systems
+# ## CCC of all systems
 
 # %%
 show.scores(comparisons.scores(studies[0], question), "CCC of each system, of one rater and of guessing.")
 
 # %% [markdown]
-# ## What it means
+# ## Discussion
 #
 # In the simulation O and X are ordinary utterances: raters disagree on the word, not on the attributes. They carry
 # about as much as any others, so their number matters and not their kind, and weighting by agreement has little to

@@ -12,7 +12,7 @@
 # ---
 
 # %% [markdown]
-# # Do ambiguous utterances help in training?
+# # Do “other” and “no agreement” utterances help in training?
 #
 # Raters call the emotion of some utterances *other* (O); on others no emotion has a plurality (X). These utterances
 # have attributes like the rest, but occur in no test split. The systems differ in their training set:
@@ -42,7 +42,7 @@ study = read(profile, results)
 show.banner(study.params)
 
 # %% [markdown]
-# ## Answer
+# ## Results
 
 # %%
 question = plan.question(profile, "ambiguous_labels")
@@ -56,14 +56,14 @@ grid = show.forest(differences)
 show.differences(differences, "Difference of mean CCC to `fusion`, which trains on the whole training split.")
 
 # %% [markdown]
-# ## All systems
+# ## CCC of all systems
 
 # %%
 scores = comparisons.scores(study, question)
 show.scores(scores, "CCC of each system, of one rater and of guessing.")
 
 # %% [markdown]
-# ## Does training on the development split leak?
+# ## Leakage from the development split
 #
 # `fusion_development_ambiguous` trains on speakers of the set that chooses its epoch, and on which the paper reports.
 # If that leaked, its gain would be larger on the validation set than on a test split, and
@@ -89,14 +89,14 @@ show.differences(
 )
 
 # %% [markdown]
-# ## What it means
+# ## Discussion
 #
 # Leaving utterances out takes away what they teach and how many there are. The control of equal size separates the two:
 # if leaving out O and X costs as much as leaving out as many others, number is what counts. O and X of the development
 # split also bring more speakers, so a gain from them would not be one of ambiguity alone. [Another
 # chapter](/notebooks/ambiguity_content) varies the dose of O and X.
 #
-# ## Beside the paper
+# ## Comparison with the paper
 
 # %%
 show.beside_the_paper(differences)

@@ -36,7 +36,7 @@ study = read(profile, results)
 show.banner(study.params)
 
 # %% [markdown]
-# ## Answer
+# ## Results
 
 # %%
 question = plan.question(profile, "auxiliary_tasks")
@@ -50,19 +50,19 @@ grid = show.forest(differences)
 show.differences(differences, "Difference of mean CCC to `fusion`, which uses neither speaker nor gender.")
 
 # %% [markdown]
-# ## All systems
+# ## CCC of all systems
 
 # %%
 show.scores(comparisons.scores(study, question), "CCC of each system, of one rater and of guessing.")
 
 # %% [markdown]
-# ## What it means
+# ## Discussion
 #
 # All three ways put the speaker into the representation. A few speakers produce most of the training utterances ([the
 # data](/notebooks/data)), and no test speaker is among them, so what a system learns of these few need not generalise.
 # The weight of the gender loss is a choice as well; [a chapter of its own](/notebooks/gender_weight) varies it.
 #
-# ## Beside the paper
+# ## Comparison with the paper
 
 # %%
 show.beside_the_paper(differences)

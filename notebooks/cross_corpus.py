@@ -41,7 +41,7 @@ show.show(
 )
 
 # %% [markdown]
-# ## Answer
+# ## Results
 
 # %%
 show.scores(
@@ -72,7 +72,7 @@ show.scores(
 # own corpus folds are pooled. A system can rank another corpus better than one trained there, if that corpus is
 # smaller.
 #
-# ## Does text help on another corpus?
+# ## Text across corpora
 
 # %%
 show.differences(
@@ -80,7 +80,7 @@ show.differences(
 )
 
 # %% [markdown]
-# ## What it means
+# ## Discussion
 #
 # - The intervals are over speakers, with the trained models as they are. The corpora are no random sample: nothing
 #   follows for a corpus outside the matrix.

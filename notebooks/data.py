@@ -83,7 +83,7 @@ grid = grid.set_axis_labels("points of the scale", "").set_titles("{col_name}")
 # Boxes: quartiles and median; whiskers: 5th and 95th percentile. Emotions overlap: the emotion does not determine the
 # attributes.
 #
-# ## Listen
+# ## Audio samples
 #
 # One utterance of each emotion.
 

@@ -36,9 +36,9 @@ show.show(efficiency.machines(), "What was measured on. A GPU adds rows of its o
 # ## Speed
 #
 # Plain: transformers' modules on padded batches, the front-end computed from the audio in every step, all hidden states
-# stacked. **Cached front-end**: the frozen convolutions' output is read from disk. **Packed, own attention**: all
-# layers but attention see only valid frames, the positional convolution runs by FFT, attention by torch's own kernel on
-# utterances of similar length, and the weighted average over layers is summed as they run.
+# stacked. **Cached front-end**: the frozen convolutions' output is read from disk. **Packed**: no padding
+# outside attention, the positional convolution by FFT, torch's fused attention on utterances of similar length with
+# recomputation in the backward pass, and the weighted average over layers summed on the way.
 
 # %% mystnb={"image": {"alt": "How many times as fast as the plain way each way is, by kind of step"}}
 speed = measured.query("measure == 'times as fast' and part != 'intervals' and way != 'plain'")
@@ -81,7 +81,7 @@ show.show(
 # The CCC of a batch is no mean over its utterances: averaging the losses of accumulation steps or devices gives another
 # gradient. `training: {exact_ccc: true}` takes the loss of the whole batch.
 #
-# ## What each system costs
+# ## Cost of each system
 
 # %%
 show.show(

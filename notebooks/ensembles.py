@@ -37,7 +37,7 @@ study = read(profile, results)
 show.banner(study.params)
 
 # %% [markdown]
-# ## Answer
+# ## Results
 
 # %%
 question = plan.question(profile, "ensembles")
@@ -57,13 +57,13 @@ show.differences(differences, "Difference of mean CCC between ensembles, their m
 show.scores(comparisons.scores(study, question), "CCC of each system, of one rater and of guessing.")
 
 # %% [markdown]
-# ## What it means
+# ## Discussion
 #
 # A mean of predictions has a smaller error where its members err differently, but also a smaller spread, which CCC
 # punishes. A gain over the baseline contains all that differs between them: encoders, text, auxiliary task and
 # sampling.
 #
-# ## Beside the paper
+# ## Comparison with the paper
 
 # %%
 show.beside_the_paper(differences)

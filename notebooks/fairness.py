@@ -32,7 +32,7 @@ tables = fairness.read(results, human)
 show.banner(read(profile, results).params)
 
 # %% [markdown]
-# ## Answer
+# ## Results
 #
 # A gap is the CCC of a group minus that of a reference chosen in advance: men, the shortest third of the utterances,
 # neutral speech.
@@ -68,7 +68,7 @@ show.show(
 )
 
 # %% [markdown]
-# ## Speaker by speaker
+# ## Variation between speakers
 #
 # The CCC of one speaker rests on a few utterances, so speakers differ by chance too. The last column is the standard
 # deviation over speakers without that chance.
@@ -96,7 +96,7 @@ show.show(
 )
 
 # %% [markdown]
-# ## What it means
+# ## Discussion
 #
 # - A gap between women and men compares two groups of people; a corpus of a few speakers of each detects only very
 #   large gaps. *Inconclusive* is no sign of fairness.

@@ -37,7 +37,7 @@ studies = read_conditions(profile, results, question)
 show.banner(studies[0].params)
 
 # %% [markdown]
-# ## Answer
+# ## Results
 
 # %%
 differences = comparisons.by_condition(comparisons.differences, studies, question)
@@ -63,7 +63,7 @@ scores = comparisons.by_condition(comparisons.scores, studies, question)
 show.scores(scores, "CCC of each weight, of one rater and of guessing.", rows=("condition", "system"))
 
 # %% [markdown]
-# ## Is the gender recognised?
+# ## Gender recognition
 #
 # Balanced accuracy is the mean recall of women and men; guessing gives .5.
 
@@ -79,7 +79,7 @@ show.show(
 )
 
 # %% [markdown]
-# ## Does the link change what a weight gains?
+# ## Effect of the gender link
 #
 # A weight that is significant under one condition alone need not work better there. The table asks this directly: the
 # gain with the link minus the gain without.
@@ -94,7 +94,7 @@ show.show(
 )
 
 # %% [markdown]
-# ## What could be gained
+# ## Upper bound of the gain
 #
 # How well a linear rule reads arousal from pitch, range, rate and loudness, without and with the gender, computed from
 # the numbers behind the simulation:
@@ -103,7 +103,7 @@ show.show(
 show.show(gender_weight.gains_of_knowing(studies), "Correlation with true arousal in the simulation.", "gains")
 
 # %% [markdown]
-# ## What it means
+# ## Discussion
 #
 # A system hears who is a woman without being taught, since women's and men's voices differ in much else, and the CCC
 # loss itself rewards using it. The auxiliary loss can add only what this leaves. High gender accuracy shows that the

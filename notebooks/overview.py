@@ -12,7 +12,7 @@
 # ---
 
 # %% [markdown]
-# # The study on one page
+# # Overview
 #
 # {cite:t}`lertpetchpun2025` won the attribute task of the Interspeech 2025 challenge: to predict arousal, valence and
 # dominance of an utterance. Which of the winning system's choices matter, and by how much? The paper reports
@@ -34,7 +34,7 @@ study = read(profile, results)
 show.banner(study.params)
 
 # %% [markdown]
-# ## Answer
+# ## Results
 
 # %% mystnb={"image": {"alt": "Forest plot: every tested difference of mean CCC with its interval, by question"}}
 differences = comparisons.all_differences(study)
@@ -50,7 +50,7 @@ grid = show.forest(differences, row="question")
 show.differences(differences, "All tested differences of mean CCC.", rows=("question",))
 
 # %% [markdown]
-# ## Question by question
+# ## Questions
 
 # %%
 show.contents(profile)

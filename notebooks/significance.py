@@ -15,8 +15,8 @@
 # # Statistical significance
 #
 # Two systems differ in the third decimal. Would they on other speakers, and if both were trained again? This chapter
-# shows how the others obtain intervals and verdicts, whether such methods keep their promise, and which differences a
-# set of the challenge's size can detect.
+# compares methods for intervals and tests, their coverage and false rejections in simulation, and which differences a
+# test set of the challenge's size can detect.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
@@ -32,7 +32,7 @@ study = read(profile, results)
 show.banner(study.params)
 
 # %% [markdown]
-# ## What one wants, current practice, what we recommend
+# ## Current practice and recommendations
 #
 # ```{list-table}
 # :header-rows: 1
@@ -44,7 +44,7 @@ show.banner(study.params)
 #   - one CCC, to four digits
 #   - CCC with a 95 % interval: jackknife over speakers, Student's t on Fisher's z {cite:p}`efron1982`
 # * - performance on other speakers
-#   - bootstrap over utterances, as if those of one speaker were independent
+#   - bootstrap over utterances, which assumes that those of one speaker are independent
 #   - speakers as the units
 # * - whether two trained systems differ
 #   - the higher figure in bold; Williams' test of correlations
@@ -63,11 +63,11 @@ show.banner(study.params)
 #   - the mean CCC of the three attributes {cite:p}`lin1989`, fixed before
 # ```
 #
-# ## Do the methods keep their promise?
+# ## Coverage and false rejections
 #
-# A 95 % interval promises to cover the truth in 95 of 100 studies, a test at 5 % to reject in no more than 5 of 100 if
-# there is no difference. In a simulation of numbers the truth is known: speakers of unequal size are predicted by two
-# equally good systems, each a little better on some speakers.
+# A 95 % interval should cover the truth in 95 of 100 studies, and a test at 5 % reject in at most 5 of 100 if there is
+# no difference. A simulation of numbers, where the truth is known, checks this: two equally good systems predict
+# speakers of unequal size, each slightly better on some of them.
 
 # %% mystnb={"image": {"alt": "Coverage and false rejections against the number of speakers, a line a method"}}
 rates = significance.rates()
@@ -87,12 +87,12 @@ show.scores(
 
 # %% [markdown]
 # Methods that take utterances as independent are overconfident, and more speakers do not help. A bootstrap over few
-# speakers is too narrow as well. Runs that differ by their seed say nothing about other speakers, so a test on runs
-# alone takes the speakers' chance for a difference of methods. The simulation assumes the paper's CCCs and skew; the
+# speakers is too narrow as well. A test on runs alone ignores the variance of speakers, so it takes this variance for a
+# difference of methods. The simulation assumes the paper's CCCs and skew; the
 # shares of the speaker in gold values and errors, the tails and the variance of runs are assumptions
 # (`study/chapters/significance.py`).
 #
-# ## Which differences can be detected?
+# ## Detectable differences
 #
 # Two systems err on the same utterances, mostly in the same direction, and what they share cancels in their difference.
 # So the detectable difference depends on the correlation of their errors, which the paper does not report.
@@ -137,7 +137,7 @@ show.show(
 # file name tells no show. Such units may hold several speakers, which costs precision but takes nothing as independent
 # that is not.
 #
-# ## Slips in the paper's tables
+# ## Inconsistencies in the paper's tables
 
 # %%
 show.show(

@@ -44,7 +44,7 @@ studies = read_conditions(profile, results, question)
 show.banner(studies[0].params)
 
 # %% [markdown]
-# ## Answer
+# ## Results
 
 # %%
 differences = speakers.differences(studies, question)
@@ -63,7 +63,7 @@ show.show(
 )
 
 # %% [markdown]
-# ## How unequally do speakers talk?
+# ## Distribution of utterances over speakers
 #
 # In the simulation, the same training utterances are assigned to the same speakers in several ways. Test speakers are
 # always the same and speak equally often.
@@ -82,7 +82,7 @@ show.show(
 )
 
 # %% [markdown]
-# ## Do embeddings of one speaker cluster?
+# ## Speaker embeddings
 #
 # The authors' picture: ten speakers, up to a hundred utterances of each, by t-SNE {cite:p}`tsne`. Such a projection can
 # draw clusters apart or together, so silhouette {cite:p}`rousseeuw1987` and equal-error rate are those of the whole
@@ -136,7 +136,7 @@ show.differences(
 )
 
 # %% [markdown]
-# ## What it means
+# ## Discussion
 #
 # Seen speakers are scored in proportion to how much they speak, so with a large skew their figure is that of a few, and
 # its interval is wide. Unseen speakers are a benchmark's question.

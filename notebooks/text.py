@@ -32,7 +32,7 @@ study = read(profile, results)
 show.banner(study.params)
 
 # %% [markdown]
-# ## Answer
+# ## Results
 
 # %%
 question = plan.question(profile, "text")
@@ -47,19 +47,19 @@ show.differences(
 )
 
 # %% [markdown]
-# ## With and without text
+# ## CCC with and without text
 
 # %%
 show.scores(comparisons.scores(study, question), "CCC of each system, of one rater and of guessing.")
 
 # %% [markdown]
-# ## What it means
+# ## Discussion
 #
 # The gain from `speech_only` to `fusion` is an upper bound: the transcripts are the words as they were meant, without
 # recognition errors ([with errors](/notebooks/transcripts)). WavLM is fine-tuned and Whisper is frozen, so their
 # difference is one of encoder and adaptation together.
 #
-# ## Beside the paper
+# ## Comparison with the paper
 
 # %%
 show.beside_the_paper(differences)

@@ -41,7 +41,7 @@ rates = transcripts.rates(results)
 show.banner(study.params)
 
 # %% [markdown]
-# ## Answer
+# ## Results
 
 # %%
 scores = transcripts.scores(study, question, rates).query("endpoint in ['valence', 'mean']")
@@ -100,7 +100,7 @@ show.show(
 )
 
 # %% [markdown]
-# ## What it means
+# ## Discussion
 #
 # Errors drawn here fall on any word alike. A recogniser errs on rare words and unclear speech, and emotional speech is
 # less clear; where the table has a row `recognised`, read it first. It is one recogniser on synthetic voices, so its

@@ -35,7 +35,7 @@ study = read(profile, results)
 show.banner(study.params)
 
 # %% [markdown]
-# ## Answer
+# ## Results
 
 # %%
 question = plan.question(profile, "undersampling")
@@ -49,7 +49,7 @@ grid = show.forest(differences)
 show.differences(differences, "Difference of mean CCC between training on the whole data and undersampling.")
 
 # %% [markdown]
-# ## All systems
+# ## CCC of all systems
 
 # %%
 show.scores(comparisons.scores(study, question), "CCC of each system, of one rater and of guessing.")
@@ -75,14 +75,14 @@ grid = show.points(
 )
 
 # %% [markdown]
-# ## What it means
+# ## Discussion
 #
 # Undersampling trades utterances for balance: an epoch holds few of the frequent emotions and each of the rare ones.
 # The test split is balanced too, so a system trained on balanced epochs meets the distribution that it was trained on.
 # The two systems also see different numbers of utterances and updates; the difference is one of the two recipes as they
 # are used, not of balance alone.
 #
-# ## Beside the paper
+# ## Comparison with the paper
 
 # %%
 show.beside_the_paper(differences)

@@ -12,7 +12,7 @@
 # ---
 
 # %% [markdown]
-# # How much does the validation set decide?
+# # How much do results depend on the validation set?
 #
 # The paper chooses each system's epoch, and reports its CCC, on the same set: k utterances of each primary emotion
 # drawn from the development split {cite:p}`lertpetchpun2025`. It does not state k. Here every epoch of every run kept
@@ -36,7 +36,7 @@ k = validation_protocol.own_size(tables, study.params.sampling.validation_per_em
 show.banner(study.params)
 
 # %% [markdown]
-# ## Answer
+# ## Results
 #
 # What another balanced set of the profile's own size would have chosen and reported for the same runs, beside other
 # ways to choose:
@@ -64,7 +64,7 @@ grid = show.curves(
 # %% [markdown]
 # Bars: range over the runs. Where a curve is flat, many epochs are about as good, and the draw decides among them.
 #
-# ## What the draw does to a reported figure
+# ## Variation over draws
 
 # %% mystnb={"image": {"alt": "Standard deviation over draws of a reported CCC and of a difference against k"}}
 grid = show.curves(
@@ -92,7 +92,7 @@ show.show(
 # *As G Pred*, *as - O/X*: share of draws at least as far from their mean as the paper's difference for gender
 # prediction or for leaving out O and X. So often the draw alone makes a difference of that size.
 #
-# ## Reporting on the speakers that chose
+# ## Reporting on the validation speakers
 #
 # A random half of a split's speakers acts as the development split, the others as the truth.
 
@@ -107,7 +107,7 @@ show.show(
 # `same`: all speakers of the half choose and report; `split`: half of them choose, the others report; `crossed`: each
 # half reports what the other chose.
 #
-# ## The same systems on the test split
+# ## Differences on the test split
 
 # %%
 question = plan.question(profile, "validation_protocol")
@@ -118,17 +118,15 @@ show.answer(differences)
 show.differences(differences, "Difference of mean CCC between the systems.")
 
 # %% [markdown]
-# ## What it means: a protocol
+# ## Recommended protocol
 #
-# 1. **Choose the epoch on all development utterances of a primary emotion, weighted so that emotions count alike.**
-# This
-#    keeps the balance and removes the draw.
+# 1. **Choose the epoch on all development utterances of a primary emotion, with emotions weighted alike.** This keeps
+#    the balance and removes the draw.
 # 2. **If a set is drawn, draw it once for all systems, and state its k and seed.**
 # 3. **Do not report on the speakers that chose.** Report on a test split, or let each half of the development speakers
 #    report what the other chose.
-# 4. **Give intervals over speakers and seeds.** The draw is one of three sources of chance, and the only one that can
-# be
-#    removed for free ([significance](/notebooks/significance)).
+# 4. **Give intervals over speakers and seeds.** The draw is one of three sources of variance, and the only one that can
+#    be removed at no cost ([significance](/notebooks/significance)).
 #
 # How often a wrong order results depends on how far apart the systems are, and the regret on how flat the curves are;
 # both would change with another corpus. Learning rates, seeds and systems tried on the same set are choices too.

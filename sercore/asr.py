@@ -1,4 +1,4 @@
-"""What a speech recogniser hears: Whisper, by faster-whisper, an optional package."""
+"""ASR transcripts by Whisper, with the optional package faster-whisper."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ OPTIONS = {"temperature": 0.0, "no_speech_threshold": None, "no_repeat_ngram_siz
 
 
 def recognised(paths: Iterable[Path], name: str) -> list[str]:
-    """What the recogniser `name` hears in each file, from ``data/cache`` if it heard the same files before.
+    """The transcript of each file by the recogniser `name`, from ``data/cache`` where the same files were transcribed.
 
     Args:
         paths: of audio files.
@@ -38,7 +38,7 @@ def recognised(paths: Iterable[Path], name: str) -> list[str]:
     digest = blake2b("\n".join(key).encode(), digest_size=16).hexdigest()
     folder = project_root() / "data" / "cache" / f"transcripts-{digest}"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):  # to hear takes longer than to wait for what another process hears
+    with FileLock(folder.with_suffix(".lock")):  # waiting for another process is faster than transcribing twice
         if not folder.is_dir():
             model = _load(name)
             complete(folder, lambda partial: _write(partial, [_heard(model, path) for path in tqdm(paths, name)]))

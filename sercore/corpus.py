@@ -100,7 +100,7 @@ class Corpus:
         return [name for name in SPLITS if name in present]
 
     def require_disjoint_speakers(self) -> None:
-        """Refuse a corpus of which a speaker of train or development is in another split as well.
+        """Refuse a corpus in which a speaker of train or development is in another split as well.
 
         Test splits may share speakers with each other, as MSP-Podcast's do; utterances of unknown speakers are let
         through, since nothing can be said of them.
@@ -130,7 +130,7 @@ def _check_columns(table: pd.DataFrame, columns: tuple[str, ...], what: str) -> 
     unknown = [name for name in table.columns if name not in columns]
     if missing or unknown:
         raise CorpusError(
-            f"the {what} lacks columns {missing} and has unknown columns {unknown}; it needs {', '.join(columns)}."
+            f"the {what} has missing columns {missing} and unknown columns {unknown}; it needs {', '.join(columns)}."
         )
 
 

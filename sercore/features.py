@@ -222,8 +222,7 @@ def _spoken(texts: Iterable[str | None]) -> list[str | None]:
     spoken = [text if isinstance(text, str) and text.strip() else None for text in texts]
     if None in spoken:
         warnings.warn(
-            f"{spoken.count(None)} of {len(spoken)} utterances have no transcript: "
-            "the model gets zeros in place of their text embeddings.",
+            f"{spoken.count(None)} of {len(spoken)} utterances have no transcript: their text embeddings are zero.",
             stacklevel=4,
         )
     return spoken

@@ -63,7 +63,7 @@ def variants() -> dict[str, dict[str, Any]]:
 def load(profile: str, variant: str, seed: int, overrides: Mapping[str, Any] | None = None) -> Params:
     """Merge profile, variant and overrides, in this order, and validate the result.
 
-    A profile names its encoders under ``encoders``, so that a variant can ask for ``whisper`` whatever the scale. A
+    A profile names its encoders under ``encoders``, so that a variant can ask for ``whisper`` at any scale. A
     relative path in a profile or an override is relative to the project's root.
 
     Raises:
@@ -112,7 +112,7 @@ def reader(name: Any) -> ModuleType:
     """The module that reads a corpus: one of `sercore.corpora`, or any other by its dotted name.
 
     Raises:
-        ParamsError: no such module can be imported, or it lacks what a reader has.
+        ParamsError: the module cannot be imported, or is no reader.
     """
     valid = f"valid are {', '.join(READERS)}, or the dotted name of a module, such as my_lab.corpus"
     if not isinstance(name, str) or ("." not in name and name not in READERS):

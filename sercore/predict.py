@@ -65,9 +65,9 @@ def load(run: Path | str | runs.Run) -> "Predictor":
 
 
 class Predictor:
-    """Predicts arousal, valence and dominance of audio files, in the scale of the corpus that the system learnt from.
+    """Predicts arousal, valence and dominance of audio files, in the scale of the training corpus.
 
-    In float32, whatever the run was trained in, so that a prediction does not depend on the files beside it.
+    Always in float32, so that a prediction does not depend on the other files.
     """
 
     def __init__(self, params: Params, model: AttributeModel) -> None:

@@ -101,7 +101,7 @@ def keep_epoch(partial: Path, epoch: int, predictions: pd.DataFrame) -> None:
 
 
 def finish(partial: Path, metrics: Mapping[str, Any], history: pd.DataFrame, predictions: pd.DataFrame) -> Path:
-    """Write the results into a partial run's folder and give it its final name, in place of an older run."""
+    """Write the results into a partial run's folder and give it its final name, replacing an older run."""
     (partial / "metrics.json").write_text(json.dumps(metrics, indent=1))
     history.to_csv(partial / "history.csv", index=False)
     predictions.to_parquet(partial / "predictions.parquet", index=False, compression="zstd")

@@ -129,7 +129,7 @@ def training_and_validation(
 def held_out(training: pd.DataFrame, share: float) -> pd.Index:
     """Utterances of the training split that are predicted and not trained on: of seen speakers.
 
-    The draw is the same whatever the seed of a run, so that all runs are scored on the same utterances.
+    The draw does not depend on the run's seed: all runs are scored on the same utterances.
 
     Args:
         training: labelled rows of the training split.
@@ -199,7 +199,7 @@ def _balanced_subset(table: pd.DataFrame, per_emotion: int, seed: int) -> pd.Dat
 
 
 class EpochSampler(Sampler[int]):
-    """Order of the training utterances, drawn anew each epoch: undersampled, or the whole split shuffled.
+    """Order of the training utterances, drawn again each epoch: undersampled, or the whole split shuffled.
 
     An epoch is cut to whole batches, since the CCC of a handful of utterances is noise.
 

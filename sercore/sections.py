@@ -63,7 +63,7 @@ class AdaptedEncoder(FrozenEncoder):
     """An encoder that is frozen, or fine-tuned: its own weights, or low-rank adapters (see `sercore.adapters`)."""
 
     finetune: bool
-    lora: int | None = Field(None, ge=1, description="rank of the adapters that are trained in place of the weights")
+    lora: int | None = Field(None, ge=1, description="rank of the adapters that are trained instead of the weights")
     learning_rate: float | None = Field(None, gt=0, description="of what is fine-tuned; null is training.learning_rate")
 
     @field_validator("lora", "learning_rate")
@@ -133,7 +133,7 @@ class Sampling(Section):
 
     ``ambiguous``: whose utterances without a primary emotion (O and X) are trained on. Each value adds to the one
     before: ``none``, the training split's (``train``), and the development split's (``development``); ``disjoint``
-    adds, in place of all of the latter, those of speakers of whom the validation set has no utterance. ``agreed``:
+    adds only those of development speakers who are not in the validation set. ``agreed``:
     whether the utterances of a primary emotion are trained on; ``fewer`` leaves out as many random ones as the value of
     ``ambiguous`` added to the one before, though ``samples_per_emotion`` of each emotion stay.
 
@@ -142,7 +142,7 @@ class Sampling(Section):
     less than ``samples_per_emotion``.
 
     ``held_out``: that share of each known speaker's labelled training utterances, drawn once for all seeds, is not
-    trained on but predicted, so that one can score speakers whom a system has heard; at least one of a speaker of two
+    trained on but predicted, so that seen speakers can be scored; at least one of a speaker of two
     or more, and none of a speaker of one. ``per_speaker``: no speaker is trained on with more utterances; of one who
     has more, random ones of each emotion stay, equally many as far as they go.
     """

@@ -6,7 +6,7 @@ Conventions:
   (utterances,), any labels; gold and predicted in one and the same scale. The runs are trainings of one system that
   differ by their seed; a ``predicted`` of shape (utterances, attributes) is one run.
 - Results hold one value an attribute and, last, the mean of the attributes: the endpoint declared in advance.
-- Speakers are the units: whatever is left out, drawn again or swapped is a speaker with all utterances, in all runs.
+- Speakers are the units: a speaker is left out, drawn or swapped with all utterances, in all runs.
 - ``confidence`` is that of an interval, ``alpha`` the level of a test; both lie between 0 and 1.
 - What is drawn at random comes from the given generator alone: the same seed, the same figures.
 
@@ -88,7 +88,7 @@ def ccc_interval(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike, *, 
 def correlation_interval(
     gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike, *, confidence: float = 0.95
 ) -> Interval:
-    """As `ccc_interval`, with Pearson's correlation r in place of CCC (in the field ``ccc``).
+    """As `ccc_interval`, with Pearson's correlation r instead of CCC (in the field ``ccc``).
 
     r is the CCC that predictions have once they are given the gold values' mean and standard deviation. No other map
     a + b * prediction with b > 0 gives a higher one, where r is positive: equal means leave 2 b s_xy / (s_x^2 + b^2

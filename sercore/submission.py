@@ -26,7 +26,7 @@ def write(runs: Sequence[Run], output: Path | str) -> pd.DataFrame:
 
     Args:
         runs: complete runs on a corpus with Test3; with or without their models.
-        output: the file; it appears, in place of an older one, only when it is complete.
+        output: the file; it replaces an older one only when it is complete.
 
     Returns:
         What was written: index ``FileName`` (with ``.wav``), sorted; columns EmoAct, EmoVal, EmoDom from 1 to 7.

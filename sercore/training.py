@@ -278,7 +278,7 @@ def _ccc(truth: Any, predicted: Any, trained: Sequence[str]) -> dict[str, float]
 
 
 def _free_memory() -> None:
-    """Free what trainers of this process left in reference cycles, and measure the accelerator's peak memory anew."""
+    """Free what trainers of this process left in reference cycles, and reset the accelerator's peak memory."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()

@@ -1,7 +1,7 @@
 """Transcripts that err: with wrong words at a chosen rate, missing, or as a recogniser hears them.
 
-What happens to an utterance follows from its name: it errs alike whatever the others do, and what is wrong at a low
-rate is wrong at a higher one. Only the words that are put in depend on the corpus.
+The errors of an utterance follow from its name and do not depend on other utterances; errors at a low rate occur at a
+higher one too. Only inserted and substituted words depend on the corpus.
 """
 
 import re
@@ -93,7 +93,7 @@ def with_errors(
 def error_rates(said: Iterable[str | None], written: Iterable[str | None]) -> dict[str, float]:
     """How far transcripts are from what was said, by the fewest edits of words (`jiwer`).
 
-    Letters' case and punctuation do not count. Utterances of which it is not known what was said are left out.
+    Letters' case and punctuation do not count. Utterances without a reference transcript are left out.
 
     Returns:
         ``utterances``; ``missing``, the share of them without a transcript; and of the words of the others ``words``,

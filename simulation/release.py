@@ -33,7 +33,7 @@ DESCRIPTION = (
 )
 
 RECIPE = 1
-"""Raised whenever the same parameters give another release, so that releases of an older recipe are made anew."""
+"""Raised whenever the same parameters give another release, so that releases of an older recipe are replaced."""
 
 MARKER = "simulation.json"
 

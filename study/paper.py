@@ -36,7 +36,7 @@ def printed() -> pd.DataFrame:
 def difference(system: str, reference: str) -> tuple[float, int] | None:
     """Mean CCC of `system` minus that of `reference` in the paper, and the digits in which both are known.
 
-    None where the paper lacks one of them, or measured them on different data.
+    None where one of them is not in the paper, or they were measured on different data.
     """
     names = [paper_row(system), paper_row(reference)]
     if None in names:

@@ -302,8 +302,8 @@ def _question(name: str, entry: dict[str, Any], profile: str, is_open: bool) -> 
     named = entry.get("conditions", [STUDY])
     for key, names in (("conditions", [one for one in named if one != STUDY]), ("tests", entry.get("tests", []))):
         if unknown := set(names) - set(declared[key]):
-            lacking = ", ".join(sorted(unknown))
-            raise ParamsError(f"params/questions.yaml asks {name!r} for {lacking}: add it under {key} there.")
+            missing = ", ".join(sorted(unknown))
+            raise ParamsError(f"params/questions.yaml asks {name!r} for {missing}: add it under {key} there.")
     corpus = None
     if profile:
         require_profile(profile)
@@ -315,8 +315,8 @@ def _question(name: str, entry: dict[str, Any], profile: str, is_open: bool) -> 
     found = Question(name, entry["sentence"], pairs, tuple(conditions), tests, is_open)
     unknown = {one for system in found.compared for one in members(system)} - set(variants())
     if unknown:
-        lacking = ", ".join(sorted(unknown))
-        raise ParamsError(f"params/questions.yaml compares {lacking} in {name!r}: add it to params/variants.yaml.")
+        missing = ", ".join(sorted(unknown))
+        raise ParamsError(f"params/questions.yaml compares {missing} in {name!r}: add it to params/variants.yaml.")
     return found
 
 

@@ -240,7 +240,7 @@ def read_runs(folder: Path | str) -> list[Run]:
     """The runs that `collect` wrote, in the order of ``params/variants.yaml``, then by seed.
 
     Raises:
-        ParamsError: a table is absent or damaged, or holds systems that ``params/variants.yaml`` lacks.
+        ParamsError: a table is absent or damaged, or holds systems that are not in ``params/variants.yaml``.
     """
     results = resolve(Path(folder))
     names = ("runs.csv", "history.csv", "predictions.parquet", "params.yaml", "corpus.parquet")
@@ -275,7 +275,7 @@ def read_runs(folder: Path | str) -> list[Run]:
     unknown = sorted({run.params.variant for run in runs} - set(variants()))
     if unknown:
         raise ParamsError(
-            f"{results} holds runs of {', '.join(unknown)}, which params/variants.yaml lacks: make it again."
+            f"{results} holds runs of {', '.join(unknown)}, which are not in params/variants.yaml: run the study again."
         )
     return sorted(runs, key=_place)
 

@@ -93,7 +93,7 @@ def test_missing_audio_is_counted(table):
 
 @pytest.mark.parametrize("column", COLUMNS)
 def test_a_missing_column_is_named(table, column):
-    with pytest.raises(CorpusError, match=rf"corpus table lacks columns \['{column}'\]"):
+    with pytest.raises(CorpusError, match=rf"corpus table has missing columns \['{column}'\]"):
         corpus(table.drop(columns=column))
 
 
@@ -101,7 +101,7 @@ def test_unknown_columns_and_wrong_ratings_are_named(table):
     with pytest.raises(CorpusError, match=r"unknown columns \['age'\]"):
         corpus(table.assign(age=3))
     ratings = pd.DataFrame(columns=list(RATING_COLUMNS)).drop(columns="rater")
-    with pytest.raises(CorpusError, match=r"table of ratings lacks columns \['rater'\]"):
+    with pytest.raises(CorpusError, match=r"table of ratings has missing columns \['rater'\]"):
         corpus(table, ratings=ratings)
 
 

@@ -157,7 +157,7 @@ def test_a_wrong_folder_says_what_was_looked_for(clone):
         ("4.0,1.5,4.5,A", "loud,1.5,4.5,A", r"annotations\.csv: a1_A is not a number for DK_001_A_1 \('loud'\)"),
         ("4.0,1.5,4.5,A", "44,1.5,4.5,A", r"annotations\.csv: arousal outside the scale 1 to 5: DK_001_A_1"),
         ("DK_001_A_1", "DK_001_A", r"annotations\.csv names files unlike EN_001_A_1\.wav: DK_001_A\.wav"),
-        ("a3_V", "a4_V", r"annotations\.csv lacks the columns a3_V; it has file, a1_A"),
+        ("a3_V", "a4_V", r"annotations\.csv: missing columns a3_V; it has file, a1_A"),
         ("DK_001_A_2.wav", "DK_001_A_1.wav", r"duplicate utterance: DK_001_A_1"),
         ("A,A\n", "A,Z\n", r"unknown emotion: DK_001_A_1 \(Z\)"),
     ],

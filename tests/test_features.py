@@ -103,7 +103,9 @@ def test_utterances_without_a_transcript_are_counted(project, tones, small):
     table = tones.table.assign(transcript=["A word."] * (len(tones.table) - 3) + [None, np.nan, " "])
     chosen = params.load("embedded", "fusion", 0, small)
     model = AttributeModel.from_params(chosen, speakers=4, scale=tones.scale)
-    with pytest.warns(UserWarning, match=f"3 of {len(table)} utterances have no transcript: the model gets zeros"):
+    with pytest.warns(
+        UserWarning, match=f"3 of {len(table)} utterances have no transcript: their text embeddings are zero"
+    ):
         features = FrozenEncoders(chosen, model.speech)(table)
     assert [bool(features.text[index].any()) for index in range(-4, 0)] == [True, False, False, False]
 

@@ -98,7 +98,7 @@ def test_an_unusable_audio_file_is_named(folder):
         ("Female", "F", r"unknown gender: a\.b \(F\); valid are Female, Male"),
         ("\nb,", "\na.b,", r"duplicate utterance: a\.b"),
         ("\nb,", "\n,", r"1 of 3 rows have no utterance: name them"),
-        ("dominance", "dominanz", r"lacks the columns dominance; it has utterance, path"),
+        ("dominance", "dominanz", r"missing columns dominance; it has utterance, path"),
         ("transcript", "transcripts", r"has unknown columns: transcripts; known are utterance, path"),
         ("4,5.5,7", "4,5.5,7,8", r"cannot be read as CSV: .*line 3"),
         ("sounds/b.wav", "", r"have no audio: b;"),

@@ -465,7 +465,7 @@ def test_a_folder_of_two_releases_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("EmoVal", "Valence", r"labels_concensus\.csv lacks the columns EmoVal; it has FileName, EmoClass"),
+        ("EmoVal", "Valence", r"labels_concensus\.csv: missing columns EmoVal; it has FileName, EmoClass"),
         ("30,Male", "30,Male,Male,Male", r"labels_concensus\.csv has rows with more values"),
         ("12,Male", "12,Male,Male,Male", r"labels_concensus\.csv cannot be read as CSV: .*line 5"),
     ],

@@ -25,7 +25,7 @@ def cached(root: Path, options: str, read: Callable[[], Corpus]) -> Corpus:
 
     Args:
         root: folder of the corpus.
-        options: whatever else `read` depends on.
+        options: all else that `read` depends on.
         read: reads it.
     """
     key = blake2b(
@@ -45,7 +45,7 @@ def cached(root: Path, options: str, read: Callable[[], Corpus]) -> Corpus:
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
         table = pd.read_parquet(folder / "table.parquet")
         ratings = pd.read_parquet(folder / "ratings.parquet") if about["ratings"] else None
-    except (OSError, ValueError, KeyError, ArrowInvalid):  # damaged: read it anew
+    except (OSError, ValueError, KeyError, ArrowInvalid):  # damaged: read it again
         shutil.rmtree(folder)
         return cached(root, options, read)
     for message in about["warnings"]:

@@ -65,7 +65,7 @@ def read(params: Params, seed: int) -> Corpus:
         raters', 1 to 5; ``ratings`` hold each rater's.
 
     Raises:
-        CorpusError: the folder is not EmoTale, lacks audio of a row, or has fewer speakers than folds.
+        CorpusError: the folder is not EmoTale, a row has no audio, or there are fewer speakers than folds.
         AudioError: an audio file is not usable.
     """
     root = resolve(params.path)

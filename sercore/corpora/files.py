@@ -48,7 +48,7 @@ def require_columns(table: pd.DataFrame, columns: Sequence[str], path: Path) -> 
     """Raise `CorpusError`, naming the file and its columns, unless `table` has all of `columns`."""
     missing = [name for name in columns if name not in table.columns]
     if missing:
-        raise CorpusError(f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(table.columns)}.")
+        raise CorpusError(f"{path}: missing columns {', '.join(missing)}; it has {', '.join(table.columns)}.")
 
 
 def numbers(column: pd.Series, path: Path) -> pd.Series:

@@ -34,7 +34,7 @@ def read(params: Params, seed: int) -> Corpus:
     ``utterance``, ``path``, ``split``, ``arousal``, ``valence`` and ``dominance`` are required; ``emotion``,
     ``speaker``, ``gender``, ``transcript`` and ``duration`` may be left out. An empty cell is a missing value, and any
     other is taken literally (``NA`` is a transcript, ``007`` a speaker). Paths are relative to the CSV's folder.
-    Durations are measured, whatever the CSV says.
+    Durations are always measured.
 
     Raises:
         CorpusError: names the CSV and the column, row or value that is wrong.

@@ -26,7 +26,7 @@ TRACT = 0.18
 """Largest change, as a natural logarithm, of all frequencies of a speaker: there are more speakers than voices."""
 
 HELD_OUT = 5
-"""Every fifth speaker is never learnt from, but measured on."""
+"""Every fifth speaker is held out for measurement."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def load(folder: Path, seed: int) -> Pool:
 def vary(audio: Tensor, draw: torch.Generator, speed: float, colour: float) -> tuple[Tensor, Tensor]:
     """Change speed and pitch together, colour, loudness and noise of each row at random.
 
-    The ranges are wide, so that an encoder that has heard one synthesiser only takes real recordings as well.
+    The ranges are wide, so that an encoder trained on one synthesiser accepts real recordings.
 
     Args:
         audio: shape (rows, samples).

@@ -2,7 +2,7 @@
 
 ``wavlm-nano`` and ``whisper-nano`` learn to tell, from noisy speech with masked spans, what the speech without noise
 sounds like in each frame; ``speaker-nano`` goes on from ``wavlm-nano`` and learns to tell speakers apart. One core, a
-fixed seed. Beside its weights each folder gets a ``recipe.json`` with what was measured on speakers never learnt from.
+fixed seed. Beside its weights each folder gets a ``recipe.json`` with what was measured on held-out speakers.
 """
 
 import argparse
@@ -280,7 +280,7 @@ def minimise(loss: Callable[[], Tensor], parameters: list[nn.Parameter], steps: 
 
 
 def publish(name: str, model: PreTrainedModel, extractor: Any, measured: dict[str, Any]) -> None:
-    """Write the folder in the hub's format in place of the old one."""
+    """Write the folder in the hub's format replacing the old one."""
 
     def write(partial: Path) -> None:
         model.save_pretrained(partial)

@@ -1,7 +1,7 @@
 """What errors in the transcripts cost: CCC of systems with text against the word error rate, and against speech alone.
 
 The systems are tested on evaluation sets that differ in their transcripts alone; ``rates`` is the table that
-`rates` reads. A word error rate is the measured one, whatever was asked for.
+`rates` reads. Word error rates are measured, not the requested ones.
 """
 
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ def _tests(study: Study, rates: pd.DataFrame) -> list[str]:
 
 
 def _on(study: Study, test: str) -> Study:
-    """The study with what its runs predict on an evaluation set in place of what they predicted."""
+    """The study with what its runs predict on an evaluation set instead of what they predicted."""
     assert study.tests is not None
     gold = study.corpus[["speaker", "emotion", *ATTRIBUTES]]
     rows = study.tests[study.tests["test"] == test].join(gold, on="utterance")

@@ -5,7 +5,7 @@ validation set would have chosen, and what would have been reported; so such set
 
 Conventions:
 
-- A CCC is the mean of the three attributes. Sums are as in `sercore.sums`, with epochs in place of runs.
+- A CCC is the mean of the three attributes. Sums are as in `sercore.sums`, with epochs instead of runs.
 - A pool is the split that sets are drawn from: ``development``, as in practice, or the reported split. Where that is
   large and balanced, it stands in for a larger development split than there is.
 - Kinds of sets: ``balanced``, k random utterances of each primary emotion of the pool; ``random``, as many of the whole
