@@ -93,8 +93,8 @@ show.differences(
 #
 # Leaving utterances out takes away what they teach and how many there are. The control of equal size separates the two:
 # if leaving out O and X costs as much as leaving out as many others, number is what counts. O and X of the development
-# split also bring more speakers, so a gain from them would not be one of ambiguity alone. [Another
-# chapter](/notebooks/ambiguity_content) varies the dose of O and X.
+# split also bring more speakers, so a gain from them would not be one of ambiguity alone. The chapter
+# on their content (`CHAPTER=ambiguity_content`) varies the dose of O and X.
 #
 # ## Comparison with the paper
 

@@ -60,7 +60,7 @@ show.scores(comparisons.scores(study, question), "CCC of each system, of one rat
 #
 # All three ways put the speaker into the representation. A few speakers produce most of the training utterances ([the
 # data](/notebooks/data)), and no test speaker is among them, so what a system learns of these few need not generalise.
-# The weight of the gender loss is a choice as well; [a chapter of its own](/notebooks/gender_weight) varies it.
+# The weight of the gender loss is a choice as well; the chapter on gender weight (`CHAPTER=gender_weight`) varies it.
 #
 # ## Comparison with the paper
 

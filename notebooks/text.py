@@ -56,7 +56,7 @@ show.scores(comparisons.scores(study, question), "CCC of each system, of one rat
 # ## Discussion
 #
 # The gain from `speech_only` to `fusion` is an upper bound: the transcripts are the words as they were meant, without
-# recognition errors ([with errors](/notebooks/transcripts)). WavLM is fine-tuned and Whisper is frozen, so their
+# recognition errors, unlike those of `CHAPTER=transcripts`. WavLM is fine-tuned and Whisper is frozen, so their
 # difference is one of encoder and adaptation together.
 #
 # ## Comparison with the paper

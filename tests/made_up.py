@@ -1,5 +1,8 @@
 """A study with noise in place of speech: a corpus table, ratings, and runs of any systems."""
 
+import csv
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import soundfile
@@ -97,3 +100,11 @@ def write_results(root, study):
     for code in PRIMARY_EMOTIONS:
         noise = np.random.default_rng(0).normal(0, 0.1, 8000)
         soundfile.write(root / "samples" / f"{code}.flac", noise, 16_000)
+
+
+def write_csv(path: Path, rows: list[dict]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_packing import MODELS, inputs, make, padded_average, results
+from tiny_encoders import MODELS, inputs, make, padded_average, results
 from torch.nn import functional
 from transformers import BertConfig, WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import ROOT
-from test_msp_podcast import write_csv
+from made_up import write_csv
 from tokenizers import ByteLevelBPETokenizer
 from transformers import (
     RobertaConfig,

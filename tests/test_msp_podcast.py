@@ -1,11 +1,11 @@
 """MSP-Podcast: one small corpus, written as each release lays it out, reads as the same table."""
 
-import csv
 import json
 import re
 from collections import Counter
 from pathlib import Path
 
+import made_up
 import numpy as np
 import pandas as pd
 import pytest
@@ -70,14 +70,6 @@ def detail(row: dict) -> str:
     return f"{row['primary']}; {second}A:{row['A']:.6f}; V:{row['V']:.6f}; D:{row['D']:.6f};"
 
 
-def write_csv(path: Path, rows: list[dict]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def write_json(path: Path, content: dict) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=4))
@@ -93,7 +85,7 @@ def consensus_csv(folder: Path, name: str = "labels_consensus.csv", without: tup
     for row in rows:
         if "Split_Set" in row:
             row["Split_Set"] = renamed.get(row["Split_Set"], row["Split_Set"])
-    write_csv(folder / name, rows)
+    made_up.write_csv(folder / name, rows)
 
 
 def consensus_json(folder: Path, name: str = "labels_consensus.json") -> None:
@@ -110,12 +102,12 @@ def detailed_columns(folder: Path, rater: str, missing: bool = False) -> None:
     if missing:
         rows.insert(3, rows[3] | {rater: "WORKER99999999", "EmoAct": "NaN", "EmoVal": "NaN", "EmoDom": "NaN"})
         rows.insert(9, rows[9] | {rater: "WORKER99999998", "EmoAct": "", "EmoVal": "", "EmoDom": ""})
-    write_csv(folder / "labels_detailed.csv", rows)
+    made_up.write_csv(folder / "labels_detailed.csv", rows)
 
 
 def detailed_text(folder: Path) -> None:
     rows = [{"FileName": f"{row['name']}.wav", "EmoDetail": f"{row['rater']}; {detail(row)}"} for row in RATINGS]
-    write_csv(folder / "labels_detailed.csv", rows)
+    made_up.write_csv(folder / "labels_detailed.csv", rows)
 
 
 def detailed_json(folder: Path) -> None:
@@ -203,7 +195,7 @@ def release_2_0(root: Path) -> None:
     sound_and_text(root)
     consensus_csv(root / "Labels")
     detailed_columns(root / "Labels", "WorkerID", missing=True)
-    write_csv(root / "Labels" / "labels_detailed_aggregated.csv", [{"FileName": "made by a user"}])
+    made_up.write_csv(root / "Labels" / "labels_detailed_aggregated.csv", [{"FileName": "made by a user"}])
 
 
 RELEASES = [release_1_6, release_1_8, release_1_9, release_1_11, release_1_12, release_2_0]

@@ -48,6 +48,17 @@ def test_the_book_has_every_notebook_and_each_question_its_chapter():
         assert f'results = "results/embedded/{name}"' in (FOLDER / f"{name}.py").read_text()
 
 
+def test_the_papers_chapters_link_to_pages_of_their_own_book_alone():
+    """A study builds a book without the chapters of open questions, in which a link to them would be broken."""
+    paper = [path.stem for path in NOTEBOOKS if path.stem not in questions.open_questions("embedded")]
+    pages = {"method", "your_corpus", "api", "references", *(f"notebooks/{name}" for name in questions.PAGES)}
+    texts = {f"notebooks/{name}": (FOLDER / f"{name}.py").read_text() for name in paper}
+    texts |= {page: (FOLDER.parent / "book" / f"{page}.md").read_text() for page in ("method", "your_corpus")}
+    links = {(page, link) for page, text in texts.items() for link in re.findall(r"\]\(/([\w/]+)\)", text)}
+    assert {link for _, link in links} <= {*pages, "notebooks/overview"}, links
+    assert links
+
+
 def test_scripts_hide_no_module_of_python(path):
     """A kernel that runs in this folder imports from it first: a ``statistics.py`` here would break torch."""
     assert path.stem not in sys.stdlib_module_names
