@@ -115,12 +115,6 @@ def reported_split(runs: Sequence[Run]) -> str:
     return labelled_splits(runs)[-1]
 
 
-def by_split(corpus: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The rows of each split that occurs, in the order of `SPLITS`."""
-    parts = dict(list(corpus.groupby("split")))
-    return [(split, parts[split]) for split in SPLITS if split in parts]
-
-
 def matched(runs: Sequence[Run], split: str) -> tuple[pd.DataFrame, NDArray[np.float64]]:
     """Gold rows (utterances) and predictions (runs, utterances, attributes) of one system.
 
