@@ -24,7 +24,7 @@ variant = "fusion"
 seeds = [0]
 overrides = {}
 
-# %%
+# %% tags=["hide-input"]
 import seaborn as sns
 
 from sercore import params
@@ -43,7 +43,7 @@ show.banner(chosen[0])
 # A profile gives the scale, a variant of `params/variants.yaml` the difference from the default system, and `overrides`
 # whatever else differs. Together they are:
 
-# %%
+# %% tags=["hide-input"]
 print(params.dump(chosen[0]))
 
 # %% [markdown]
@@ -52,15 +52,15 @@ print(params.dump(chosen[0]))
 # Each epoch draws equally many utterances of every emotion; the epoch with the best mean CCC on a balanced part of the
 # development split is kept ([the method](/method)).
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "hide-input"]
 runs = ablation.train(chosen)
 
-# %%
+# %% tags=["hide-input"]
 show.show(
     ablation.summary(AttributeModel.from_pretrained(runs[0].folder / "model")), "Parameters of each part.", "parameters"
 )
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "hide-input"]
 curves = ablation.learning_curves(runs)
 grid = sns.relplot(
     curves,
@@ -80,14 +80,14 @@ grid = show.legend_above(grid.set_axis_labels("epoch", "").set_titles("{col_name
 #
 # Trained weights depend a little on the processor, so these figures may differ in the third decimal between machines.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "hide-input"]
 show.scores(
     comparisons.split_scores(runs),
     "CCC on each labelled split. The development split chose the epoch, so its figures are optimistic.",
     rows=("system", "split"),
 )
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "hide-input"]
 predictions = ablation.predictions(runs, reported_split(runs))
 grid = sns.displot(predictions, x="gold", y="predicted", col="endpoint", bins=25, height=2.6, aspect=0.9)
 grid = grid.set_axis_labels("gold (points of the scale)", "predicted").set_titles("{col_name}")
@@ -98,12 +98,12 @@ grid = grid.set_axis_labels("gold (points of the scale)", "predicted").set_title
 # Most utterances are neutral, so a system may be good on average and fail on rare emotions. Bias is the mean of
 # prediction minus gold.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "hide-input"]
 errors = ablation.errors_by_emotion(runs, reported_split(runs))
 grid = show.points(errors, "emotion", "points of the scale", hue="endpoint", col="statistic", height=4, sharex=False)
 
 # %% [markdown]
 # ## Reproducibility
 
-# %%
+# %% tags=["hide-input"]
 show.repeats(ablation.repeated(runs, "results/embedded/paper/study"))

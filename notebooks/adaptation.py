@@ -45,21 +45,21 @@ show.banner(study.params)
 # %% [markdown]
 # ## Results
 
-# %%
+# %% tags=["hide-input"]
 question = plan.question(profile, "adaptation")
 differences = comparisons.differences(study, question)
 show.answer(differences)
 
-# %% mystnb={"image": {"alt": "Forest plot: ways to adapt encoders, and one system per attribute, against references"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot: ways to adapt encoders, and one system per attribute, against references"}}
 grid = show.forest(differences)
 
-# %%
+# %% tags=["hide-input"]
 show.differences(differences, "Difference of mean CCC between ways to adapt the encoders.")
 
 # %% [markdown]
 # ## Cost
 
-# %% mystnb={"image": {"alt": "Mean CCC of each system against its trained parameters and seconds of training"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Mean CCC of each system against its trained parameters and seconds of training"}}
 costs = adaptation.costs(study, question)
 prices = costs.melt(["system", "estimate"], ["trained parameters", "seconds a run"], "cost", "amount")
 grid = sns.relplot(
@@ -77,7 +77,7 @@ grid = sns.relplot(
 grid.set(xscale="log").set_axis_labels("", "mean CCC").set_titles(col_template="{col_name}")
 grid = show.legend_above(grid)
 
-# %%
+# %% tags=["hide-input"]
 show.show(
     costs[
         [
@@ -103,7 +103,7 @@ show.show(
 #
 # ## CCC of all systems
 
-# %%
+# %% tags=["hide-input"]
 show.scores(comparisons.scores(study, question), "CCC of each system, of one rater and of guessing.")
 
 # %% [markdown]

@@ -44,26 +44,26 @@ show.banner(studies[0].params)
 # %% [markdown]
 # ## Results
 
-# %%
+# %% tags=["hide-input"]
 differences = comparisons.by_condition(comparisons.differences, studies, question)
 show.differences(
     differences.drop(columns="paper"), "Difference of mean CCC; a family a condition.", rows=("condition",)
 )
 
-# %% mystnb={"image": {"alt": "Difference of mean CCC to training without O and X against their share, by condition"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Difference of mean CCC to training without O and X against their share, by condition"}}
 doses = ambiguity_content.doses(differences, studies[0])
 grid = show.curves(doses, "share", ("share of O and X trained on", "difference of mean CCC to none"), hue="condition")
 
 # %% [markdown]
 # ## Attributes and rater agreement
 
-# %% mystnb={"image": {"alt": "Mean of each attribute for agreed utterances, O and X, by source"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Mean of each attribute for agreed utterances, O and X, by source"}}
 kinds = ambiguity_content.sources(studies[0])
 grid = show.points(
     kinds.query("statistic == 'mean'"), "kind", "points of the scale", col="endpoint", hue="source", height=3.4
 )
 
-# %%
+# %% tags=["hide-input"]
 show.scores(
     kinds,
     "Mean and sd of the consensus, and sd among an utterance's raters; published values come without intervals.",
@@ -76,14 +76,14 @@ show.scores(
 #
 # ## Training sets
 
-# %%
+# %% tags=["hide-input"]
 show.show(
     ambiguity_content.training_sets(studies[0], question.compared),
     "Different utterances that a system may draw, utterances of an epoch, updates in all, and the chosen epoch.",
     "training-sets",
 )
 
-# %%
+# %% tags=["hide-input"]
 show.show(
     ambiguity_content.rater_noise(studies),
     "Standard deviation among an utterance's raters, and weight of O and X beside agreed ones in the soft loss.",
@@ -93,7 +93,7 @@ show.show(
 # %% [markdown]
 # ## CCC of all systems
 
-# %%
+# %% tags=["hide-input"]
 show.scores(comparisons.scores(studies[0], question), "CCC of each system, of one rater and of guessing.")
 
 # %% [markdown]

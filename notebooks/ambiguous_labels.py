@@ -44,21 +44,21 @@ show.banner(study.params)
 # %% [markdown]
 # ## Results
 
-# %%
+# %% tags=["hide-input"]
 question = plan.question(profile, "ambiguous_labels")
 differences = comparisons.differences(study, question)
 show.answer(differences)
 
-# %% mystnb={"image": {"alt": "Forest plot: six other training sets, each compared with fusion"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot: six other training sets, each compared with fusion"}}
 grid = show.forest(differences)
 
-# %%
+# %% tags=["hide-input"]
 show.differences(differences, "Difference of mean CCC to `fusion`, which trains on the whole training split.")
 
 # %% [markdown]
 # ## CCC of all systems
 
-# %%
+# %% tags=["hide-input"]
 scores = comparisons.scores(study, question)
 show.scores(scores, "CCC of each system, of one rater and of guessing.")
 
@@ -69,19 +69,19 @@ show.scores(scores, "CCC of each system, of one rater and of guessing.")
 # If that leaked, its gain would be larger on the validation set than on a test split, and
 # `fusion_development_ambiguous_disjoint`, which is trained on no speaker of the validation set, would not have it.
 
-# %%
+# %% tags=["hide-input"]
 development = comparisons.scores(study, question, "development")
 validation = ambiguous_labels.validation_scores(study.runs, question.compared)
 compared = pd.concat([validation, development, scores]).query("endpoint == 'mean' and system in @question.compared")
 
-# %% mystnb={"image": {"alt": "Mean CCC of each system on the validation set, the development and the test split"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Mean CCC of each system on the validation set, the development and the test split"}}
 grid = show.points(compared, "system", "mean CCC", hue="split")
 
 # %% [markdown]
 # Bars: range over seeds on the validation set, 95 % interval over speakers elsewhere. The development split here holds
 # the utterances on which none of the systems was trained.
 
-# %%
+# %% tags=["hide-input"]
 show.differences(
     comparisons.differences(study, question, "development"),
     "Difference of mean CCC to `fusion` on the development split, to be read beside the test split's.",
@@ -98,5 +98,5 @@ show.differences(
 #
 # ## Comparison with the paper
 
-# %%
+# %% tags=["hide-input"]
 show.beside_the_paper(differences)

@@ -38,21 +38,21 @@ show.banner(study.params)
 # %% [markdown]
 # ## Results
 
-# %%
+# %% tags=["hide-input"]
 question = plan.question(profile, "auxiliary_tasks")
 differences = comparisons.differences(study, question)
 show.answer(differences)
 
-# %% mystnb={"image": {"alt": "Forest plot: speaker embedding, speaker and gender prediction, each against fusion"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot: speaker embedding, speaker and gender prediction, each against fusion"}}
 grid = show.forest(differences)
 
-# %%
+# %% tags=["hide-input"]
 show.differences(differences, "Difference of mean CCC to `fusion`, which uses neither speaker nor gender.")
 
 # %% [markdown]
 # ## CCC of all systems
 
-# %%
+# %% tags=["hide-input"]
 show.scores(comparisons.scores(study, question), "CCC of each system, of one rater and of guessing.")
 
 # %% [markdown]
@@ -64,5 +64,5 @@ show.scores(comparisons.scores(study, question), "CCC of each system, of one rat
 #
 # ## Comparison with the paper
 
-# %%
+# %% tags=["hide-input"]
 show.beside_the_paper(differences)

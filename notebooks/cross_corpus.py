@@ -43,7 +43,7 @@ show.show(
 # %% [markdown]
 # ## Results
 
-# %%
+# %% tags=["hide-input"]
 show.scores(
     cross_corpus.summary(tables),
     "Mean CCC on another corpus, that of the same system trained there, and what aligning or ranking explains.",
@@ -52,7 +52,7 @@ show.scores(
     name="summary",
 )
 
-# %% mystnb={"image": {"alt": "Heat maps: mean CCC of all pairs of corpora, as predicted and aligned, by system"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Heat maps: mean CCC of all pairs of corpora, as predicted and aligned, by system"}}
 means = tables["matrix"].query("endpoint == 'mean'")
 grid = show.heatmap(means, "train", "test", ("tested on", "trained on"), col="measure", row="system")
 
@@ -62,7 +62,7 @@ grid = show.heatmap(means, "train", "test", ("tested on", "trained on"), col="me
 #
 # ## Each attribute
 
-# %%
+# %% tags=["hide-input"]
 show.scores(
     tables["matrix"], "CCC as predicted and aligned.", rows=("train", "test", "system", "measure"), name="matrix"
 )
@@ -74,7 +74,7 @@ show.scores(
 #
 # ## Text across corpora
 
-# %%
+# %% tags=["hide-input"]
 show.differences(
     tables["differences"], "Difference of mean CCC as predicted; all rows are one family.", rows=("train", "test")
 )

@@ -34,7 +34,7 @@ study = read(profile, results)
 corpus = study.corpus.assign(emotion=study.corpus["emotion"].map(EMOTIONS))
 show.banner(study.params)
 
-# %%
+# %% tags=["hide-input"]
 show.show(
     data.sizes(study.corpus),
     "Size of each split. O: other; X: no agreement. Shares are of utterances or speakers.",
@@ -50,7 +50,7 @@ show.show(
 #
 # The emotion decides what an epoch draws ([the sampler](/method)); the three attributes are predicted.
 
-# %% mystnb={"image": {"alt": "Bar chart: share of each emotion in each split"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Bar chart: share of each emotion in each split"}}
 grid = sns.displot(
     corpus.dropna(subset="emotion"),
     y="emotion",
@@ -63,7 +63,7 @@ grid = sns.displot(
 )
 grid = grid.set_axis_labels("utterances (%)", "").set_titles("{col_name}")
 
-# %% mystnb={"image": {"alt": "Box plots of arousal, valence and dominance for each emotion"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Box plots of arousal, valence and dominance for each emotion"}}
 attributes = corpus.melt("emotion", list(ATTRIBUTES), "attribute")
 grid = sns.catplot(
     attributes.dropna(),
@@ -87,7 +87,7 @@ grid = grid.set_axis_labels("points of the scale", "").set_titles("{col_name}")
 #
 # One utterance of each emotion.
 
-# %%
+# %% tags=["hide-input"]
 show.players(study.samples)
 
 # %% [markdown]
@@ -96,7 +96,7 @@ show.players(study.samples)
 # The gold value is the mean of a few raters who agree little. WHiSER {cite:p}`whiser` has ratings of the same kind of
 # human speech.
 
-# %%
+# %% tags=["hide-input"]
 show.show(
     data.rater_statistics(study.corpus, study.ratings),
     "Spread, bias and agreement of raters in train and development, beside WHiSER's published values (scale 1 to 7).",
@@ -108,7 +108,7 @@ show.show(
 # {cite:p}`shrout1979`; kappa is Fleiss' {cite:p}`fleiss1971`. One rater alone predicts the others poorly, so systems
 # are measured against the mean.
 
-# %%
+# %% tags=["hide-input"]
 show.show(
     data.class_statistics(study.corpus, study.ratings).rename(index=EMOTIONS),
     "Mean and standard deviation (sd) of the consensus by emotion, and sd among an utterance's raters.",
@@ -118,7 +118,7 @@ show.show(
 # %% [markdown]
 # ## Speakers
 
-# %% mystnb={"image": {"alt": "Curve: share of the utterances spoken by the most talkative speakers, for each split"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Curve: share of the utterances spoken by the most talkative speakers, for each split"}}
 grid = sns.relplot(
     talkativeness(study.corpus),
     kind="line",
@@ -137,7 +137,7 @@ grid = show.legend_above(grid.set_axis_labels("share of the speakers, most talka
 #
 # ## Durations
 
-# %% mystnb={"image": {"alt": "Distribution of the utterances' durations, for each split"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Distribution of the utterances' durations, for each split"}}
 grid = sns.displot(corpus, x="duration", hue="split", kind="ecdf", height=3, aspect=1.7)
 grid = show.legend_above(grid.set_axis_labels("duration (s)", "share of the utterances"))
 
@@ -147,7 +147,7 @@ grid = show.legend_above(grid.set_axis_labels("duration (s)", "share of the utte
 # These choices were made before any system was compared with another. Signs of the acoustic cues follow
 # {cite:t}`scherer2003` and {cite:t}`juslin2003`. The table is empty for real speech.
 
-# %%
+# %% tags=["hide-input"]
 show.show(
     data.assumptions(study.params), "What the simulation assumes, and the source of each assumption.", "assumptions"
 )

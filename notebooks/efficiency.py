@@ -40,11 +40,11 @@ show.show(efficiency.machines(), "What was measured on. A GPU adds rows of its o
 # outside attention, the positional convolution by FFT, torch's fused attention on utterances of similar length with
 # recomputation in the backward pass, and the weighted average over layers summed on the way.
 
-# %% mystnb={"image": {"alt": "How many times as fast as the plain way each way is, by kind of step"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "How many times as fast as the plain way each way is, by kind of step"}}
 speed = measured.query("measure == 'times as fast' and part != 'intervals' and way != 'plain'")
 grid = show.points(speed.query("part.str.contains('step')"), "part", "times as fast as plain (bars: range)", hue="way")
 
-# %%
+# %% tags=["hide-input"]
 show.scores(
     speed,
     "Times as fast as the first way of a part; median and range over rounds in turn.",
@@ -58,7 +58,7 @@ show.scores(
 #
 # Memory: what a training step takes at most beyond weights, optimiser and data, in a process of its own.
 
-# %%
+# %% tags=["hide-input"]
 steps = measured.query("part.str.contains('step')")
 show.show(
     steps.query("measure in ['seconds', 'memory (MiB)', 'difference of the loss']").pivot_table(
@@ -68,7 +68,7 @@ show.show(
     "steps",
 )
 
-# %%
+# %% tags=["hide-input"]
 show.show(
     measured.query("part in ['equality', 'exact CCC', 'killed and resumed', 'msp_podcast']")[
         ["device", "part", "size", "way", "precision", "measure", "estimate"]
@@ -83,7 +83,7 @@ show.show(
 #
 # ## Cost of each system
 
-# %%
+# %% tags=["hide-input"]
 show.show(
     costs(study.runs), "Median over the runs of a system; seconds of one run while others ran beside it.", "costs"
 )

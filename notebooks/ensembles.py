@@ -39,21 +39,21 @@ show.banner(study.params)
 # %% [markdown]
 # ## Results
 
-# %%
+# %% tags=["hide-input"]
 question = plan.question(profile, "ensembles")
 differences = comparisons.differences(study, question)
 show.answer(differences)
 
-# %% mystnb={"image": {"alt": "Forest plot: ensembles compared with the baseline, their members and each other"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot: ensembles compared with the baseline, their members and each other"}}
 grid = show.forest(differences)
 
-# %%
+# %% tags=["hide-input"]
 show.differences(differences, "Difference of mean CCC between ensembles, their members and the challenge's baseline.")
 
 # %% [markdown]
 # ## Ensembles, members and baseline
 
-# %%
+# %% tags=["hide-input"]
 show.scores(comparisons.scores(study, question), "CCC of each system, of one rater and of guessing.")
 
 # %% [markdown]
@@ -65,13 +65,13 @@ show.scores(comparisons.scores(study, question), "CCC of each system, of one rat
 #
 # ## Comparison with the paper
 
-# %%
+# %% tags=["hide-input"]
 show.beside_the_paper(differences)
 
 # %% [markdown]
 # The challenge's own ranking, on a test set whose labels are hidden:
 
-# %%
+# %% tags=["hide-input"]
 show.show(
     paper.printed().query("data == 'Test3'")[["arousal", "valence", "dominance", "mean"]].fillna("–"),
     "CCC on Test3, from the paper (second-hand).",

@@ -37,7 +37,7 @@ show.banner(read(profile, results).params)
 # A gap is the CCC of a group minus that of a reference chosen in advance: men, the shortest third of the utterances,
 # neutral speech.
 
-# %%
+# %% tags=["hide-input"]
 gaps = tables["gaps"].rename(columns={"system": "model", "group": "system"}).query("model == 'fusion'")
 show.differences(
     gaps,
@@ -46,7 +46,7 @@ show.differences(
     name="gaps",
 )
 
-# %% mystnb={"image": {"alt": "Mean CCC of fusion by gender, duration and emotion, a panel a corpus"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Mean CCC of fusion by gender, duration and emotion, a panel a corpus"}}
 groups = tables["groups"].query("endpoint == 'mean' and system == 'fusion'").sort_values("grouping", kind="stable")
 grid = show.points(groups, "group", "mean CCC", hue="condition", height=5.5)
 
@@ -57,7 +57,7 @@ grid = show.points(groups, "group", "mean CCC", hue="condition", height=5.5)
 # a lower CCC (restriction of range). RMSE and bias show whether a system errs more. CCCs of groups can be compared only
 # if their spreads are alike, as those of women and men mostly are.
 
-# %%
+# %% tags=["hide-input"]
 show.show(
     groups[["condition", "group", "utterances", "speakers", "estimate", "rmse", "bias", "deviation"]].rename(
         columns={"estimate": "mean CCC", "deviation": "sd of gold values"}
@@ -73,7 +73,7 @@ show.show(
 # The CCC of one speaker rests on a few utterances, so speakers differ by chance too. The last column is the standard
 # deviation over speakers without that chance.
 
-# %%
+# %% tags=["hide-input"]
 spread = tables["speakers"].query("endpoint == 'mean'")
 show.show(
     spread[

@@ -39,26 +39,26 @@ show.banner(studies[0].params)
 # %% [markdown]
 # ## Results
 
-# %%
+# %% tags=["hide-input"]
 differences = comparisons.by_condition(comparisons.differences, studies, question)
 show.answer(differences)
 
-# %% mystnb={"image": {"alt": "Forest plot: each weight compared with weight 0, for each condition"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot: each weight compared with weight 0, for each condition"}}
 grid = show.forest(differences, row="condition")
 
-# %%
+# %% tags=["hide-input"]
 show.differences(differences, "Difference of mean CCC to weight 0, under each condition.", rows=("condition",))
 
 # %% [markdown]
 # ## CCC by attribute
 
-# %% mystnb={"image": {"alt": "Difference of CCC to weight 0 against the weight, by attribute and condition"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Difference of CCC to weight 0 against the weight, by attribute and condition"}}
 weights = differences.assign(weight=differences["system"].map(gender_weight.weights(studies[0])).astype(str))
 grid = show.curves(
     weights, "weight", ("weight of the gender loss", "difference of CCC to weight 0"), hue="endpoint", col="condition"
 )
 
-# %%
+# %% tags=["hide-input"]
 scores = comparisons.by_condition(comparisons.scores, studies, question)
 show.scores(scores, "CCC of each weight, of one rater and of guessing.", rows=("condition", "system"))
 
@@ -67,7 +67,7 @@ show.scores(scores, "CCC of each weight, of one rater and of guessing.", rows=("
 #
 # Balanced accuracy is the mean recall of women and men; guessing gives .5.
 
-# %%
+# %% tags=["hide-input"]
 accuracies = gender_weight.accuracies(studies, question).sort_values(["condition", "weight"], ignore_index=True)
 show.show(
     accuracies[["condition", "weight", "estimate", "low", "high", "accuracy", "majority"]].rename(
@@ -84,7 +84,7 @@ show.show(
 # A weight that is significant under one condition alone need not work better there. The table asks this directly: the
 # gain with the link minus the gain without.
 
-# %%
+# %% tags=["hide-input"]
 effects = gender_weight.link_effects(studies, question)
 show.show(
     effects.query("endpoint in ['arousal', 'mean']")[["weight", "endpoint", "estimate", "low", "high", "p"]],
@@ -99,7 +99,7 @@ show.show(
 # How well a linear rule reads arousal from pitch, range, rate and loudness, without and with the gender, computed from
 # the numbers behind the simulation:
 
-# %%
+# %% tags=["hide-input"]
 show.show(gender_weight.gains_of_knowing(studies), "Correlation with true arousal in the simulation.", "gains")
 
 # %% [markdown]

@@ -36,7 +36,7 @@ show.banner(study.params)
 # %% [markdown]
 # ## Results
 
-# %% mystnb={"image": {"alt": "Forest plot: every tested difference of mean CCC with its interval, by question"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot: every tested difference of mean CCC with its interval, by question"}}
 differences = comparisons.all_differences(study)
 grid = show.forest(differences, row="question")
 
@@ -46,26 +46,26 @@ grid = show.forest(differences, row="question")
 # adjusted within its question, is below .05; inconclusive does not mean equal. Crosses are the paper's differences, on
 # other speech with other encoders.
 
-# %%
+# %% tags=["hide-input"]
 show.differences(differences, "All tested differences of mean CCC.", rows=("question",))
 
 # %% [markdown]
 # ## Questions
 
-# %%
+# %% tags=["hide-input"]
 show.contents(profile)
 
 # %% [markdown]
 # One rater against the mean of the others gives the scale:
 
-# %%
+# %% tags=["hide-input"]
 scores = comparisons.scores(study, plan.question(profile, "text"))
 show.scores(scores, "CCC of the systems with and without text, of one rater and of guessing.")
 
 # %% [markdown]
 # About every figure that is quoted from the paper:
 
-# %%
+# %% tags=["hide-input"]
 show.caveat()
 
 # %% [markdown]

@@ -31,7 +31,7 @@ show.banner(study.params)
 # %% [markdown]
 # ## Cost
 
-# %%
+# %% tags=["hide-input"]
 show.show(
     costs(study.runs),
     "Median over the runs of a system; seconds of one run while others ran beside it.",
@@ -41,7 +41,7 @@ show.show(
 # %% [markdown]
 # ## Runs
 
-# %%
+# %% tags=["hide-input"]
 metrics = run_metrics(study.runs)
 show.show(
     metrics.filter(regex="^(system|seed|test3|chosen|seconds|peak|.* mean)"),

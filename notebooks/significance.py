@@ -69,14 +69,14 @@ show.banner(study.params)
 # no difference. A simulation of numbers, where the truth is known, checks this: two equally good systems predict
 # speakers of unequal size, each slightly better on some of them.
 
-# %% mystnb={"image": {"alt": "Coverage and false rejections against the number of speakers, a line a method"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Coverage and false rejections against the number of speakers, a line a method"}}
 rates = significance.rates()
 rates["speakers"] = rates["speakers"].astype(str)
 grid = show.curves(
     rates, "speakers", ("speakers", "rate"), hue="method", col="family", facet_kws={"sharey": False}, markers=True
 )
 
-# %%
+# %% tags=["hide-input"]
 show.scores(
     rates.drop(columns="speakers").assign(size=rates["speakers"] + " speakers"),
     "Coverage (nominal: .95) and false rejections (nominal: .05) of each method; ✓: used in this study.",
@@ -97,7 +97,7 @@ show.scores(
 # Two systems err on the same utterances, mostly in the same direction, and what they share cancels in their difference.
 # So the detectable difference depends on the correlation of their errors, which the paper does not report.
 
-# %% mystnb={"image": {"alt": "Detectable difference of mean CCC against the correlation of the errors, by set"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Detectable difference of mean CCC against the correlation of the errors, by set"}}
 power = significance.power()
 grid = show.curves(
     power.rename(columns={"detectable": "estimate"}),
@@ -110,7 +110,7 @@ grid = grid.set(yscale="log")
 # %% [markdown]
 # Bars: as the share of the errors' variance that is the speaker's goes from 0 to 40 %.
 
-# %%
+# %% tags=["hide-input"]
 show.show(
     power.query("speaker_share == 0.2")[
         ["set", "speakers", "utterances", "correlation", "detectable", "text", "gender", "without O and X"]
@@ -125,7 +125,7 @@ show.show(
 # training, and several rows are compared. A difference too small to detect may still exist. All of it rests on the
 # simulation's assumptions, not on the paper's predictions. In this study's own runs:
 
-# %%
+# %% tags=["hide-input"]
 show.show(
     significance.errors_of(study), "How errors go together in this study, averaged over attributes and runs.", "errors"
 )
@@ -139,7 +139,7 @@ show.show(
 #
 # ## Inconsistencies in the paper's tables
 
-# %%
+# %% tags=["hide-input"]
 show.show(
     significance.slips(),
     "Rows whose printed mean is not that of the three CCCs beyond rounding, or is doubted.",
@@ -152,7 +152,7 @@ show.show(
 # CCC is a function of six sums. A set of any size is one small table, a row a speaker, and ten thousand resamples are
 # one matrix product.
 
-# %%
+# %% tags=["hide-input"]
 show.show(significance.speed(), "Time of 10,000 resamples over 400 speakers, extrapolated for the slow ways.", "speed")
 
 # %% [markdown]

@@ -46,7 +46,7 @@ show.banner(studies[0].params)
 # %% [markdown]
 # ## Results
 
-# %%
+# %% tags=["hide-input"]
 differences = speakers.differences(studies, question)
 show.differences(
     differences.query("kind == 'unseen'"),
@@ -54,7 +54,7 @@ show.differences(
     rows=("condition",),
 )
 
-# %%
+# %% tags=["hide-input"]
 changes = speakers.changes(differences)
 show.show(
     changes,
@@ -68,13 +68,13 @@ show.show(
 # In the simulation, the same training utterances are assigned to the same speakers in several ways. Test speakers are
 # always the same and speak equally often.
 
-# %% mystnb={"image": {"alt": "Lorenz curves: share of the utterances of the most talkative speakers, by corpus"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Lorenz curves: share of the utterances of the most talkative speakers, by corpus"}}
 embeddings = speakers.read({profile: results, "EmoTale (human)": human})
 curves = speakers.lorenz(studies, embeddings["counts"])
 grid = sns.relplot(curves, kind="line", x="speakers", y="spoken", hue="corpus", style="corpus", height=3.4, aspect=1.6)
 grid = show.legend_above(grid.set_axis_labels("share of the speakers, most talkative first", "share of the utterances"))
 
-# %%
+# %% tags=["hide-input"]
 show.show(
     speakers.skews(curves),
     "Known speakers, and the share of the utterances that the most talkative 26 % speak.",
@@ -88,7 +88,7 @@ show.show(
 # draw clusters apart or together, so silhouette {cite:p}`rousseeuw1987` and equal-error rate are those of the whole
 # embedding.
 
-# %% mystnb={"image": {"alt": "Scatter plots: speaker embeddings of ten speakers on a plane, by corpus"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Scatter plots: speaker embeddings of ten speakers on a plane, by corpus"}}
 grid = sns.relplot(
     embeddings["embedding_2d"].reset_index(drop=True),
     x="x",
@@ -103,7 +103,7 @@ grid = sns.relplot(
 )
 grid = grid.set_axis_labels("t-SNE, first axis (no unit)", "second axis (no unit)").set_titles("{col_name}")
 
-# %%
+# %% tags=["hide-input"]
 show.scores(
     embeddings["embedding"],
     "Silhouette (0: no clusters) and equal-error rate (.5: guessing) of the whole embedding.",
@@ -118,7 +118,7 @@ show.scores(
 #
 # ## Seen and unseen speakers
 
-# %% mystnb={"image": {"alt": "Difference of each system to fusion against the skew, for seen and unseen speakers"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Difference of each system to fusion against the skew, for seen and unseen speakers"}}
 grid = show.curves(
     comparisons.tested(differences),
     "skew",
@@ -127,7 +127,7 @@ grid = show.curves(
     col="kind",
 )
 
-# %%
+# %% tags=["hide-input"]
 show.differences(
     differences.query("kind == 'seen'"),
     "Difference of mean CCC to `fusion` on held-out utterances of training speakers; a family a condition.",

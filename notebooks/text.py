@@ -34,14 +34,14 @@ show.banner(study.params)
 # %% [markdown]
 # ## Results
 
-# %%
+# %% tags=["hide-input"]
 question = plan.question(profile, "text")
 differences = comparisons.differences(study, question)
 show.answer(differences)
 
-# %% mystnb={"image": {"alt": "Forest plot: what text adds to WavLM and to Whisper, and Whisper in place of WavLM"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot: what text adds to WavLM and to Whisper, and Whisper compared with WavLM"}}
 grid = show.forest(differences)
-# %%
+# %% tags=["hide-input"]
 show.differences(
     differences, "Difference of mean CCC: what text adds to each speech encoder, and Whisper against WavLM."
 )
@@ -49,7 +49,7 @@ show.differences(
 # %% [markdown]
 # ## CCC with and without text
 
-# %%
+# %% tags=["hide-input"]
 show.scores(comparisons.scores(study, question), "CCC of each system, of one rater and of guessing.")
 
 # %% [markdown]
@@ -61,5 +61,5 @@ show.scores(comparisons.scores(study, question), "CCC of each system, of one rat
 #
 # ## Comparison with the paper
 
-# %%
+# %% tags=["hide-input"]
 show.beside_the_paper(differences)

@@ -43,15 +43,15 @@ show.banner(study.params)
 # %% [markdown]
 # ## Results
 
-# %%
+# %% tags=["hide-input"]
 scores = transcripts.scores(study, question, rates).query("endpoint in ['valence', 'mean']")
 words = scores[scores["evaluation"].str.startswith("words")]
 differences = transcripts.differences(study, question, rates, ["words", "recognised"])
 
-# %% mystnb={"image": {"alt": "CCC of valence and mean CCC against the word error rate, of three systems"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "CCC of valence and mean CCC against the word error rate, of three systems"}}
 grid = show.curves(words, "wer", ("word error rate", "CCC"), hue="system", col="endpoint")
 
-# %%
+# %% tags=["hide-input"]
 show.differences(
     differences.assign(wer=differences["wer"].map("{:.0%}".format)),
     "Difference of mean CCC by word error rate; all rows are one family.",
@@ -65,7 +65,7 @@ show.differences(
 #
 # A deleted word is missing; a substituted or inserted one may mislead.
 
-# %%
+# %% tags=["hide-input"]
 kinds = transcripts.differences(study, question, rates, ["substitutions", "deletions", "insertions"])
 show.differences(
     kinds.assign(wer=kinds["wer"].map("{:.0%}".format)),
@@ -80,7 +80,7 @@ show.differences(
 # An utterance without transcript gets zeros in place of its text embedding. No system was trained on such utterances,
 # unless the corpus itself has some.
 
-# %%
+# %% tags=["hide-input"]
 missing = transcripts.differences(study, question, rates, ["missing"])
 show.differences(
     missing.assign(missing=missing["missing"].map("{:.0%}".format)),
@@ -92,7 +92,7 @@ show.differences(
 # %% [markdown]
 # ## Measured error rates
 
-# %%
+# %% tags=["hide-input"]
 show.show(
     rates,
     "Fewest edits as shares of the words, without case and punctuation; of a system, its training split.",

@@ -37,21 +37,21 @@ show.banner(study.params)
 # %% [markdown]
 # ## Results
 
-# %%
+# %% tags=["hide-input"]
 question = plan.question(profile, "undersampling")
 differences = comparisons.differences(study, question)
 show.answer(differences)
 
-# %% mystnb={"image": {"alt": "Forest plot: training on the whole data against undersampling, with and without text"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot: training on the whole data against undersampling, with and without text"}}
 grid = show.forest(differences)
 
-# %%
+# %% tags=["hide-input"]
 show.differences(differences, "Difference of mean CCC between training on the whole data and undersampling.")
 
 # %% [markdown]
 # ## CCC of all systems
 
-# %%
+# %% tags=["hide-input"]
 show.scores(comparisons.scores(study, question), "CCC of each system, of one rater and of guessing.")
 
 # %% [markdown]
@@ -59,7 +59,7 @@ show.scores(comparisons.scores(study, question), "CCC of each system, of one rat
 #
 # Undersampling is meant for the rare emotions, which an average hides. Bias is the mean of prediction minus gold.
 
-# %%
+# %% tags=["hide-input"]
 systems = by_system(study.runs)
 split = reported_split(study.runs)
 errors = pd.concat(
@@ -69,7 +69,7 @@ errors = pd.concat(
     ]
 )
 
-# %% mystnb={"image": {"alt": "RMSE and bias of each attribute by emotion, with undersampling and on the whole data"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "RMSE and bias of each attribute by emotion, with undersampling and on the whole data"}}
 grid = show.points(
     errors, "emotion", "points of the scale", hue="training", col="endpoint", row="statistic", sharex="row", height=3.4
 )
@@ -84,5 +84,5 @@ grid = show.points(
 #
 # ## Comparison with the paper
 
-# %%
+# %% tags=["hide-input"]
 show.beside_the_paper(differences)

@@ -41,7 +41,7 @@ show.banner(study.params)
 # What another balanced set of the profile's own size would have chosen and reported for the same runs, beside other
 # ways to choose:
 
-# %%
+# %% tags=["hide-input"]
 kinds = validation_protocol.by_kind(tables, k)
 show.show(
     kinds[["system", "kind", "epoch", "epoch_sd", "reported", "reported_sd", "test", "test_sd", "regret"]],
@@ -55,7 +55,7 @@ show.show(
 #
 # ## Learning curves
 
-# %% mystnb={"image": {"alt": "Mean CCC against the epoch on development and test, a panel a system"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Mean CCC against the epoch on development and test, a panel a system"}}
 curves = tables["curves"].rename(columns={"ccc": "estimate"}).query("set != 'whole'")
 grid = show.curves(
     curves, "epoch", ("epoch", "mean CCC"), hue="set", col="system", col_wrap=2, markers=False, height=2.6
@@ -66,7 +66,7 @@ grid = show.curves(
 #
 # ## Variation over draws
 
-# %% mystnb={"image": {"alt": "Standard deviation over draws of a reported CCC and of a difference against k"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Standard deviation over draws of a reported CCC and of a difference against k"}}
 grid = show.curves(
     validation_protocol.spreads(tables),
     "k",
@@ -79,7 +79,7 @@ grid = grid.set(xscale="log")
 # %% [markdown]
 # Bars: range over systems, pairs and seeds. The test split is larger and stands for a larger development split.
 
-# %%
+# %% tags=["hide-input"]
 show.show(
     validation_protocol.flips(tables, k).rename(
         columns={"flips": "other sign", "gender": "as G Pred", "ambiguous": "as - O/X"}
@@ -96,7 +96,7 @@ show.show(
 #
 # A random half of a split's speakers acts as the development split, the others as the truth.
 
-# %%
+# %% tags=["hide-input"]
 show.show(
     validation_protocol.schemes(tables),
     "Optimism: reported CCC minus that on other speakers; error: its root mean square over draws and runs.",
@@ -109,12 +109,12 @@ show.show(
 #
 # ## Differences on the test split
 
-# %%
+# %% tags=["hide-input"]
 question = plan.question(profile, "validation_protocol")
 differences = comparisons.differences(study, question)
 show.answer(differences)
 
-# %%
+# %% tags=["hide-input"]
 show.differences(differences, "Difference of mean CCC between the systems.")
 
 # %% [markdown]

@@ -85,6 +85,13 @@ def test_notebooks_hold_no_logic(notebook):
         assert not nodes, cell.source
 
 
+def test_code_is_folded(notebook):
+    shown = [
+        cell.source for cell in code_cells(notebook)[1:] if not {"hide-input", "remove-input"} & {*cell.metadata.tags}
+    ]
+    assert not shown
+
+
 def test_outputs_are_committed(notebook):
     """nbval passes a notebook that was never executed."""
     assert [cell.execution_count for cell in code_cells(notebook)] == list(range(1, len(code_cells(notebook)) + 1))
