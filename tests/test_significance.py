@@ -1,5 +1,8 @@
 """Intervals and tests against other implementations, literal loops, closed forms, invariances, and their promise."""
 
+import subprocess
+import sys
+
 import audmetric
 import numpy as np
 import pytest
@@ -543,3 +546,10 @@ def test_limits_of_a_correlation_and_of_a_difference_equal_a_literal_jackknife()
     np.testing.assert_allclose(
         [found.difference, found.low, found.high], [expected, expected - reach, expected + reach], rtol=1e-8
     )
+
+
+def test_statistics_need_neither_torch_nor_transformers():
+    """They come with the package's bare install."""
+    code = "import sys; import sercore.significance; print({'torch', 'transformers', 'soundfile'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
