@@ -18,14 +18,7 @@ from tqdm import tqdm
 from sercore import audio, corpora
 from sercore.cache import Ragged, stored
 from sercore.corpus import some
-from sercore.encoders import (
-    DEVICE,
-    AudioInputs,
-    SpeakerEncoder,
-    SpeechEncoder,
-    TextEncoder,
-    TextInputs,
-)
+from sercore.encoders import DEVICE, AudioInputs, SpeakerEncoder, SpeechEncoder, TextEncoder, TextInputs
 from sercore.hub import encoder_config, quieten
 from sercore.params import Params, ParamsError, project_root
 
@@ -77,12 +70,7 @@ class Features(Dataset[dict[str, Tensor]]):
 class FrozenEncoders:
     """The encoders that a system needs for its features: called with a table, they give the `Features` of its rows.
 
-    Args:
-        params: of the run.
-        speech: the speech encoder of its model.
-
-    Raises:
-        ParamsError: an encoder cannot be loaded.
+    `speech` is the speech encoder of its model; `ParamsError` if another encoder cannot be loaded.
     """
 
     def __init__(self, params: Params, speech: SpeechEncoder) -> None:
@@ -94,12 +82,8 @@ class FrozenEncoders:
         self.speaker = SpeakerEncoder(params.speaker.encoder) if params.speaker else None
 
     def __call__(self, table: pd.DataFrame, *, cached: bool = True) -> Features:
-        """The features of each row.
-
-        Args:
-            table: columns ``path``, ``duration``, ``transcript`` and ``speaker`` of a corpus table, the last only to
-                normalise each speaker.
-            cached: whether they are kept in ``data/cache``, or read from there.
+        """The features of each row of a table with a corpus's ``path``, ``duration``, ``transcript`` and, only to
+        normalise each speaker, ``speaker``; `cached`: kept in ``data/cache``, or read from there.
 
         Raises:
             ParamsError: each speaker is to be normalised, but the features are not kept.
@@ -174,9 +158,8 @@ class SpeakerNormalised(Sequence[np.ndarray]):
     speaker of one utterance the mean of the utterance is lost with that of the speaker. Unknown speakers' utterances
     stay as they are.
 
-    Args:
-        features: an array (frames, ...) for each utterance; they are read once to take the moments.
-        speakers: who speaks each of them, missing where unknown.
+    `features` has an array (frames, ...) for each utterance, read once to take the moments; `speakers` is missing where
+    unknown.
     """
 
     def __init__(self, features: Sequence[np.ndarray], speakers: pd.Series) -> None:
@@ -221,8 +204,6 @@ def _spoken(texts: Iterable[str | None]) -> list[str | None]:
     """`texts` with None for what holds no word, and one `UserWarning` that counts them."""
     spoken = [text if isinstance(text, str) and text.strip() else None for text in texts]
     if None in spoken:
-        warnings.warn(
-            f"{spoken.count(None)} of {len(spoken)} utterances have no transcript: their text embeddings are zero.",
-            stacklevel=4,
-        )
+        count = f"{spoken.count(None)} of {len(spoken)} utterances"
+        warnings.warn(f"{count} have no transcript: their text embeddings are zero.", stacklevel=4)
     return spoken

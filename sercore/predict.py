@@ -60,7 +60,9 @@ def load(run: Path | str | runs.Run) -> "Predictor":
             "into a corpus, or load a run without speech.per_speaker."
         )
     assert folder is not None  # or it would have been refused
-    with _project_of(folder):
+    # The project that holds the run as working directory: encoders may be named relative to it.
+    projects = [above for above in folder.resolve().parents if (above / "params" / "variants.yaml").is_file()]
+    with contextlib.chdir(projects[0] if projects else "."):
         return Predictor(params, model)
 
 
@@ -74,10 +76,10 @@ class Predictor:
         self.model, self.encoders = model, FrozenEncoders(params, model.speech)
 
     def __call__(self, files: Sequence[Path | str], texts: Sequence[str | None] | None = None) -> pd.DataFrame:
-        """Predict for each of `files`.
+        """Predict for each of `files`, in any format, sampling rate and number of channels that `sercore.audio.load`
+        reads.
 
         Args:
-            files: paths of audio in any format, sampling rate and number of channels that `sercore.audio.load` reads.
             texts: the transcript of each file, None or empty where there is none; a system without text needs none.
 
         Returns:
@@ -107,15 +109,12 @@ class Predictor:
 
 
 def evaluate(folder: Path, test: str, corpus: Mapping[str, Any]) -> Path:
-    """Predict an evaluation set by a trained run, unless that was done before and the corpus is the same.
+    """Predict an evaluation set, named `test`, by the complete run in `folder`, unless that was done before and the
+    corpus is the same.
 
     The set is what is labelled outside the training split of a corpus. Where that has no official split, it is all that
-    is labelled; or, if the run was trained on the same corpus, what is outside the fold's training split.
-
-    Args:
-        folder: of a complete run.
-        test: name of the evaluation set.
-        corpus: what differs from the run's own corpus parameters; another ``reader`` replaces them as a whole.
+    is labelled; or, if the run was trained on the same corpus, what is outside the fold's training split. `corpus` is
+    what differs from the run's own corpus parameters; another ``reader`` replaces them as a whole.
 
     Returns:
         ``<folder>/tests/<test>.parquet``: columns ``utterance``, ``split`` and the three ``predicted_...``, in the
@@ -161,10 +160,8 @@ def _trained(folder: Path | None) -> tuple[Params, AttributeModel]:
     try:
         return params, AttributeModel.from_pretrained(folder / "model").eval()
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ParamsError(
-            f"{folder / 'model'} is damaged or of another version ({type(error).__name__}): "
-            "remove the run and train it again."
-        ) from None
+        problem = f"{folder / 'model'} is damaged or of another version ({type(error).__name__})"
+        raise ParamsError(f"{problem}: remove the run and train it again.") from None
 
 
 @torch.no_grad()
@@ -193,12 +190,6 @@ def _utterances(paths: Sequence[Path]) -> pd.Index:
     if names.has_duplicates:
         raise audio.AudioError(f"the same file is given twice: {some(names[names.duplicated()])}; give each once.")
     return names
-
-
-def _project_of(folder: Path) -> contextlib.AbstractContextManager:
-    """The project that holds a run as working directory: encoders may be named relative to it."""
-    projects = [above for above in folder.resolve().parents if (above / "params" / "variants.yaml").is_file()]
-    return contextlib.chdir(projects[0]) if projects else contextlib.nullcontext()
 
 
 def _digest_of(path: Path) -> str | None:

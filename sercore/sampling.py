@@ -16,9 +16,8 @@ from sercore.sections import Sampling
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows of a corpus table: trained on, selecting the best epoch, and predicted once trained.
-
-    ``weights``: of the rows of ``training`` and each attribute in the loss; None where all weigh the same.
+    """Rows of a corpus table: trained on, selecting the best epoch, and predicted once trained; ``weights`` of the rows
+    of ``training`` and each attribute in the loss, None where all weigh the same.
     """
 
     training: pd.DataFrame
@@ -61,7 +60,6 @@ def balanced_indices(emotion: pd.Series, per_emotion: int, generator: np.random.
     Args:
         emotion: code of each utterance; its classes are those that occur (O and X too, where they are included).
         per_emotion: utterances of each class.
-        generator: source of randomness.
         key: the parameter that `per_emotion` comes from, for messages.
 
     Returns:
@@ -80,11 +78,8 @@ def balanced_indices(emotion: pd.Series, per_emotion: int, generator: np.random.
     if len(short):
         few = ", ".join(f"{code} has {count}" for code, count in short.items())
         raise CorpusError(f"too few utterances for {key} {per_emotion}: {few}; lower it.")
-    codes = emotion.to_numpy()
-    drawn = [
-        generator.choice(np.flatnonzero(codes == code), min(per_emotion, count), replace=False)
-        for code, count in counts.items()
-    ]
+    places = [np.flatnonzero(emotion == code) for code in counts.index]
+    drawn = [generator.choice(of_one, min(per_emotion, len(of_one)), replace=False) for of_one in places]
     return generator.permutation(np.concatenate(drawn))
 
 
@@ -93,10 +88,9 @@ def training_and_validation(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The utterances that a system trains on, and those that choose its epoch; see `sercore.sections.Sampling`.
 
-    Args:
-        training, development: labelled rows of the two splits of a corpus table.
-        sampling: ``samples_per_emotion`` of each emotion are never left out, unless a speaker is capped.
-        seed: the same seed draws the same utterances, also of another system with the same validation set.
+    `training` and `development` are labelled rows of the two splits. ``samples_per_emotion`` of each emotion are never
+    left out, unless a speaker is capped. The same seed draws the same utterances, also of another system with the same
+    validation set.
 
     Raises:
         CorpusError: too few utterances for what `sampling` asks, or none to train on.
@@ -129,15 +123,9 @@ def training_and_validation(
 def held_out(training: pd.DataFrame, share: float) -> pd.Index:
     """Utterances of the training split that are predicted and not trained on: of seen speakers.
 
-    The draw does not depend on the run's seed: all runs are scored on the same utterances.
-
-    Args:
-        training: labelled rows of the training split.
-        share: of each speaker's utterances, rounded, but at least one and not all; none of a speaker of one utterance,
-            nor of an unknown speaker.
-
-    Raises:
-        CorpusError: no known speaker has two utterances.
+    A `share` of each speaker's labelled utterances, rounded, but at least one and not all; none of a speaker of one
+    utterance, nor of an unknown speaker. The draw does not depend on the run's seed: all runs are scored on the same
+    utterances. `CorpusError` if no known speaker has two.
     """
     order = np.random.default_rng(0).permutation(len(training))
     speaker = training["speaker"].iloc[order].dropna()
@@ -206,7 +194,6 @@ class EpochSampler(Sampler[int]):
     Args:
         emotion: code of each training utterance.
         per_emotion: utterances of every class in an epoch; None takes the whole split.
-        batch_size: utterances in a batch.
         seed: with the epoch's number, it determines the draw, so an interrupted training continues with the same draws.
 
     Raises:
@@ -216,12 +203,10 @@ class EpochSampler(Sampler[int]):
     def __init__(self, emotion: pd.Series, per_emotion: int | None, batch_size: int, seed: int) -> None:
         self.emotion, self.per_emotion, self.seed = emotion, per_emotion, seed
         self.epoch = 0
-        drawn = len(self._draw())
-        if drawn < batch_size:
-            raise CorpusError(
-                f"an epoch has {drawn} utterances, fewer than training.batch_size {batch_size}; lower it."
-            )
-        self.length = drawn // batch_size * batch_size
+        size = len(self._draw())
+        if size < batch_size:
+            raise CorpusError(f"an epoch has {size} utterances, fewer than training.batch_size {batch_size}; lower it.")
+        self.length = size // batch_size * batch_size
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the draw; called by the trainer before each epoch."""
