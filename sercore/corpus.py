@@ -21,16 +21,8 @@ import pandas as pd
 from sercore import ATTRIBUTES
 
 SPLITS = ("train", "development", "test1", "test2", "test3")
-PRIMARY_EMOTIONS = {
-    "A": "anger",
-    "S": "sadness",
-    "H": "happiness",
-    "U": "surprise",
-    "F": "fear",
-    "D": "disgust",
-    "C": "contempt",
-    "N": "neutral",
-}
+PRIMARY_EMOTIONS = {"A": "anger", "S": "sadness", "H": "happiness", "U": "surprise"}
+PRIMARY_EMOTIONS |= {"F": "fear", "D": "disgust", "C": "contempt", "N": "neutral"}
 EMOTIONS = PRIMARY_EMOTIONS | {"O": "other", "X": "no agreement"}
 GENDERS = ("Female", "Male")
 COLUMNS = ("path", "split", "emotion", *ATTRIBUTES, "speaker", "gender", "transcript", "duration")
@@ -43,16 +35,11 @@ class CorpusError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """A corpus that has passed every check of this module.
+    """A corpus that has passed every check of this module; `CorpusError` names the column, row or value that is not
+    valid, or the audio that is absent.
 
-    Args:
-        name: how reports call it.
-        table: as this module describes; missing values may be None or NaN.
-        scale: lowest and highest value of the attributes, e.g. (1, 7).
-        ratings: as this module describes, or None.
-
-    Raises:
-        CorpusError: a column, split, emotion, gender, attribute or utterance is not valid, or audio is absent.
+    ``name``: how reports call it. ``table`` and ``ratings``: as this module describes; missing values may be None or
+    NaN. ``scale``: lowest and highest value of the attributes, e.g. (1, 7).
     """
 
     name: str
@@ -76,10 +63,8 @@ class Corpus:
         _check_attributes(self.table, self.scale)
         absent = self.table.index[[not isinstance(path, Path) or not path.is_file() for path in self.table["path"]]]
         if len(absent):
-            raise CorpusError(
-                f"{len(absent)} of {len(self.table)} utterances have no audio: {some(absent)}; "
-                "path must be the Path of a file that exists."
-            )
+            problem = f"{len(absent)} of {len(self.table)} utterances have no audio: {some(absent)}"
+            raise CorpusError(f"{problem}; path must be the Path of a file that exists.")
         if self.ratings is not None:
             _check_columns(self.ratings, RATING_COLUMNS, "table of ratings")
 
@@ -89,24 +74,20 @@ class Corpus:
             raise CorpusError(f"unknown split {name!r}; splits are {', '.join(SPLITS)}.")
         rows = self.table[self.table["split"] == name]
         if rows.empty:
-            raise CorpusError(
-                f"corpus {self.name} has no utterance in split {name!r}, only in {', '.join(self.splits())}."
-            )
+            there = ", ".join(self.splits())
+            raise CorpusError(f"corpus {self.name} has no utterance in split {name!r}, only in {there}.")
         return rows
 
     def splits(self) -> list[str]:
         """Splits that have utterances, in the order of `SPLITS`."""
-        present = set(self.table["split"])
-        return [name for name in SPLITS if name in present]
+        return [name for name in SPLITS if name in set(self.table["split"])]
 
     def require_disjoint_speakers(self) -> None:
-        """Refuse a corpus in which a speaker of train or development is in another split as well.
+        """Raise `CorpusError`, naming speakers and splits, where a speaker of train or development is in another split
+        too.
 
         Test splits may share speakers with each other, as MSP-Podcast's do; utterances of unknown speakers are let
         through, since nothing can be said of them.
-
-        Raises:
-            CorpusError: names the speakers and the splits.
         """
         splits = self.table.dropna(subset=["speaker"]).groupby("speaker")["split"].unique()
         shared = splits[[len(names) > 1 and bool({"train", "development"} & set(names)) for names in splits]]
@@ -116,13 +97,10 @@ class Corpus:
 
     def digest(self) -> str:
         """Hexadecimal digest that changes when a row, or the size or modification time of an audio file, changes."""
-        content = blake2b(digest_size=16)
-        stats = [path.stat() for path in self.table["path"]]
-        signed = self.table.drop(columns="path").assign(
-            size=[stat.st_size for stat in stats], modified=[stat.st_mtime_ns for stat in stats]
-        )
-        content.update(signed.to_csv().encode())
-        return content.hexdigest()
+        files = [path.stat() for path in self.table["path"]]
+        sizes, times = [file.st_size for file in files], [file.st_mtime_ns for file in files]
+        signed = self.table.drop(columns="path").assign(size=sizes, modified=times)
+        return blake2b(signed.to_csv().encode(), digest_size=16).hexdigest()
 
 
 def _check_columns(table: pd.DataFrame, columns: tuple[str, ...], what: str) -> None:

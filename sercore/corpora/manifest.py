@@ -49,7 +49,7 @@ def read(params: Params, seed: int) -> Corpus:
     if unknown:
         raise CorpusError(f"{path} has unknown columns: {', '.join(unknown)}; known are {', '.join(KNOWN)}.")
     table = table.set_index("utterance").reindex(columns=list(COLUMNS), fill_value="")
-    table = table.assign(**{name: files.numbers(table[name], path) for name in ATTRIBUTES})
+    table = files.in_numbers(table, path)
     for name in ("split", "emotion", "speaker", "gender", "transcript"):
         text = table[name].str.strip()
         table[name] = text.mask(text == "")

@@ -163,8 +163,7 @@ def _ratings(labels: Path) -> pd.DataFrame | None:
     table = table.set_index(table["FileName"].map(_stem).rename("utterance"))
     words = table["emotion"].str.strip().str.lower()
     votes = words.map(VOTES).fillna("O").mask(words.isin(["", "nan"]))
-    attributes = {name: files.numbers(table[name], path) for name in ATTRIBUTES}
-    return table.assign(emotion=votes, **attributes).reset_index()[list(RATING_COLUMNS)]
+    return files.in_numbers(table.assign(emotion=votes), path).reset_index()[list(RATING_COLUMNS)]
 
 
 def _ratings_of_json(path: Path) -> pd.DataFrame:

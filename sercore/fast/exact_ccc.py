@@ -70,10 +70,8 @@ def first_pass(
         gradients = torch.autograd.grad(total, list(joint.values()))
     own = slice(rank * sum(sizes), (rank + 1) * sum(sizes))
     parts = [gradient[own].split(sizes) for gradient in gradients]
-    return [
-        Part(dict(zip(joint, each, strict=True)), total.detach(), state)
-        for *each, state in zip(*parts, states, strict=True)
-    ]
+    by_batch = [dict(zip(joint, each, strict=True)) for each in zip(*parts, strict=True)]
+    return [Part(each, total.detach(), state) for each, state in zip(by_batch, states, strict=True)]
 
 
 def second_pass(model: nn.Module, batch: dict[str, Tensor], part: Part) -> Tensor:

@@ -20,25 +20,19 @@ from sercore.fast.attention import Packing, attend, distance_bias, recomputed
 
 def supports(transformer: Any) -> bool:
     """Whether `layer_average` knows the model."""
-    return (
-        transformer.config.model_type in ("wavlm", "wav2vec2", "hubert")
-        and not getattr(transformer.config, "add_adapter", False)
-        and not getattr(transformer.config, "conv_pos_batch_norm", False)
-        and getattr(transformer.config, "adapter_attn_dim", None) is None
-    )
+    special = ("add_adapter", "conv_pos_batch_norm", "adapter_attn_dim")
+    plain = not any(getattr(transformer.config, option, None) for option in special)
+    return plain and transformer.config.model_type in ("wavlm", "wav2vec2", "hubert")
 
 
 def layer_average(transformer: Any, features: Tensor, frames: Tensor, weights: Tensor) -> Tensor:
-    """Weighted sum of all hidden states.
+    """Weighted sum of all hidden states, packed (frames, width).
 
     Args:
         transformer: transformers' model, without its convolutional front-end.
         features: the front-end's output, packed (frames, channels).
         frames: of each utterance, shape (utterances,).
         weights: of the hidden states, shape (layers + 1,).
-
-    Returns:
-        Packed frames (frames, width).
     """
     packing, encoder = Packing(frames), transformer.encoder
     projected = transformer.feature_projection(features)
@@ -60,15 +54,12 @@ def layer_average(transformer: Any, features: Tensor, frames: Tensor, weights: T
 
 
 def whisper_front_end(encoder: Any, spectrogram: Tensor, frames: Tensor) -> Tensor:
-    """What the convolutions of Whisper's encoder, and its positions, make of each utterance.
+    """What the convolutions of Whisper's encoder, and its positions, make of each utterance, packed (frames, width).
 
     Args:
         encoder: transformers' ``WhisperEncoder``.
         spectrogram: log-mel, (utterances, mel bins, twice the longest and silence behind it).
         frames: of each utterance, shape (utterances,).
-
-    Returns:
-        Packed frames (frames, width).
     """
     packing = Packing(frames)
     # The convolutions look one frame ahead.
@@ -78,15 +69,8 @@ def whisper_front_end(encoder: Any, spectrogram: Tensor, frames: Tensor) -> Tens
 
 
 def whisper_states(encoder: Any, features: Tensor, frames: Tensor) -> Iterator[Tensor]:
-    """All hidden states of Whisper's encoder on each utterance's own length, one after the other.
-
-    Args:
-        encoder: transformers' ``WhisperEncoder``.
-        features: what `whisper_front_end` gives.
-        frames: of each utterance, shape (utterances,).
-
-    Yields:
-        Packed frames (frames, width): the first layer's input, and the output of each layer.
+    """All hidden states of a ``WhisperEncoder`` on each utterance's own length, one after the other, packed (frames,
+    width): the first layer's input, and the output of each layer. `features` is what `whisper_front_end` gives.
     """
     packing = Packing(frames)
     drop = partial(functional.dropout, training=encoder.training)
