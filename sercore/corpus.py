@@ -21,8 +21,8 @@ import pandas as pd
 from sercore import ATTRIBUTES
 
 SPLITS = ("train", "development", "test1", "test2", "test3")
-PRIMARY_EMOTIONS = {"A": "anger", "S": "sadness", "H": "happiness", "U": "surprise"}
-PRIMARY_EMOTIONS |= {"F": "fear", "D": "disgust", "C": "contempt", "N": "neutral"}
+_PRIMARY = ("anger", "sadness", "happiness", "surprise", "fear", "disgust", "contempt", "neutral")
+PRIMARY_EMOTIONS = dict(zip("ASHUFDCN", _PRIMARY, strict=True))
 EMOTIONS = PRIMARY_EMOTIONS | {"O": "other", "X": "no agreement"}
 GENDERS = ("Female", "Male")
 COLUMNS = ("path", "split", "emotion", *ATTRIBUTES, "speaker", "gender", "transcript", "duration")
@@ -35,8 +35,7 @@ class CorpusError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """A corpus that has passed every check of this module; `CorpusError` names the column, row or value that is not
-    valid, or the audio that is absent.
+    """A corpus that has passed every check of this module; `CorpusError` names what is not valid, or has no audio.
 
     ``name``: how reports call it. ``table`` and ``ratings``: as this module describes; missing values may be None or
     NaN. ``scale``: lowest and highest value of the attributes, e.g. (1, 7).
@@ -83,11 +82,9 @@ class Corpus:
         return [name for name in SPLITS if name in set(self.table["split"])]
 
     def require_disjoint_speakers(self) -> None:
-        """Raise `CorpusError`, naming speakers and splits, where a speaker of train or development is in another split
-        too.
+        """Raise `CorpusError`, which names them, if speakers of train or development are in another split too.
 
-        Test splits may share speakers with each other, as MSP-Podcast's do; utterances of unknown speakers are let
-        through, since nothing can be said of them.
+        Test splits may share speakers with each other, as MSP-Podcast's do; nothing can be said of unknown speakers.
         """
         splits = self.table.dropna(subset=["speaker"]).groupby("speaker")["split"].unique()
         shared = splits[[len(names) > 1 and bool({"train", "development"} & set(names)) for names in splits]]

@@ -221,9 +221,8 @@ class TextInputs:
 
 
 class TextModel(nn.Module):
-    """A transformer's sentence embedding: mean over the last hidden states, L2-normalised.
-
-    `config` is that of a BERT, RoBERTa or the like; `lora` as for `SpeechEncoder`.
+    """A transformer's sentence embedding: mean over the last hidden states, L2-normalised; `lora` as in
+    `SpeechEncoder`.
     """
 
     def __init__(self, config: PretrainedConfig, lora: int | None = None) -> None:
@@ -296,9 +295,8 @@ class SpeakerEncoder:
             AutoModelForAudioXVector.from_pretrained, name, dtype=torch.float32, output_loading_info=True
         )
         if any(key.startswith("tdnn") for key in loaded["missing_keys"]):  # transformers would draw them at random
-            raise ParamsError(
-                f"encoder {name!r} was not trained to tell speakers: set speaker.encoder to an x-vector model."
-            )
+            problem = f"encoder {name!r} was not trained to tell speakers"
+            raise ParamsError(f"{problem}: set speaker.encoder to an x-vector model.")
         self.model.eval().to(DEVICE)
         self.width: int = self.model.config.xvector_output_dim
 

@@ -93,7 +93,11 @@ class FrozenEncoders:
             UserWarning: utterances have no transcript, although the system takes text; or the disk has no room for the
                 speech features, which every step then computes.
         """
-        self._refuse_short(table["duration"])
+        shortest = self.speech.shortest / audio.SAMPLE_RATE
+        short = table.index[table["duration"] < shortest]
+        if len(short):
+            problem = f"{len(short)} utterances are shorter than a frame of {self.params.speech.encoder}"
+            raise audio.AudioError(f"{problem} ({shortest:.3f} s): {some(short)}; remove them.")
         root = project_root() / "data" / "cache" if cached else None
         paths, seconds = list(table["path"]), self.params.speech.max_seconds
         text, tokens, speaker = None, None, None
@@ -135,16 +139,6 @@ class FrozenEncoders:
         seconds = table["duration"].clip(upper=params.max_seconds).sum()
         size = speech.frozen_numbers(seconds) * np.dtype(kind).itemsize
         return stored(root, ["packed speech", speech.frozen, *settings, *table["path"]], compute, kind, size)
-
-    def _refuse_short(self, durations: pd.Series) -> None:
-        """Raise `AudioError` where an utterance, of these seconds, has no frame."""
-        shortest = self.speech.shortest / audio.SAMPLE_RATE
-        short = durations.index[durations < shortest]
-        if len(short):
-            raise audio.AudioError(
-                f"{len(short)} utterances are shorter than a frame of {self.params.speech.encoder} ({shortest:.3f} s): "
-                f"{some(short)}; remove them."
-            )
 
 
 class SpeakerNormalised(Sequence[np.ndarray]):

@@ -125,8 +125,7 @@ class AttributeModel(PreTrainedModel):
 
     @classmethod
     def from_params(cls, params: Params, speakers: int, scale: tuple[float, float]) -> "AttributeModel":
-        """A model with pretrained encoders and new heads, for `speakers` in the training split and attributes of the
-        `scale`.
+        """A model with pretrained encoders and new heads, for so many `speakers` and a corpus's `scale` of attributes.
 
         `ParamsError` if an encoder cannot be loaded.
         """

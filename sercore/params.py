@@ -63,8 +63,7 @@ def load(profile: str, variant: str, seed: int, overrides: Mapping[str, Any] | N
     """Merge profile, variant and overrides, in this order, and validate the result.
 
     A profile names its encoders under ``encoders``, so that a variant can ask for ``whisper`` at any scale. A relative
-    path is relative to the project's root. `ParamsError` for an unknown profile, variant or key (the message lists the
-    valid ones), or an invalid value.
+    path is relative to the project's root. `ParamsError` names what is unknown, and what is known, or an invalid value.
     """
     known = variants()
     if not isinstance(overrides or {}, Mapping):
@@ -81,15 +80,12 @@ def load(profile: str, variant: str, seed: int, overrides: Mapping[str, Any] | N
         raise ParamsError(f"overrides may not set {', '.join(sorted(reserved))}: these have parameters of their own.")
     encoders = merged.pop("encoders", {})
     for section in ("speech", "text", "speaker"):
-        if isinstance(merged.get(section), Mapping):
-            merged[section] = merged[section] | {"encoder": _encoder(merged[section].get("encoder"), encoders, profile)}
+        if isinstance(given := merged.get(section), Mapping):
+            name = given.get("encoder")
+            if name in ENCODERS and name not in encoders:
+                raise ParamsError(f"profile {profile!r} has no encoder {name!r}: add it under encoders in its file.")
+            merged[section] = {**given, "encoder": encoders.get(name, name)}
     return validate(merged | {"profile": profile, "variant": variant, "seed": seed})
-
-
-def _encoder(name: Any, encoders: Mapping[str, str], profile: str) -> Any:
-    if name in ENCODERS and name not in encoders:
-        raise ParamsError(f"profile {profile!r} has no encoder {name!r}: add it under encoders in its file.")
-    return encoders.get(name, name)
 
 
 def load_seeds(
@@ -139,9 +135,7 @@ def validate(values: Mapping[str, Any]) -> Params:
 
 
 def with_corpus(params: Params, corpus: Mapping[str, Any]) -> Params:
-    """`params` with `corpus` merged over the corpus section, see `merge`; `ParamsError` for an unknown key or invalid
-    value.
-    """
+    """`params` with `corpus` merged over the corpus section, see `merge`; `ParamsError` for a wrong key or value."""
     return validate(merge(params.model_dump(mode="json"), {"corpus": corpus}))
 
 

@@ -42,10 +42,8 @@ BATCH_SIZE = 8
 
 
 def load(run: Path | str | runs.Run) -> "Predictor":
-    """The system of a complete run, on the accelerator where there is one.
-
-    Args:
-        run: a run's folder, such as ``runs/embedded/fusion/seed-0``, or the run itself.
+    """The system of a complete run, or of its folder (``runs/embedded/fusion/seed-0``), on an accelerator where there
+    is one.
 
     Raises:
         ParamsError: the folder is no complete run, its model is absent or damaged, an encoder cannot be loaded, or the

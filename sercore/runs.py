@@ -136,9 +136,8 @@ def read(folder: Path) -> Run:
             parquet.read_metadata(folder / "epochs.parquet")
     except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split()).removesuffix(".")
-        raise ParamsError(
-            f"{folder} is damaged or of another version ({reason}): remove it and make it again."
-        ) from None
+        problem = f"{folder} is damaged or of another version ({reason})"
+        raise ParamsError(f"{problem}: remove it and make it again.") from None
     return run
 
 

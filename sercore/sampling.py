@@ -69,10 +69,9 @@ def balanced_indices(emotion: pd.Series, per_emotion: int, generator: np.random.
         CorpusError: an utterance without emotion, or a primary emotion with fewer than `per_emotion` utterances.
     """
     if emotion.isna().any():
-        raise CorpusError(
-            f"{emotion.isna().sum()} utterances have no emotion, so they cannot be balanced (first: "
-            f"{emotion.index[emotion.isna()][0]}); give their emotion or set {key}: null."
-        )
+        unknown = emotion.index[emotion.isna()]
+        problem = f"{len(unknown)} utterances have no emotion, so they cannot be balanced (first: {unknown[0]})"
+        raise CorpusError(f"{problem}; give their emotion or set {key}: null.")
     counts = emotion.value_counts().sort_index()
     short = counts[(counts < per_emotion) & counts.index.isin(list(PRIMARY_EMOTIONS))]
     if len(short):
@@ -88,12 +87,9 @@ def training_and_validation(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The utterances that a system trains on, and those that choose its epoch; see `sercore.sections.Sampling`.
 
-    `training` and `development` are labelled rows of the two splits. ``samples_per_emotion`` of each emotion are never
-    left out, unless a speaker is capped. The same seed draws the same utterances, also of another system with the same
-    validation set.
-
-    Raises:
-        CorpusError: too few utterances for what `sampling` asks, or none to train on.
+    `training` and `development` are labelled rows. ``samples_per_emotion`` of each emotion are never left out, unless a
+    speaker is capped. The same seed draws the same utterances, also of another system with the same validation set.
+    `CorpusError` if there are too few for what `sampling` asks, or none to train on.
     """
     lent = _ambiguous(development) if sampling.ambiguous in ("development", "disjoint") else development[:0]
     validation, per_emotion = development.drop(lent.index), sampling.validation_per_emotion
@@ -178,9 +174,8 @@ def _balanced_subset(table: pd.DataFrame, per_emotion: int, seed: int) -> pd.Dat
     """`per_emotion` random utterances of each primary emotion that occurs: the paper's validation set."""
     primary = table[table["emotion"].isin(list(PRIMARY_EMOTIONS))]
     if primary.empty:
-        raise CorpusError(
-            "no utterance has a primary emotion; set sampling.validation_per_emotion: null to validate on all."
-        )
+        remedy = "set sampling.validation_per_emotion: null to validate on all"
+        raise CorpusError(f"no utterance has a primary emotion; {remedy}.")
     generator = np.random.default_rng(seed)
     drawn = balanced_indices(primary["emotion"], per_emotion, generator, "sampling.validation_per_emotion")
     return primary.iloc[np.sort(drawn)]

@@ -51,10 +51,9 @@ class Interval:
 
 @dataclass(frozen=True, eq=False)
 class Contrast:
-    """A difference, arrays of one shape.
+    """A difference, its confidence limits, and ``p``, the two-sided probability of one as large where there is none.
 
-    ``low`` and ``high`` are confidence limits, ``p`` the two-sided probability of a difference as large where there is
-    none, ``df`` the degrees of freedom of ``standard_error``.
+    Arrays of one shape; ``df``: degrees of freedom of ``standard_error``.
     """
 
     difference: Array
@@ -129,10 +128,10 @@ def difference_interval(
     b_of: Statistic = ccc_of,
     confidence: float = 0.95,
 ) -> Contrast:
-    """A statistic of trained system a minus one of trained system b, on the same utterances.
+    """A statistic, `a_of`, of trained system a minus one, `b_of`, of trained system b, on the same utterances.
 
     The standard error is the jackknife's over the G speakers (Efron, 1982), limits and p those of t(G - 1). The systems
-    may have different numbers of runs; `a_of` and `b_of` are `ccc_of` or `correlation_of`.
+    may have different numbers of runs.
     """
     sums_a, sums_b = speaker_sums(gold, a, speakers), speaker_sums(gold, b, speakers)
     difference, variance = _jackknife(sums_a, sums_b, a_of, b_of)

@@ -24,9 +24,7 @@ WORD = re.compile(r"\w+(?:['’-]\w+)*")
 def changed(corpus: Corpus, params: Transcripts) -> Corpus:
     """`corpus` with the transcripts that `params` ask for: recognised, then with errors, then some missing.
 
-    Raises:
-        ParamsError: the recogniser is not there.
-        AudioError: an audio file that it is to hear is not usable.
+    `ParamsError` if the recogniser is not there, `AudioError` if an audio file that it is to hear is not usable.
     """
     if not (params.recogniser or params.errors or params.missing):
         return corpus
@@ -64,19 +62,10 @@ def with_errors(
 ) -> str:
     """`text` in which each word has an error with probability `rate`; punctuation and the other words stay.
 
-    A word is replaced by another one, left out, or followed by a further one, by a random one of `kinds`. So the
-    expected number of errors is `rate` times the words; the word error rate is at most that, since it counts the fewest
-    edits. Each word takes as many random numbers, wrong or not.
-
-    Args:
-        text: what was said.
-        rate: between 0 and 1.
-        kinds: of ``substitutions``, ``deletions`` and ``insertions``.
-        vocabulary: what the words that are put in are drawn from.
-        generator: of the utterance.
-
-    Returns:
-        The text; an empty one if no word is left.
+    A word is replaced by another one, left out, or followed by a further one of the vocabulary, by a random one of
+    `kinds` (``substitutions``, ``deletions``, ``insertions``). So the expected number of errors is `rate` times the
+    words; the word error rate is at most that, since it counts the fewest edits. Each word takes as many random
+    numbers, wrong or not. The text is empty if no word is left.
     """
 
     def heard(match: re.Match) -> str:

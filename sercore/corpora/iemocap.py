@@ -29,19 +29,8 @@ DESCRIPTION = (
     " system performs on spontaneous speech."
 )
 SCALE = (1.0, 5.0)
-EMOTIONS = {
-    "neu": "N",
-    "hap": "H",
-    "exc": "H",
-    "ang": "A",
-    "sad": "S",
-    "fru": "O",
-    "fea": "F",
-    "sur": "U",
-    "dis": "D",
-    "oth": "O",
-    "xxx": "X",
-}
+EMOTIONS = {"neu": "N", "hap": "H", "ang": "A", "sad": "S", "fea": "F", "sur": "U", "dis": "D"}
+EMOTIONS |= {"exc": "H", "fru": "O", "oth": "O", "xxx": "X"}
 """Codes of the consensus. Excitement is filed under happiness, as most of the literature does; frustration, which is
 none of the eight primary emotions, under other; ``xxx`` says that the raters did not agree."""
 

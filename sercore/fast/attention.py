@@ -26,8 +26,7 @@ SIMILAR = 0.8
 class Packing:
     """Where the valid frames of a padded batch are, from the `frames` of each utterance, shape (utterances,).
 
-    Packed, the frames of all utterances stand behind each other, (frames, width); padded, they have the shape
-    (utterances, longest, width).
+    Packed, the frames of all utterances stand behind each other, (frames, width); padded, (utterances, longest, width).
     """
 
     def __init__(self, frames: Tensor) -> None:

@@ -47,14 +47,10 @@ def first_pass(
     gather: Callable[[Tensor], Tensor],
     rank: int,
 ) -> list[Part]:
-    """The loss of all `batches` of all devices as one, and its gradient with respect to the outputs of each.
+    """The `loss` of all `batches` of all devices as one, and its gradient with respect to the outputs of each.
 
-    Args:
-        model: gives an `AttributeOutput` for a batch.
-        loss: of outputs and labels.
-        batches: of one update on this device, with labels.
-        gather: joins the devices' tensors of equal shape along the first axis, in order of their rank.
-        rank: of this device.
+    `batches` are those of one update on this device, of this `rank`, with labels; `gather` joins the devices' tensors
+    of equal shape along the first axis, in order of their rank.
     """
     states, outputs = [], []
     with torch.no_grad():

@@ -1,9 +1,8 @@
 """Transformers without padded frames: WavLM, wav2vec 2.0 and HuBERT, and Whisper's encoder.
 
 `layer_average` equals transformers' own modules on a padded batch, whose parameters it uses: everything but attention
-runs on packed frames, the positional convolution by FFT, and the weighted average over layers is summed while the
-layers run. `whisper_states` is Whisper's encoder on an utterance's own length, without the silence that fills its
-window.
+runs on packed frames, the positional convolution by FFT, and the weighted average over layers is summed while they run.
+`whisper_states` is Whisper's encoder on an utterance's own length, without the silence that fills its window.
 """
 
 from collections.abc import Iterator
@@ -26,13 +25,10 @@ def supports(transformer: Any) -> bool:
 
 
 def layer_average(transformer: Any, features: Tensor, frames: Tensor, weights: Tensor) -> Tensor:
-    """Weighted sum of all hidden states, packed (frames, width).
+    """Weighted sum of all hidden states, packed (frames, width), by `weights` (layers + 1,).
 
-    Args:
-        transformer: transformers' model, without its convolutional front-end.
-        features: the front-end's output, packed (frames, channels).
-        frames: of each utterance, shape (utterances,).
-        weights: of the hidden states, shape (layers + 1,).
+    `transformer` is without its convolutional front-end, whose output `features` is packed (frames, channels); `frames`
+    (utterances,) is the number of each.
     """
     packing, encoder = Packing(frames), transformer.encoder
     projected = transformer.feature_projection(features)
@@ -54,12 +50,9 @@ def layer_average(transformer: Any, features: Tensor, frames: Tensor, weights: T
 
 
 def whisper_front_end(encoder: Any, spectrogram: Tensor, frames: Tensor) -> Tensor:
-    """What the convolutions of Whisper's encoder, and its positions, make of each utterance, packed (frames, width).
+    """What the convolutions and positions of a ``WhisperEncoder`` make of each utterance, packed (frames, width).
 
-    Args:
-        encoder: transformers' ``WhisperEncoder``.
-        spectrogram: log-mel, (utterances, mel bins, twice the longest and silence behind it).
-        frames: of each utterance, shape (utterances,).
+    `spectrogram` is log-mel (utterances, mel bins, twice the longest and silence behind it), `frames` (utterances,).
     """
     packing = Packing(frames)
     # The convolutions look one frame ahead.
