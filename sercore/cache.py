@@ -15,9 +15,8 @@ from torch import nn
 
 
 class Ragged(Sequence[np.ndarray]):
-    """Arrays of shape (length_i, ...) behind each other in one memory-mapped file; item i is the i-th of them.
-
-    `OSError` or `ValueError` if a file of `folder` is missing, or was cut off.
+    """Arrays (length_i, ...) behind each other in one memory-mapped file; `OSError` or `ValueError` if absent or cut
+    off.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -59,7 +59,8 @@ class Corpus:
         _check_values(self.table, "split", SPLITS, required=True)
         _check_values(self.table, "emotion", EMOTIONS)
         _check_values(self.table, "gender", GENDERS)
-        _check_attributes(self.table, self.scale)
+        for name in ATTRIBUTES:
+            _check_attribute(self.table[name], *self.scale)
         absent = self.table.index[[not isinstance(path, Path) or not path.is_file() for path in self.table["path"]]]
         if len(absent):
             problem = f"{len(absent)} of {len(self.table)} utterances have no audio: {some(absent)}"
@@ -104,9 +105,8 @@ def _check_columns(table: pd.DataFrame, columns: tuple[str, ...], what: str) -> 
     missing = [name for name in columns if name not in table.columns]
     unknown = [name for name in table.columns if name not in columns]
     if missing or unknown:
-        raise CorpusError(
-            f"the {what} has missing columns {missing} and unknown columns {unknown}; it needs {', '.join(columns)}."
-        )
+        needed = ", ".join(columns)
+        raise CorpusError(f"the {what} has missing columns {missing} and unknown columns {unknown}; it needs {needed}.")
 
 
 def _check_values(table: pd.DataFrame, column: str, known: tuple[str, ...] | dict, required: bool = False) -> None:
@@ -116,13 +116,12 @@ def _check_values(table: pd.DataFrame, column: str, known: tuple[str, ...] | dic
         raise CorpusError(f"unknown {column}: {some(rows)}; valid are {', '.join(known)}.")
 
 
-def _check_attributes(table: pd.DataFrame, scale: tuple[float, float]) -> None:
-    for name in ATTRIBUTES:
-        values = pd.to_numeric(table[name], errors="coerce")
-        wrong = (table[name].notna() & values.isna()) | (values < scale[0]) | (values > scale[1])
-        if wrong.any():
-            rows = [f"{row} ({value})" for row, value in table.loc[wrong, name].items()]
-            raise CorpusError(f"{name} outside the scale {scale[0]:g} to {scale[1]:g}: {some(rows)}; correct the rows.")
+def _check_attribute(column: pd.Series, low: float, high: float) -> None:
+    values = pd.to_numeric(column, errors="coerce")
+    wrong = (column.notna() & values.isna()) | (values < low) | (values > high)
+    if wrong.any():
+        rows = [f"{row} ({value})" for row, value in column[wrong].items()]
+        raise CorpusError(f"{column.name} outside the scale {low:g} to {high:g}: {some(rows)}; correct the rows.")
 
 
 def some(items: list[str] | pd.Index, most: int = 5) -> str:

@@ -122,15 +122,12 @@ class SpeechEncoder(nn.Module):
         """Output of the frozen part, packed, and the frames of each utterance (utterances,).
 
         Packed, the frames of all utterances stand behind each other without any padding: (frames, channels), or
-        (frames, layers, width) when all is frozen.
+        (frames, layers, width) when all is frozen. `ValueError` if an utterance is too short for a frame.
 
         Args:
             audio: what `AudioInputs` gives: waveforms (utterances, samples), or Whisper's log-mel spectrograms
                 (utterances, mel bins, frames).
             samples: valid samples of each utterance at 16 kHz, shape (utterances,).
-
-        Raises:
-            ValueError: an utterance is too short for a frame.
         """
         if self.is_whisper:
             frames = torch.div(samples + WHISPER_STRIDE - 1, WHISPER_STRIDE, rounding_mode="floor")
@@ -291,9 +288,8 @@ class SpeakerEncoder:
 
     def __init__(self, name: str) -> None:
         self.inputs = AudioInputs(name)
-        self.model, loaded = pretrained(
-            AutoModelForAudioXVector.from_pretrained, name, dtype=torch.float32, output_loading_info=True
-        )
+        load = AutoModelForAudioXVector.from_pretrained
+        self.model, loaded = pretrained(load, name, dtype=torch.float32, output_loading_info=True)
         if any(key.startswith("tdnn") for key in loaded["missing_keys"]):  # transformers would draw them at random
             problem = f"encoder {name!r} was not trained to tell speakers"
             raise ParamsError(f"{problem}: set speaker.encoder to an x-vector model.")

@@ -53,13 +53,10 @@ class Features(Dataset[dict[str, Tensor]]):
         else:
             waveform = audio.load(self.paths[index], self.max_seconds)
             example |= {"audio": self.inputs(waveform), "samples": torch.tensor(len(waveform))}
-        if self.text is not None:
-            example["text"] = torch.tensor(self.text[index][0])
         if self.tokens is not None:
             example["tokens"] = self.tokens[index]
-        if self.speaker is not None:
-            example["speaker_embedding"] = torch.tensor(self.speaker[index][0])
-        return example
+        embeddings = {"text": self.text, "speaker_embedding": self.speaker}
+        return example | {name: torch.tensor(of[index][0]) for name, of in embeddings.items() if of is not None}
 
     def digests(self) -> dict[str, str]:
         """Digest of what each cached embedding was computed from: another encoder, text or audio gives another one."""
@@ -68,10 +65,7 @@ class Features(Dataset[dict[str, Tensor]]):
 
 
 class FrozenEncoders:
-    """The encoders that a system needs for its features: called with a table, they give the `Features` of its rows.
-
-    `speech` is the speech encoder of its model; `ParamsError` if another encoder cannot be loaded.
-    """
+    """A system's encoders: called with a table, they give its `Features`; `ParamsError` if one cannot be loaded."""
 
     def __init__(self, params: Params, speech: SpeechEncoder) -> None:
         self.params, self.speech = params, speech
@@ -104,10 +98,8 @@ class FrozenEncoders:
         speech = self._speech(table, root) if root and self.params.speech.cache else None
         if self.params.speech.per_speaker:
             if speech is None:
-                raise ParamsError(
-                    "speech.per_speaker takes the moments of all features, so they must be kept: set speech.cache: "
-                    f"true, and make room in {root} where its disk is full."
-                )
+                remedy = f"set speech.cache: true, and make room in {root} where its disk is full"
+                raise ParamsError(f"speech.per_speaker takes moments of all features, so they must be kept: {remedy}.")
             speech = SpeakerNormalised(speech, table["speaker"])
         if isinstance(self.text, TextInputs):
             tokens = self.text(_spoken(table["transcript"]))
@@ -175,8 +167,7 @@ class SpeakerNormalised(Sequence[np.ndarray]):
         return len(self.features)
 
     def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # nobody slices
-        owner = self.owner[index]
-        values = self.features[index]
+        owner, values = self.owner[index], self.features[index]
         return values if owner < 0 else (values * self.scale[owner] + self.shift[owner]).astype(values.dtype)
 
 

@@ -29,10 +29,8 @@ class AttributeConfig(PretrainedConfig):
         text_width, speaker_width: sizes of the embeddings that are concatenated; 0 without.
         speakers: classes of the speaker head; 0 without.
         layers, convolutions, pooling, width, dropout: the layers behind the encoder, see `sercore.sections.Heads`.
-        attributes: those whose CCC is trained.
+        attributes, adversarial, margin, angular_scale: of the loss, see `sercore.sections.Loss`.
         gender_weight, speaker_weight: alpha and beta of the auxiliary losses; 0 leaves the head out.
-        adversarial: whether the speaker head's gradient is reversed where it leaves the head.
-        margin, angular_scale: of the speaker head's softmax.
         scale: lowest and highest value of the attributes in the corpus's own scale.
     """
 
@@ -125,8 +123,7 @@ class AttributeModel(PreTrainedModel):
 
     @classmethod
     def from_params(cls, params: Params, speakers: int, scale: tuple[float, float]) -> "AttributeModel":
-        """A model with pretrained encoders and new heads, for so many `speakers` and a corpus's `scale` of attributes.
-
+        """A model with pretrained encoders and new heads, for so many `speakers` and a corpus's `scale` of attributes;
         `ParamsError` if an encoder cannot be loaded.
         """
         config = AttributeConfig(
@@ -271,6 +268,5 @@ def _sums(packed: Tensor, owners: Tensor, count: int) -> Tensor:
 
 
 def _mlp(inputs: int, config: AttributeConfig, outputs: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(inputs, config.width), nn.ReLU(), nn.Dropout(config.dropout), nn.Linear(config.width, outputs)
-    )
+    first, last = nn.Linear(inputs, config.width), nn.Linear(config.width, outputs)
+    return nn.Sequential(first, nn.ReLU(), nn.Dropout(config.dropout), last)

@@ -20,6 +20,8 @@ from sercore.sections import CorpusParams, Params
 READERS = ("emotale", "iemocap", "manifest", "msp_podcast")
 """The readers that `sercore.corpora` has."""
 
+_parsed = lru_cache(yaml.load)
+
 ENCODERS = ("wavlm", "whisper", "text", "speaker")
 """What a profile names under ``encoders``: folders in the hub's format, or names on the hub."""
 
@@ -99,10 +101,7 @@ def load_seeds(
 
 
 def reader(name: Any) -> ModuleType:
-    """The module that reads a corpus: one of `sercore.corpora`, or any other by its dotted name.
-
-    `ParamsError` if it cannot be imported, or is no reader.
-    """
+    """The module that reads a corpus, of `sercore.corpora` or by its dotted name; `ParamsError` if absent or no reader."""
     given = f"parameter 'corpus.reader' is {name!r}"
     valid = f"valid are {', '.join(READERS)}, or the dotted name of a module, such as my_lab.corpus"
     if not isinstance(name, str) or ("." not in name and name not in READERS):
@@ -145,9 +144,8 @@ def dump(params: Params) -> str:
 
 
 def read_yaml(path: Path, loader: type = yaml.SafeLoader) -> dict[str, Any]:
-    """A file of ``params/`` or the like as a mapping, a copy each time; the same text is parsed once.
-
-    `ParamsError` if it is not valid YAML, or no mapping.
+    """A YAML file as a mapping, a copy each time; the same text is parsed once. `ParamsError` if it is not valid YAML,
+    or no mapping.
     """
     try:
         content = _parsed(path.read_text(encoding="utf-8"), loader)
@@ -156,11 +154,6 @@ def read_yaml(path: Path, loader: type = yaml.SafeLoader) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ParamsError(f"{path} holds no mapping of keys to values.")
     return deepcopy(content)
-
-
-@lru_cache
-def _parsed(text: str, loader: type) -> Any:
-    return yaml.load(text, loader)
 
 
 def merge(base: Mapping[str, Any], difference: Mapping[str, Any]) -> dict[str, Any]:

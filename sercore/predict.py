@@ -53,10 +53,8 @@ def load(run: Path | str | runs.Run) -> "Predictor":
     folder = run.folder if isinstance(run, runs.Run) else Path(run)
     params, model = _trained(folder)
     if params.speech.per_speaker:
-        raise ParamsError(
-            f"{folder} normalises each speaker by all utterances of a corpus, so it predicts no single files: put them "
-            "into a corpus, or load a run without speech.per_speaker."
-        )
+        problem = f"{folder} normalises each speaker by all utterances of a corpus, so it predicts no single files"
+        raise ParamsError(f"{problem}: put them into a corpus, or load a run without speech.per_speaker.")
     assert folder is not None  # or it would have been refused
     # The project that holds the run as working directory: encoders may be named relative to it.
     projects = [above for above in folder.resolve().parents if (above / "params" / "variants.yaml").is_file()]
@@ -77,8 +75,7 @@ class Predictor:
         """Predict for each of `files`, in any format, sampling rate and number of channels that `sercore.audio.load`
         reads.
 
-        Args:
-            texts: the transcript of each file, None or empty where there is none; a system without text needs none.
+        `texts` are their transcripts, None or empty where there is none; a system without text needs no `texts`.
 
         Returns:
             Columns arousal, valence, dominance; a row a file, in the order given. The index, ``utterance``, is the
@@ -128,8 +125,9 @@ def evaluate(folder: Path, test: str, corpus: Mapping[str, Any]) -> Path:
     params = with_corpus(own, corpus)
     tested = corpora.read(params.corpus, params.seed)
     path, digest = folder / "tests" / f"{test}.parquet", tested.digest()
-    if _digest_of(path) == digest:
-        return path
+    with contextlib.suppress(OSError, ArrowInvalid):  # absent or damaged
+        if pd.read_parquet(path).attrs.get("corpus") == digest:
+            return path
     whole = params.corpus.reader != own.corpus.reader and params.corpus.folds is not None
     rows = tested.table[whole | (tested.table["split"] != "train")].dropna(subset=list(ATTRIBUTES))
     if rows.empty:
@@ -188,10 +186,3 @@ def _utterances(paths: Sequence[Path]) -> pd.Index:
     if names.has_duplicates:
         raise audio.AudioError(f"the same file is given twice: {some(names[names.duplicated()])}; give each once.")
     return names
-
-
-def _digest_of(path: Path) -> str | None:
-    """Of the corpus that the predictions in `path` are of; None where there are none, or damaged ones."""
-    with contextlib.suppress(OSError, ArrowInvalid):
-        return pd.read_parquet(path).attrs.get("corpus")
-    return None

@@ -55,12 +55,9 @@ def _labelled(corpus: Corpus, split: str) -> pd.DataFrame:
 
 
 def balanced_indices(emotion: pd.Series, per_emotion: int, generator: np.random.Generator, key: str) -> np.ndarray:
-    """Draw the same number of utterances of every class, without replacement; of O and X what there is, if less.
+    """Draw `per_emotion` utterances of every class that occurs, without replacement; of O and X what there is, if less.
 
-    Args:
-        emotion: code of each utterance; its classes are those that occur (O and X too, where they are included).
-        per_emotion: utterances of each class.
-        key: the parameter that `per_emotion` comes from, for messages.
+    `key` is the parameter that `per_emotion` comes from, for messages.
 
     Returns:
         Positions in `emotion`, in random order.
@@ -182,14 +179,11 @@ def _balanced_subset(table: pd.DataFrame, per_emotion: int, seed: int) -> pd.Dat
 
 
 class EpochSampler(Sampler[int]):
-    """Order of the training utterances, drawn again each epoch: undersampled, or the whole split shuffled.
+    """Order of the training utterances, drawn again each epoch: `per_emotion` of every class, or for None all,
+    shuffled.
 
-    An epoch is cut to whole batches, since the CCC of a handful of utterances is noise.
-
-    Args:
-        emotion: code of each training utterance.
-        per_emotion: utterances of every class in an epoch; None takes the whole split.
-        seed: with the epoch's number, it determines the draw, so an interrupted training continues with the same draws.
+    An epoch is cut to whole batches, since the CCC of a handful of utterances is noise. `seed` and the epoch's number
+    determine the draw, so an interrupted training continues with the same ones.
 
     Raises:
         CorpusError: an emotion has too few utterances, or an epoch fewer than a batch.

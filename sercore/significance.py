@@ -51,9 +51,8 @@ class Interval:
 
 @dataclass(frozen=True, eq=False)
 class Contrast:
-    """A difference, its confidence limits, and ``p``, the two-sided probability of one as large where there is none.
-
-    Arrays of one shape; ``df``: degrees of freedom of ``standard_error``.
+    """A difference, its confidence limits, the two-sided probability ``p`` of one as large where there is none, and the
+    degrees of freedom ``df`` of its ``standard_error``: arrays of one shape.
     """
 
     difference: Array

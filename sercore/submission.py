@@ -24,7 +24,8 @@ def write(runs: Sequence[Run], output: Path | str) -> pd.DataFrame:
     ensemble.
 
     Every run counts alike: an ensemble of systems with several seeds wants as many runs of each. An older file `output`
-    is replaced only when the new one is complete.
+    is replaced only when the new one is complete. Gaps in the numbers of Test3's files, which are missing, give a
+    `UserWarning`.
 
     Returns:
         What was written: index ``FileName`` (with ``.wav``), sorted; columns EmoAct, EmoVal, EmoDom from 1 to 7.
@@ -32,9 +33,6 @@ def write(runs: Sequence[Run], output: Path | str) -> pd.DataFrame:
     Raises:
         ParamsError: no run; a run without predictions for Test3; runs that do not predict the same utterances once
             each; another scale than 1 to 7; a prediction outside of it; or a file that cannot be written.
-
-    Warns:
-        UserWarning: files of Test3 are missing, by the gaps in their numbers.
     """
     tables = [_predictions(run) for run in runs]
     if not tables:

@@ -104,8 +104,7 @@ def error_rates(said: Iterable[str | None], written: Iterable[str | None]) -> di
 def _changed(utterance: str, text: str | None, params: Transcripts, vocabulary: Vocabulary) -> str | None:
     digest = blake2b(str(utterance).encode(), digest_size=8).digest()
     generator = np.random.default_rng(int.from_bytes(digest))
-    missing = generator.random() < params.missing
-    if missing or not isinstance(text, str):
+    if generator.random() < params.missing or not isinstance(text, str):
         return None
     return with_errors(text, params.errors, params.kinds, vocabulary, generator) if params.errors else text
 

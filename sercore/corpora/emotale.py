@@ -98,8 +98,7 @@ def _annotations(path: Path) -> pd.DataFrame:
     unread = table["file"][fields["speaker"].isna()]
     if len(unread):
         raise CorpusError(f"{path} names files unlike EN_001_A_1.wav: {some(unread)}; restore the published table.")
-    table = table.assign(**fields, utterance=table["file"].str.removesuffix(".wav"))
-    return table.set_index("utterance")
+    return table.assign(**fields, utterance=table["file"].str.removesuffix(".wav")).set_index("utterance")
 
 
 def _ratings(published: pd.DataFrame, rater: str, path: Path) -> pd.DataFrame:

@@ -66,9 +66,8 @@ def read(params: Params, seed: int) -> Corpus:
     All folds together test every session once. No speaker is in two sessions, but scripted dialogues repeat their text
     in each: transcripts are less new to a system than voices.
 
-    Attributes are from 1 to 5, ``emotion`` as in `EMOTIONS`. ``transcript`` keeps the tags of the release, such as
-    ``[LAUGHTER]``. ``ratings`` hold each external rater's attributes, if complete, and the first of the same rater's
-    categories, if there is one.
+    Attributes are from 1 to 5, ``emotion`` as in `EMOTIONS`; transcripts keep tags such as ``[LAUGHTER]``. ``ratings``
+    hold each external rater's attributes, if complete, and the first of the same rater's categories, if there is one.
 
     Raises:
         CorpusError: the folder is not IEMOCAP, a block cannot be read, or rows lack audio.
