@@ -20,8 +20,6 @@ from sercore.sections import CorpusParams, Params
 READERS = ("emotale", "iemocap", "manifest", "msp_podcast")
 """The readers that `sercore.corpora` has."""
 
-_parsed = lru_cache(yaml.load)
-
 ENCODERS = ("wavlm", "whisper", "text", "speaker")
 """What a profile names under ``encoders``: folders in the hub's format, or names on the hub."""
 
@@ -101,7 +99,7 @@ def load_seeds(
 
 
 def reader(name: Any) -> ModuleType:
-    """The module that reads a corpus, of `sercore.corpora` or by its dotted name; `ParamsError` if absent or no reader."""
+    """The module that reads a corpus, of `sercore.corpora` or by its dotted name; `ParamsError` if there is none."""
     given = f"parameter 'corpus.reader' is {name!r}"
     valid = f"valid are {', '.join(READERS)}, or the dotted name of a module, such as my_lab.corpus"
     if not isinstance(name, str) or ("." not in name and name not in READERS):
@@ -141,6 +139,9 @@ def with_corpus(params: Params, corpus: Mapping[str, Any]) -> Params:
 def dump(params: Params) -> str:
     """`params` as the YAML text of a run's ``params.yaml``."""
     return yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False)
+
+
+_parsed = lru_cache(yaml.load)
 
 
 def read_yaml(path: Path, loader: type = yaml.SafeLoader) -> dict[str, Any]:
