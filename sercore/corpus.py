@@ -80,7 +80,8 @@ class Corpus:
 
     def splits(self) -> list[str]:
         """Splits that have utterances, in the order of `SPLITS`."""
-        return [name for name in SPLITS if name in set(self.table["split"])]
+        present = set(self.table["split"])
+        return [name for name in SPLITS if name in present]
 
     def require_disjoint_speakers(self) -> None:
         """Raise `CorpusError`, which names them, if speakers of train or development are in another split too.

@@ -218,7 +218,7 @@ class TextInputs:
 
 
 class TextModel(nn.Module):
-    """A transformer's sentence embedding: mean over the last hidden states, L2-normalised; `lora`: see `SpeechEncoder`."""
+    """Sentence embedding: mean over a transformer's last hidden states, L2-normalised; `lora` as in `SpeechEncoder`."""
 
     def __init__(self, config: PretrainedConfig, lora: int | None = None) -> None:
         super().__init__()

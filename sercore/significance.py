@@ -237,11 +237,11 @@ def holm(p: ArrayLike) -> Array:
 def minimum_detectable_difference(
     standard_error: ArrayLike, df: ArrayLike, *, alpha: float = 0.05, power: float = 0.8, comparisons: int = 1
 ) -> Array:
-    """The difference that a two-sided test at `alpha` finds with probability `power`, of the shape of `standard_error`.
+    """The difference that a two-sided test at `alpha` finds with probability `power`, between 0 and 1.
 
     (t(1 - alpha / (2 comparisons)) + t(power)) * standard_error with quantiles of Student's t (Bloom, 1995), alpha
-    divided by the number of comparisons, 1 or more (Bonferroni), which is the first and strictest step of `holm`. `df`,
-    the degrees of freedom of the standard error, is one for all or of its shape.
+    divided by the number of comparisons, 1 or more (Bonferroni), which is the first and strictest step of `holm`. The
+    standard error has any shape; its degrees of freedom, `df`, are one for all or of that shape.
     """
     _require_probabilities(alpha=alpha, power=power)
     if comparisons < 1:

@@ -60,7 +60,7 @@ class Vocabulary:
 def with_errors(
     text: str, rate: float, kinds: Sequence[str], vocabulary: Vocabulary, generator: np.random.Generator
 ) -> str:
-    """`text` in which each word has an error with probability `rate`; punctuation and the other words stay.
+    """`text` in which each word has an error with probability `rate`, from 0 to 1; punctuation and other words stay.
 
     A word is replaced by another one, left out, or followed by a further one of the vocabulary, by a random one of
     `kinds` (``substitutions``, ``deletions``, ``insertions``). So the expected number of errors is `rate` times the

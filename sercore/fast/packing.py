@@ -63,7 +63,8 @@ def whisper_front_end(encoder: Any, spectrogram: Tensor, frames: Tensor) -> Tens
 
 def whisper_states(encoder: Any, features: Tensor, frames: Tensor) -> Iterator[Tensor]:
     """All hidden states of a ``WhisperEncoder`` on each utterance's own length, one after the other, packed (frames,
-    width): the first layer's input, and the output of each layer. `features` is what `whisper_front_end` gives.
+    width): the first layer's input, and the output of each layer. `features` is what `whisper_front_end` gives, of the
+    same `frames` (utterances,).
     """
     packing = Packing(frames)
     drop = partial(functional.dropout, training=encoder.training)
