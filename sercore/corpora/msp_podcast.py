@@ -17,7 +17,7 @@ import pandas as pd
 from sercore import ATTRIBUTES, audio
 from sercore.corpora import files
 from sercore.corpora.cached import cached
-from sercore.corpus import COLUMNS, PRIMARY_EMOTIONS, RATING_COLUMNS, Corpus, CorpusError, some
+from sercore.corpus import COLUMNS, RATING_COLUMNS, Corpus, CorpusError, some
 from sercore.params import CorpusParams, resolve
 
 KIND = "naturalistic"
@@ -29,7 +29,7 @@ SCALE = (1.0, 7.0)
 ATTRIBUTE_COLUMNS = {"EmoAct": "arousal", "EmoVal": "valence", "EmoDom": "dominance"}
 SPEAKER_COLUMNS = {"SpkrID": "speaker", "Gender": "gender", "Split_Set": "split"}
 WORDS = ("angry", "sad", "happy", "surprise", "fear", "disgust", "contempt", "neutral")
-VOTES = dict(zip(WORDS, PRIMARY_EMOTIONS, strict=True))
+VOTES = dict(zip(WORDS, "ASHUFDCN", strict=True))
 MISSING = ["", "NA", "Unknown"]
 TOLERANCE = 1e-6  # of the consensus, which releases round to 6 decimals
 
