@@ -1,8 +1,8 @@
 r"""Low-rank adapters (LoRA, Hu et al. 2022) in a transformer whose own weights stay as they are.
 
-To each linear map :math:`W` of the transformer, those of attention and of the feed-forward layers alike (as Dettmers et
-al. 2023 advise), :math:`\frac{\alpha}{r} B A` is added, where :math:`A` has r rows and :math:`B` r columns. :math:`B`
-begins at zero, and :math:`\alpha = 2 r`, as Hu et al. have it for RoBERTa-Large with r = 8.
+To each linear map :math:`W`, of attention and feed-forward layers alike (as Dettmers et al. 2023 advise),
+:math:`\frac{\alpha}{r} B A` is added, where :math:`A` has r rows and :math:`B` r columns. :math:`B` begins at zero, and
+:math:`\alpha = 2 r`, as Hu et al. have it for RoBERTa-Large with r = 8.
 """
 
 from peft import LoraConfig, inject_adapter_in_model

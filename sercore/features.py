@@ -18,14 +18,7 @@ from tqdm import tqdm
 from sercore import audio, corpora
 from sercore.cache import Ragged, stored
 from sercore.corpus import some
-from sercore.encoders import (
-    DEVICE,
-    AudioInputs,
-    SpeakerEncoder,
-    SpeechEncoder,
-    TextEncoder,
-    TextInputs,
-)
+from sercore.encoders import DEVICE, AudioInputs, SpeakerEncoder, SpeechEncoder, TextEncoder, TextInputs
 from sercore.hub import encoder_config, quieten
 from sercore.params import Params, ParamsError, project_root
 
@@ -60,13 +53,10 @@ class Features(Dataset[dict[str, Tensor]]):
         else:
             waveform = audio.load(self.paths[index], self.max_seconds)
             example |= {"audio": self.inputs(waveform), "samples": torch.tensor(len(waveform))}
-        if self.text is not None:
-            example["text"] = torch.tensor(self.text[index][0])
         if self.tokens is not None:
             example["tokens"] = self.tokens[index]
-        if self.speaker is not None:
-            example["speaker_embedding"] = torch.tensor(self.speaker[index][0])
-        return example
+        embeddings = {"text": self.text, "speaker_embedding": self.speaker}
+        return example | {name: torch.tensor(of[index][0]) for name, of in embeddings.items() if of is not None}
 
     def digests(self) -> dict[str, str]:
         """Digest of what each cached embedding was computed from: another encoder, text or audio gives another one."""
@@ -75,15 +65,7 @@ class Features(Dataset[dict[str, Tensor]]):
 
 
 class FrozenEncoders:
-    """The encoders that a system needs for its features: called with a table, they give the `Features` of its rows.
-
-    Args:
-        params: of the run.
-        speech: the speech encoder of its model.
-
-    Raises:
-        ParamsError: an encoder cannot be loaded.
-    """
+    """A system's encoders: called with a table, they give its `Features`; `ParamsError` if one cannot be loaded."""
 
     def __init__(self, params: Params, speech: SpeechEncoder) -> None:
         self.params, self.speech = params, speech
@@ -94,12 +76,8 @@ class FrozenEncoders:
         self.speaker = SpeakerEncoder(params.speaker.encoder) if params.speaker else None
 
     def __call__(self, table: pd.DataFrame, *, cached: bool = True) -> Features:
-        """The features of each row.
-
-        Args:
-            table: columns ``path``, ``duration``, ``transcript`` and ``speaker`` of a corpus table, the last only to
-                normalise each speaker.
-            cached: whether they are kept in ``data/cache``, or read from there.
+        """The features of each row of a table with a corpus's ``path``, ``duration``, ``transcript`` and, only to
+        normalise each speaker, ``speaker``; `cached`: kept in ``data/cache``, or read from there.
 
         Raises:
             ParamsError: each speaker is to be normalised, but the features are not kept.
@@ -109,17 +87,19 @@ class FrozenEncoders:
             UserWarning: utterances have no transcript, although the system takes text; or the disk has no room for the
                 speech features, which every step then computes.
         """
-        self._refuse_short(table["duration"])
+        shortest = self.speech.shortest / audio.SAMPLE_RATE
+        short = table.index[table["duration"] < shortest]
+        if len(short):
+            problem = f"{len(short)} utterances are shorter than a frame of {self.params.speech.encoder}"
+            raise audio.AudioError(f"{problem} ({shortest:.3f} s): {some(short)}; remove them.")
         root = project_root() / "data" / "cache" if cached else None
         paths, seconds = list(table["path"]), self.params.speech.max_seconds
         text, tokens, speaker = None, None, None
         speech = self._speech(table, root) if root and self.params.speech.cache else None
         if self.params.speech.per_speaker:
             if speech is None:
-                raise ParamsError(
-                    "speech.per_speaker takes the moments of all features, so they must be kept: set speech.cache: "
-                    f"true, and make room in {root} where its disk is full."
-                )
+                remedy = f"set speech.cache: true, and make room in {root} where its disk is full"
+                raise ParamsError(f"speech.per_speaker takes moments of all features, so they must be kept: {remedy}.")
             speech = SpeakerNormalised(speech, table["speaker"])
         if isinstance(self.text, TextInputs):
             tokens = self.text(_spoken(table["transcript"]))
@@ -152,16 +132,6 @@ class FrozenEncoders:
         size = speech.frozen_numbers(seconds) * np.dtype(kind).itemsize
         return stored(root, ["packed speech", speech.frozen, *settings, *table["path"]], compute, kind, size)
 
-    def _refuse_short(self, durations: pd.Series) -> None:
-        """Raise `AudioError` where an utterance, of these seconds, has no frame."""
-        shortest = self.speech.shortest / audio.SAMPLE_RATE
-        short = durations.index[durations < shortest]
-        if len(short):
-            raise audio.AudioError(
-                f"{len(short)} utterances are shorter than a frame of {self.params.speech.encoder} ({shortest:.3f} s): "
-                f"{some(short)}; remove them."
-            )
-
 
 class SpeakerNormalised(Sequence[np.ndarray]):
     r"""Features of which each channel has, over all frames of a speaker, the mean and spread that all speech has.
@@ -174,9 +144,8 @@ class SpeakerNormalised(Sequence[np.ndarray]):
     speaker of one utterance the mean of the utterance is lost with that of the speaker. Unknown speakers' utterances
     stay as they are.
 
-    Args:
-        features: an array (frames, ...) for each utterance; they are read once to take the moments.
-        speakers: who speaks each of them, missing where unknown.
+    `features` has an array (frames, ...) for each utterance, read once to take the moments; `speakers` is missing where
+    unknown.
     """
 
     def __init__(self, features: Sequence[np.ndarray], speakers: pd.Series) -> None:
@@ -198,8 +167,7 @@ class SpeakerNormalised(Sequence[np.ndarray]):
         return len(self.features)
 
     def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # nobody slices
-        owner = self.owner[index]
-        values = self.features[index]
+        owner, values = self.owner[index], self.features[index]
         return values if owner < 0 else (values * self.scale[owner] + self.shift[owner]).astype(values.dtype)
 
 
@@ -221,8 +189,6 @@ def _spoken(texts: Iterable[str | None]) -> list[str | None]:
     """`texts` with None for what holds no word, and one `UserWarning` that counts them."""
     spoken = [text if isinstance(text, str) and text.strip() else None for text in texts]
     if None in spoken:
-        warnings.warn(
-            f"{spoken.count(None)} of {len(spoken)} utterances have no transcript: their text embeddings are zero.",
-            stacklevel=4,
-        )
+        count = f"{spoken.count(None)} of {len(spoken)} utterances"
+        warnings.warn(f"{count} have no transcript: their text embeddings are zero.", stacklevel=4)
     return spoken

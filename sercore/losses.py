@@ -9,7 +9,7 @@ UNKNOWN = -100  # label of an utterance whose gender or speaker is not known, as
 
 
 def ccc(truth: Tensor, prediction: Tensor, weights: Tensor | None = None) -> Tensor:
-    r"""Concordance correlation coefficient of each column.
+    r"""Concordance correlation coefficient of each column: (attributes,), from -1 to 1.
 
     .. math:: \rho_c = \frac{2 s_{xy}}{s_x^2 + s_y^2 + (\bar x - \bar y)^2}
 
@@ -21,12 +21,8 @@ def ccc(truth: Tensor, prediction: Tensor, weights: Tensor | None = None) -> Ten
     that often, and only the ratios of weights matter.
 
     Args:
-        truth: shape (utterances, attributes), any scale.
-        prediction: same shape and scale.
+        truth, prediction: shape (utterances, attributes), any one scale.
         weights: same shape, 0 or more, and more than 0 for some utterance of each attribute; None weighs all alike.
-
-    Returns:
-        Shape (attributes,), from -1 to 1.
 
     Raises:
         ValueError: the shapes differ, or there is no utterance.
@@ -36,10 +32,8 @@ def ccc(truth: Tensor, prediction: Tensor, weights: Tensor | None = None) -> Ten
     """
     weights = torch.ones_like(truth) if weights is None else weights
     if not truth.shape == prediction.shape == weights.shape or truth.ndim != 2 or len(truth) == 0:
-        raise ValueError(
-            f"truth {tuple(truth.shape)}, prediction {tuple(prediction.shape)} and weights {tuple(weights.shape)} are"
-            " not (utterances, attributes)."
-        )
+        shapes = f"{tuple(truth.shape)}, prediction {tuple(prediction.shape)} and weights {tuple(weights.shape)}"
+        raise ValueError(f"truth {shapes} are not (utterances, attributes).")
     precision = torch.promote_types(torch.promote_types(truth.dtype, prediction.dtype), torch.float32)
     truth, prediction = truth.to(precision), prediction.to(precision)
     shares = weights.to(precision) / weights.sum(0, dtype=precision)
@@ -57,9 +51,7 @@ def ccc_loss(truth: Tensor, prediction: Tensor, weights: Tensor | None = None) -
 def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean cross-entropy over the utterances whose label is known; 0, with a gradient of 0, where none is.
 
-    Args:
-        logits: shape (utterances, classes).
-        labels: shape (utterances,), class indices or `UNKNOWN`.
+    `logits` (utterances, classes); `labels` (utterances,), class indices or `UNKNOWN`.
     """
     total = functional.cross_entropy(logits.float(), labels, ignore_index=UNKNOWN, reduction="sum")
     return total / (labels != UNKNOWN).sum().clamp(min=1)
@@ -77,13 +69,8 @@ class AdditiveAngularMargin(nn.Module):
     r"""Logits of the additive-angular-margin softmax (Deng et al. 2019, "ArcFace", eq. 3).
 
     The logit of class :math:`j` is :math:`s \cos(\theta_j)`, that of the true class :math:`s \cos(\theta_j + m)`, where
-    :math:`\theta_j` is the angle between the embedding and the class's weight vector.
-
-    Args:
-        width: size of the embedding.
-        classes: number of speakers.
-        margin: m, in radians.
-        scale: s.
+    :math:`\theta_j` is the angle between the embedding and the class's weight vector, s the `scale` and m the `margin`
+    in radians.
     """
 
     def __init__(self, width: int, classes: int, margin: float, scale: float) -> None:

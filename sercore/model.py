@@ -23,17 +23,14 @@ class AttributeConfig(PretrainedConfig):
     """Everything that determines the architecture and the loss.
 
     Args:
-        speech: the speech encoder's own configuration, as a mapping.
-        finetune, lora: whether its transformer is trained, and the rank of adapters that are trained in its place.
-        text: the text encoder's own configuration, as a mapping, where it is fine-tuned; None where it is frozen.
-        text_lora: rank of its adapters.
+        speech, text: the encoders' own configurations, as mappings; no text where it is frozen.
+        finetune, lora, text_lora: whether the speech encoder's transformer is trained, and the ranks of adapters that
+            are trained in place of the encoders' weights.
         text_width, speaker_width: sizes of the embeddings that are concatenated; 0 without.
         speakers: classes of the speaker head; 0 without.
         layers, convolutions, pooling, width, dropout: the layers behind the encoder, see `sercore.sections.Heads`.
-        attributes: those whose CCC is trained.
+        attributes, adversarial, margin, angular_scale: of the loss, see `sercore.sections.Loss`.
         gender_weight, speaker_weight: alpha and beta of the auxiliary losses; 0 leaves the head out.
-        adversarial: whether the speaker head's gradient is reversed where it leaves the head.
-        margin, angular_scale: of the speaker head's softmax.
         scale: lowest and highest value of the attributes in the corpus's own scale.
     """
 
@@ -64,10 +61,8 @@ class AttributeConfig(PretrainedConfig):
 
 @dataclass
 class AttributeOutput(ModelOutput):
-    """Output of `AttributeModel`.
-
-    ``loss`` where labels were given; ``predictions`` (utterances, 3), from 0 to 1; ``gender`` and ``speaker``: logits
-    (utterances, classes) of the auxiliary heads, where the model has them, the latter with labels only.
+    """``loss`` where labels were given; ``predictions`` (utterances, 3), from 0 to 1; ``gender`` and ``speaker``:
+    logits (utterances, classes) of the auxiliary heads, where the model has them, the latter with labels only.
     """
 
     loss: Tensor | None = None
@@ -96,13 +91,9 @@ class AttributeModel(PreTrainedModel):
             self.layer_weights = nn.Parameter(torch.zeros(self.speech.layers))
         widths = [encoder_config.hidden_size] + [config.width] * config.convolutions
         # A pointwise convolution is the same linear map at every frame.
-        self.convolutions = nn.Sequential(
-            *[
-                layer
-                for inputs, outputs in pairwise(widths)
-                for layer in (nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(config.dropout))
-            ]
-        )
+        self.convolutions = nn.Sequential()
+        for inputs, outputs in pairwise(widths):
+            self.convolutions.extend([nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(config.dropout)])
         self.pooling = MeanPooling() if config.pooling == "mean" else AttentiveStatisticsPooling(widths[-1])
         pooled = widths[-1] * (1 if config.pooling == "mean" else 2)
         joint = pooled + config.text_width + config.speaker_width
@@ -110,12 +101,9 @@ class AttributeModel(PreTrainedModel):
         if config.gender_weight:
             self.gender = _mlp(joint, config, len(GENDERS))
         if config.speaker_weight:
-            self.speaker = nn.Sequential(
-                nn.Linear(joint, config.width), nn.ReLU(), nn.Linear(config.width, config.width)
-            )
-            self.speaker_margin = AdditiveAngularMargin(
-                config.width, config.speakers, config.margin, config.angular_scale
-            )
+            width = config.width
+            self.speaker = nn.Sequential(nn.Linear(joint, width), nn.ReLU(), nn.Linear(width, width))
+            self.speaker_margin = AdditiveAngularMargin(width, config.speakers, config.margin, config.angular_scale)
         self.post_init()
         self.freeze()
 
@@ -135,15 +123,8 @@ class AttributeModel(PreTrainedModel):
 
     @classmethod
     def from_params(cls, params: Params, speakers: int, scale: tuple[float, float]) -> "AttributeModel":
-        """A model with pretrained encoders and new heads.
-
-        Args:
-            params: of the run.
-            speakers: number of speakers in the training split.
-            scale: lowest and highest value of the corpus's attributes.
-
-        Raises:
-            ParamsError: the encoder cannot be loaded.
+        """A model with pretrained encoders and new heads, for so many `speakers` and a corpus's `scale` of attributes;
+        `ParamsError` if an encoder cannot be loaded.
         """
         config = AttributeConfig(
             speech=encoder_config(params.speech.encoder).to_dict(),
@@ -201,8 +182,7 @@ class AttributeModel(PreTrainedModel):
             tokens, lengths: the fine-tuned one's input, see `TextModel`.
             speaker_embedding: (utterances, speaker_width), L2-normalised.
             attributes: truth (utterances, 3), from 0 to 1, in the order arousal, valence, dominance.
-            gender: indices into `GENDERS`, or `UNKNOWN`.
-            speaker: indices of training speakers, or `UNKNOWN`.
+            gender, speaker: indices into `GENDERS` and of training speakers, or `UNKNOWN`.
             weights: of each utterance and attribute in the CCC loss, see `sercore.losses.ccc`.
         """
         if audio is not None and samples is not None:
@@ -230,12 +210,8 @@ class AttributeModel(PreTrainedModel):
     def loss(self, outputs: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
         """Sum over attributes of 1 - CCC, plus alpha times the gender's and beta times the speaker's cross-entropy."""
         trained = [ATTRIBUTES.index(name) for name in self.config.attributes]
-        weights = labels.get("weights")
-        total = ccc_loss(
-            labels["attributes"][:, trained],
-            outputs["predictions"][:, trained],
-            None if weights is None else weights[:, trained],
-        )
+        weights = labels["weights"][:, trained] if "weights" in labels else None
+        total = ccc_loss(labels["attributes"][:, trained], outputs["predictions"][:, trained], weights)
         if self.config.gender_weight:
             total = total + self.config.gender_weight * classification_loss(outputs["gender"], labels["gender"])
         if self.config.speaker_weight:
@@ -292,6 +268,5 @@ def _sums(packed: Tensor, owners: Tensor, count: int) -> Tensor:
 
 
 def _mlp(inputs: int, config: AttributeConfig, outputs: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(inputs, config.width), nn.ReLU(), nn.Dropout(config.dropout), nn.Linear(config.width, outputs)
-    )
+    first, last = nn.Linear(inputs, config.width), nn.Linear(config.width, outputs)
+    return nn.Sequential(first, nn.ReLU(), nn.Dropout(config.dropout), last)

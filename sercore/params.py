@@ -44,9 +44,8 @@ def resolve(path: Path) -> Path:
 
 def profiles() -> list[str]:
     """Names of the profiles in ``params/``."""
-    return sorted(
-        path.stem for path in (project_root() / "params").glob("*.yaml") if path.stem not in ("variants", "questions")
-    )
+    stems = {path.stem for path in (project_root() / "params").glob("*.yaml")}
+    return sorted(stems - {"variants", "questions"})
 
 
 def require_profile(profile: str) -> None:
@@ -63,18 +62,13 @@ def variants() -> dict[str, dict[str, Any]]:
 def load(profile: str, variant: str, seed: int, overrides: Mapping[str, Any] | None = None) -> Params:
     """Merge profile, variant and overrides, in this order, and validate the result.
 
-    A profile names its encoders under ``encoders``, so that a variant can ask for ``whisper`` at any scale. A
-    relative path in a profile or an override is relative to the project's root.
-
-    Raises:
-        ParamsError: unknown profile, variant or key (the message lists the valid ones), or an invalid value.
+    A profile names its encoders under ``encoders``, so that a variant can ask for ``whisper`` at any scale. A relative
+    path is relative to the project's root. `ParamsError` names what is unknown, and what is known, or an invalid value.
     """
     known = variants()
     if not isinstance(overrides or {}, Mapping):
-        raise ParamsError(
-            f"overrides is {overrides!r}, not a mapping; "
-            "papermill takes one as -y 'overrides: {training: {epochs: 2}}'."
-        )
+        form = "-y 'overrides: {training: {epochs: 2}}'"
+        raise ParamsError(f"overrides is {overrides!r}, not a mapping; papermill takes one as {form}.")
     require_profile(profile)
     if variant not in list(known):
         raise ParamsError(f"unknown variant {variant!r}; params/variants.yaml has {', '.join(known)}.")
@@ -86,15 +80,12 @@ def load(profile: str, variant: str, seed: int, overrides: Mapping[str, Any] | N
         raise ParamsError(f"overrides may not set {', '.join(sorted(reserved))}: these have parameters of their own.")
     encoders = merged.pop("encoders", {})
     for section in ("speech", "text", "speaker"):
-        if isinstance(merged.get(section), Mapping):
-            merged[section] = merged[section] | {"encoder": _encoder(merged[section].get("encoder"), encoders, profile)}
+        if isinstance(given := merged.get(section), Mapping):
+            name = given.get("encoder")
+            if name in ENCODERS and name not in encoders:
+                raise ParamsError(f"profile {profile!r} has no encoder {name!r}: add it under encoders in its file.")
+            merged[section] = {**given, "encoder": encoders.get(name, name)}
     return validate(merged | {"profile": profile, "variant": variant, "seed": seed})
-
-
-def _encoder(name: Any, encoders: Mapping[str, str], profile: str) -> Any:
-    if name in ENCODERS and name not in encoders:
-        raise ParamsError(f"profile {profile!r} has no encoder {name!r}: add it under encoders in its file.")
-    return encoders.get(name, name)
 
 
 def load_seeds(
@@ -102,30 +93,24 @@ def load_seeds(
 ) -> list[Params]:
     """`load` for each of `seeds`; `ParamsError` as there, or where `seeds` is no list of different integers."""
     if not isinstance(seeds, list | tuple) or not seeds or len({*map(str, seeds)}) < len(seeds):
-        raise ParamsError(
-            f"seeds is {seeds!r}, not a list of different integers; papermill takes one as -y 'seeds: [0, 1]'."
-        )
+        form = "-y 'seeds: [0, 1]'"
+        raise ParamsError(f"seeds is {seeds!r}, not a list of different integers; papermill takes one as {form}.")
     return [load(profile, variant, seed, overrides) for seed in seeds]
 
 
 def reader(name: Any) -> ModuleType:
-    """The module that reads a corpus: one of `sercore.corpora`, or any other by its dotted name.
-
-    Raises:
-        ParamsError: the module cannot be imported, or is no reader.
-    """
+    """The module that reads a corpus, of `sercore.corpora` or by its dotted name; `ParamsError` if there is none."""
+    given = f"parameter 'corpus.reader' is {name!r}"
     valid = f"valid are {', '.join(READERS)}, or the dotted name of a module, such as my_lab.corpus"
     if not isinstance(name, str) or ("." not in name and name not in READERS):
-        raise ParamsError(f"parameter 'corpus.reader' is {name!r}; {valid}.")
+        raise ParamsError(f"{given}; {valid}.")
     try:
         module = import_module(name if "." in name else f"sercore.corpora.{name}")
     except (ImportError, TypeError, ValueError) as error:  # the latter two of a relative name
-        raise ParamsError(
-            f"parameter 'corpus.reader' is {name!r}, which cannot be imported ({error}); {valid}."
-        ) from None
+        raise ParamsError(f"{given}, which cannot be imported ({error}); {valid}.") from None
     missing = [one for one in ("Params", "read", "KIND", "DESCRIPTION") if not hasattr(module, one)]
     if missing:
-        raise ParamsError(f"parameter 'corpus.reader' is {name!r}, a module without {', '.join(missing)}: add them.")
+        raise ParamsError(f"{given}, a module without {', '.join(missing)}: add them.")
     return module
 
 
@@ -147,11 +132,7 @@ def validate(values: Mapping[str, Any]) -> Params:
 
 
 def with_corpus(params: Params, corpus: Mapping[str, Any]) -> Params:
-    """`params` with `corpus` merged over the corpus section; see `merge`.
-
-    Raises:
-        ParamsError: a key that the reader does not know, or an invalid value.
-    """
+    """`params` with `corpus` merged over the corpus section, see `merge`; `ParamsError` for a wrong key or value."""
     return validate(merge(params.model_dump(mode="json"), {"corpus": corpus}))
 
 
@@ -160,11 +141,12 @@ def dump(params: Params) -> str:
     return yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False)
 
 
-def read_yaml(path: Path, loader: type = yaml.SafeLoader) -> dict[str, Any]:
-    """A file of ``params/`` or the like as a mapping, a copy each time; the same text is parsed once.
+_parsed = lru_cache(yaml.load)
 
-    Raises:
-        ParamsError: the file is not valid YAML, or no mapping.
+
+def read_yaml(path: Path, loader: type = yaml.SafeLoader) -> dict[str, Any]:
+    """A YAML file as a mapping, a copy each time; the same text is parsed once. `ParamsError` if it is not valid YAML,
+    or no mapping.
     """
     try:
         content = _parsed(path.read_text(encoding="utf-8"), loader)
@@ -173,11 +155,6 @@ def read_yaml(path: Path, loader: type = yaml.SafeLoader) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ParamsError(f"{path} holds no mapping of keys to values.")
     return deepcopy(content)
-
-
-@lru_cache
-def _parsed(text: str, loader: type) -> Any:
-    return yaml.load(text, loader)
 
 
 def merge(base: Mapping[str, Any], difference: Mapping[str, Any]) -> dict[str, Any]:

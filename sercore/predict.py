@@ -42,10 +42,8 @@ BATCH_SIZE = 8
 
 
 def load(run: Path | str | runs.Run) -> "Predictor":
-    """The system of a complete run, on the accelerator where there is one.
-
-    Args:
-        run: a run's folder, such as ``runs/embedded/fusion/seed-0``, or the run itself.
+    """The system of a complete run, or of its folder (``runs/embedded/fusion/seed-0``), on an accelerator where there
+    is one.
 
     Raises:
         ParamsError: the folder is no complete run, its model is absent or damaged, an encoder cannot be loaded, or the
@@ -55,12 +53,12 @@ def load(run: Path | str | runs.Run) -> "Predictor":
     folder = run.folder if isinstance(run, runs.Run) else Path(run)
     params, model = _trained(folder)
     if params.speech.per_speaker:
-        raise ParamsError(
-            f"{folder} normalises each speaker by all utterances of a corpus, so it predicts no single files: put them "
-            "into a corpus, or load a run without speech.per_speaker."
-        )
+        problem = f"{folder} normalises each speaker by all utterances of a corpus, so it predicts no single files"
+        raise ParamsError(f"{problem}: put them into a corpus, or load a run without speech.per_speaker.")
     assert folder is not None  # or it would have been refused
-    with _project_of(folder):
+    # The project that holds the run as working directory: encoders may be named relative to it.
+    projects = [above for above in folder.resolve().parents if (above / "params" / "variants.yaml").is_file()]
+    with contextlib.chdir(projects[0] if projects else "."):
         return Predictor(params, model)
 
 
@@ -74,11 +72,10 @@ class Predictor:
         self.model, self.encoders = model, FrozenEncoders(params, model.speech)
 
     def __call__(self, files: Sequence[Path | str], texts: Sequence[str | None] | None = None) -> pd.DataFrame:
-        """Predict for each of `files`.
+        """Predict for each of `files`, in any format, sampling rate and number of channels that `sercore.audio.load`
+        reads.
 
-        Args:
-            files: paths of audio in any format, sampling rate and number of channels that `sercore.audio.load` reads.
-            texts: the transcript of each file, None or empty where there is none; a system without text needs none.
+        `texts` are their transcripts, None or empty where there is none; a system without text needs no `texts`.
 
         Returns:
             Columns arousal, valence, dominance; a row a file, in the order given. The index, ``utterance``, is the
@@ -107,15 +104,12 @@ class Predictor:
 
 
 def evaluate(folder: Path, test: str, corpus: Mapping[str, Any]) -> Path:
-    """Predict an evaluation set by a trained run, unless that was done before and the corpus is the same.
+    """Predict an evaluation set, named `test`, by the complete run in `folder`, unless that was done before and the
+    corpus is the same.
 
     The set is what is labelled outside the training split of a corpus. Where that has no official split, it is all that
-    is labelled; or, if the run was trained on the same corpus, what is outside the fold's training split.
-
-    Args:
-        folder: of a complete run.
-        test: name of the evaluation set.
-        corpus: what differs from the run's own corpus parameters; another ``reader`` replaces them as a whole.
+    is labelled; or, if the run was trained on the same corpus, what is outside the fold's training split. `corpus` is
+    what differs from the run's own corpus parameters; another ``reader`` replaces them as a whole.
 
     Returns:
         ``<folder>/tests/<test>.parquet``: columns ``utterance``, ``split`` and the three ``predicted_...``, in the
@@ -131,8 +125,9 @@ def evaluate(folder: Path, test: str, corpus: Mapping[str, Any]) -> Path:
     params = with_corpus(own, corpus)
     tested = corpora.read(params.corpus, params.seed)
     path, digest = folder / "tests" / f"{test}.parquet", tested.digest()
-    if _digest_of(path) == digest:
-        return path
+    with contextlib.suppress(OSError, ArrowInvalid):  # absent or damaged
+        if pd.read_parquet(path).attrs.get("corpus") == digest:
+            return path
     whole = params.corpus.reader != own.corpus.reader and params.corpus.folds is not None
     rows = tested.table[whole | (tested.table["split"] != "train")].dropna(subset=list(ATTRIBUTES))
     if rows.empty:
@@ -161,10 +156,8 @@ def _trained(folder: Path | None) -> tuple[Params, AttributeModel]:
     try:
         return params, AttributeModel.from_pretrained(folder / "model").eval()
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ParamsError(
-            f"{folder / 'model'} is damaged or of another version ({type(error).__name__}): "
-            "remove the run and train it again."
-        ) from None
+        problem = f"{folder / 'model'} is damaged or of another version ({type(error).__name__})"
+        raise ParamsError(f"{problem}: remove the run and train it again.") from None
 
 
 @torch.no_grad()
@@ -193,16 +186,3 @@ def _utterances(paths: Sequence[Path]) -> pd.Index:
     if names.has_duplicates:
         raise audio.AudioError(f"the same file is given twice: {some(names[names.duplicated()])}; give each once.")
     return names
-
-
-def _project_of(folder: Path) -> contextlib.AbstractContextManager:
-    """The project that holds a run as working directory: encoders may be named relative to it."""
-    projects = [above for above in folder.resolve().parents if (above / "params" / "variants.yaml").is_file()]
-    return contextlib.chdir(projects[0]) if projects else contextlib.nullcontext()
-
-
-def _digest_of(path: Path) -> str | None:
-    """Of the corpus that the predictions in `path` are of; None where there are none, or damaged ones."""
-    with contextlib.suppress(OSError, ArrowInvalid):
-        return pd.read_parquet(path).attrs.get("corpus")
-    return None

@@ -21,15 +21,8 @@ def agreement_weights(ratings: pd.DataFrame | None, utterances: pd.Index) -> pd.
     Weighting"), whose constant keeps the few utterances on which all raters agree by chance from outweighing the rest.
     They leave it open; the mean of v is our choice, by which no weight is more than twice that of average agreement.
 
-    Args:
-        ratings: a corpus's single ratings, or None where it has none.
-        utterances: for which weights are wanted.
-
-    Returns:
-        A row for each of `utterances`, a column an attribute, of mean 1; 1 where there are fewer than two ratings.
-
-    Raises:
-        CorpusError: no utterance has two ratings.
+    A row for each of `utterances`, a column an attribute, of mean 1; 1 where there are fewer than two ratings.
+    `CorpusError` if no utterance has two.
     """
     variances = None if ratings is None else error_variances(ratings).reindex(utterances)
     if variances is None or variances.isna().all(axis=None):

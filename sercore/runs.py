@@ -1,8 +1,8 @@
 """A run's folder, which appears under its final name only when it is complete.
 
-``runs/<profile>/<system>/seed-<n>/`` holds ``params.yaml`` (complete, after merging), ``metrics.json``,
-``history.csv`` (an epoch a row), ``predictions.parquet``, ``model/`` (``save_pretrained``) and ``environment.json``;
-with ``training.every_epoch`` also ``epochs.parquet``, what each epoch predicted of labelled utterances. A system is a
+``runs/<profile>/<system>/seed-<n>/`` holds ``params.yaml`` (complete, after merging), ``metrics.json``, ``history.csv``
+(an epoch a row), ``predictions.parquet``, ``model/`` (``save_pretrained``) and ``environment.json``; with
+``training.every_epoch`` also ``epochs.parquet``, what each epoch predicted of labelled utterances. A system is a
 variant, or a variant with overrides.
 """
 
@@ -44,8 +44,8 @@ class Run:
     ``trainable_parameters``. ``history``: epoch, training loss, validation CCCs. ``predictions``: utterance, split,
     speaker, emotion, the three attributes and the three ``predicted_...``, in the corpus's own scale, of all utterances
     outside the training split that the run was not trained on, and of those that ``sampling.held_out`` kept in it; and
-    `PREDICTED_FEMALE`, missing or (in a study's tables) NaN without a gender head. ``folder``: None where
-    the run was read from a study's tables.
+    `PREDICTED_FEMALE`, missing or (in a study's tables) NaN without a gender head. ``folder``: None where the run was
+    read from a study's tables.
     """
 
     system: str
@@ -117,11 +117,7 @@ def finish(partial: Path, metrics: Mapping[str, Any], history: pd.DataFrame, pre
 
 
 def read(folder: Path) -> Run:
-    """The run in `folder`, with or without its model.
-
-    Raises:
-        ParamsError: the folder is no complete run, or damaged; the message names what is missing or wrong.
-    """
+    """The run in `folder`, with or without its model; `ParamsError` names what is missing or damaged."""
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise ParamsError(f"{folder} is no complete run, missing {', '.join(missing)}: train it again.")
@@ -140,9 +136,8 @@ def read(folder: Path) -> Run:
             parquet.read_metadata(folder / "epochs.parquet")
     except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split()).removesuffix(".")
-        raise ParamsError(
-            f"{folder} is damaged or of another version ({reason}): remove it and make it again."
-        ) from None
+        problem = f"{folder} is damaged or of another version ({reason})"
+        raise ParamsError(f"{problem}: remove it and make it again.") from None
     return run
 
 

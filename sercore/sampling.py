@@ -16,9 +16,8 @@ from sercore.sections import Sampling
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows of a corpus table: trained on, selecting the best epoch, and predicted once trained.
-
-    ``weights``: of the rows of ``training`` and each attribute in the loss; None where all weigh the same.
+    """Rows of a corpus table: trained on, selecting the best epoch, and predicted once trained; ``weights`` of the rows
+    of ``training`` and each attribute in the loss, None where all weigh the same.
     """
 
     training: pd.DataFrame
@@ -56,13 +55,9 @@ def _labelled(corpus: Corpus, split: str) -> pd.DataFrame:
 
 
 def balanced_indices(emotion: pd.Series, per_emotion: int, generator: np.random.Generator, key: str) -> np.ndarray:
-    """Draw the same number of utterances of every class, without replacement; of O and X what there is, if less.
+    """Draw `per_emotion` utterances of every class that occurs, without replacement; of O and X what there is, if less.
 
-    Args:
-        emotion: code of each utterance; its classes are those that occur (O and X too, where they are included).
-        per_emotion: utterances of each class.
-        generator: source of randomness.
-        key: the parameter that `per_emotion` comes from, for messages.
+    `key` is the parameter that `per_emotion` comes from, for messages.
 
     Returns:
         Positions in `emotion`, in random order.
@@ -71,20 +66,16 @@ def balanced_indices(emotion: pd.Series, per_emotion: int, generator: np.random.
         CorpusError: an utterance without emotion, or a primary emotion with fewer than `per_emotion` utterances.
     """
     if emotion.isna().any():
-        raise CorpusError(
-            f"{emotion.isna().sum()} utterances have no emotion, so they cannot be balanced (first: "
-            f"{emotion.index[emotion.isna()][0]}); give their emotion or set {key}: null."
-        )
+        unknown = emotion.index[emotion.isna()]
+        problem = f"{len(unknown)} utterances have no emotion, so they cannot be balanced (first: {unknown[0]})"
+        raise CorpusError(f"{problem}; give their emotion or set {key}: null.")
     counts = emotion.value_counts().sort_index()
     short = counts[(counts < per_emotion) & counts.index.isin(list(PRIMARY_EMOTIONS))]
     if len(short):
         few = ", ".join(f"{code} has {count}" for code, count in short.items())
         raise CorpusError(f"too few utterances for {key} {per_emotion}: {few}; lower it.")
-    codes = emotion.to_numpy()
-    drawn = [
-        generator.choice(np.flatnonzero(codes == code), min(per_emotion, count), replace=False)
-        for code, count in counts.items()
-    ]
+    places = [np.flatnonzero(emotion == code) for code in counts.index]
+    drawn = [generator.choice(of_one, min(per_emotion, len(of_one)), replace=False) for of_one in places]
     return generator.permutation(np.concatenate(drawn))
 
 
@@ -93,13 +84,9 @@ def training_and_validation(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The utterances that a system trains on, and those that choose its epoch; see `sercore.sections.Sampling`.
 
-    Args:
-        training, development: labelled rows of the two splits of a corpus table.
-        sampling: ``samples_per_emotion`` of each emotion are never left out, unless a speaker is capped.
-        seed: the same seed draws the same utterances, also of another system with the same validation set.
-
-    Raises:
-        CorpusError: too few utterances for what `sampling` asks, or none to train on.
+    `training` and `development` are labelled rows. ``samples_per_emotion`` of each emotion are never left out, unless a
+    speaker is capped. The same seed draws the same utterances, also of another system with the same validation set.
+    `CorpusError` if there are too few for what `sampling` asks, or none to train on.
     """
     lent = _ambiguous(development) if sampling.ambiguous in ("development", "disjoint") else development[:0]
     validation, per_emotion = development.drop(lent.index), sampling.validation_per_emotion
@@ -129,15 +116,9 @@ def training_and_validation(
 def held_out(training: pd.DataFrame, share: float) -> pd.Index:
     """Utterances of the training split that are predicted and not trained on: of seen speakers.
 
-    The draw does not depend on the run's seed: all runs are scored on the same utterances.
-
-    Args:
-        training: labelled rows of the training split.
-        share: of each speaker's utterances, rounded, but at least one and not all; none of a speaker of one utterance,
-            nor of an unknown speaker.
-
-    Raises:
-        CorpusError: no known speaker has two utterances.
+    A `share` of each speaker's labelled utterances, rounded, but at least one and not all; none of a speaker of one
+    utterance, nor of an unknown speaker. The draw does not depend on the run's seed: all runs are scored on the same
+    utterances. `CorpusError` if no known speaker has two.
     """
     order = np.random.default_rng(0).permutation(len(training))
     speaker = training["speaker"].iloc[order].dropna()
@@ -190,24 +171,19 @@ def _balanced_subset(table: pd.DataFrame, per_emotion: int, seed: int) -> pd.Dat
     """`per_emotion` random utterances of each primary emotion that occurs: the paper's validation set."""
     primary = table[table["emotion"].isin(list(PRIMARY_EMOTIONS))]
     if primary.empty:
-        raise CorpusError(
-            "no utterance has a primary emotion; set sampling.validation_per_emotion: null to validate on all."
-        )
+        remedy = "set sampling.validation_per_emotion: null to validate on all"
+        raise CorpusError(f"no utterance has a primary emotion; {remedy}.")
     generator = np.random.default_rng(seed)
     drawn = balanced_indices(primary["emotion"], per_emotion, generator, "sampling.validation_per_emotion")
     return primary.iloc[np.sort(drawn)]
 
 
 class EpochSampler(Sampler[int]):
-    """Order of the training utterances, drawn again each epoch: undersampled, or the whole split shuffled.
+    """Order of the training utterances, drawn again each epoch: `per_emotion` of every class, or for None all,
+    shuffled.
 
-    An epoch is cut to whole batches, since the CCC of a handful of utterances is noise.
-
-    Args:
-        emotion: code of each training utterance.
-        per_emotion: utterances of every class in an epoch; None takes the whole split.
-        batch_size: utterances in a batch.
-        seed: with the epoch's number, it determines the draw, so an interrupted training continues with the same draws.
+    An epoch is cut to whole batches, since the CCC of a handful of utterances is noise. `seed` and the epoch's number
+    determine the draw, so an interrupted training continues with the same ones.
 
     Raises:
         CorpusError: an emotion has too few utterances, or an epoch fewer than a batch.
@@ -216,12 +192,10 @@ class EpochSampler(Sampler[int]):
     def __init__(self, emotion: pd.Series, per_emotion: int | None, batch_size: int, seed: int) -> None:
         self.emotion, self.per_emotion, self.seed = emotion, per_emotion, seed
         self.epoch = 0
-        drawn = len(self._draw())
-        if drawn < batch_size:
-            raise CorpusError(
-                f"an epoch has {drawn} utterances, fewer than training.batch_size {batch_size}; lower it."
-            )
-        self.length = drawn // batch_size * batch_size
+        size = len(self._draw())
+        if size < batch_size:
+            raise CorpusError(f"an epoch has {size} utterances, fewer than training.batch_size {batch_size}; lower it.")
+        self.length = size // batch_size * batch_size
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the draw; called by the trainer before each epoch."""

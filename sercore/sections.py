@@ -101,12 +101,10 @@ class Heads(Section):
 class Loss(Section):
     """What is learnt: attributes, and by the weights alpha and beta gender and speaker (additive angular margin).
 
-    ``adversarial``: what lies below the speaker head learns to make it fail (Ganin & Lempitsky 2015).
-
-    ``weight``: what an utterance weighs in the CCC loss: all the same (``none``), or the more, the better its raters
-    agree on the attribute (``agreement``, see `sercore.raters.agreement_weights`).
-
     ``attributes``: those whose CCC is trained and chooses the epoch; what is predicted of the others means nothing.
+    ``adversarial``: what lies below the speaker head learns to make it fail (Ganin & Lempitsky 2015). ``weight``: what
+    an utterance weighs in the CCC loss: all the same (``none``), or the more, the better its raters agree on the
+    attribute (``agreement``, see `sercore.raters.agreement_weights`).
     """
 
     attributes: Annotated[tuple[Literal["arousal", "valence", "dominance"], ...], AfterValidator(_once_each)] = (
@@ -132,19 +130,18 @@ class Sampling(Section):
     """What each epoch trains on, and what selects the best epoch.
 
     ``ambiguous``: whose utterances without a primary emotion (O and X) are trained on. Each value adds to the one
-    before: ``none``, the training split's (``train``), and the development split's (``development``); ``disjoint``
-    adds only those of development speakers who are not in the validation set. ``agreed``:
-    whether the utterances of a primary emotion are trained on; ``fewer`` leaves out as many random ones as the value of
-    ``ambiguous`` added to the one before, though ``samples_per_emotion`` of each emotion stay.
+    before: ``none``, the training split's (``train``), and the development split's (``development``); ``disjoint`` adds
+    only those of development speakers who are not in the validation set. ``agreed``: whether the utterances of a
+    primary emotion are trained on; ``fewer`` leaves out as many random ones as the value of ``ambiguous`` added to the
+    one before, though ``samples_per_emotion`` of each emotion stay.
 
     ``ambiguous_codes`` and ``ambiguous_share`` limit the training split's O and X to one of the two, and to a random
     share of each; a larger share holds what a smaller one does. Of O and X an epoch draws what there is where that is
     less than ``samples_per_emotion``.
 
-    ``held_out``: that share of each known speaker's labelled training utterances, drawn once for all seeds, is not
-    trained on but predicted, so that seen speakers can be scored; at least one of a speaker of two
-    or more, and none of a speaker of one. ``per_speaker``: no speaker is trained on with more utterances; of one who
-    has more, random ones of each emotion stay, equally many as far as they go.
+    ``held_out``: see `sercore.sampling.held_out`; what it keeps from training is predicted, so that seen speakers can
+    be scored. ``per_speaker``: no speaker is trained on with more utterances; of one who has more, random ones of each
+    emotion stay, equally many as far as they go.
     """
 
     ambiguous: Literal["none", "train", "development", "disjoint"] = "train"

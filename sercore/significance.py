@@ -51,10 +51,8 @@ class Interval:
 
 @dataclass(frozen=True, eq=False)
 class Contrast:
-    """A difference, arrays of one shape.
-
-    ``low`` and ``high`` are confidence limits, ``p`` the two-sided probability of a difference as large where there is
-    none, ``df`` the degrees of freedom of ``standard_error``.
+    """A difference, its confidence limits, the two-sided probability ``p`` of one as large where there is none, and the
+    degrees of freedom ``df`` of its ``standard_error``: arrays of one shape.
     """
 
     difference: Array
@@ -129,14 +127,10 @@ def difference_interval(
     b_of: Statistic = ccc_of,
     confidence: float = 0.95,
 ) -> Contrast:
-    """A statistic of trained system a minus one of trained system b, on the same utterances.
+    """A statistic, `a_of`, of trained system a minus one, `b_of`, of trained system b, on the same utterances.
 
-    The standard error is the jackknife's over the G speakers (Efron, 1982), limits and p those of t(G - 1).
-
-    Args:
-        a, b: predictions; they may have different numbers of runs.
-        a_of, b_of: `ccc_of` or `correlation_of`.
-        confidence: of the limits.
+    The standard error is the jackknife's over the G speakers (Efron, 1982), limits and p those of t(G - 1). The systems
+    may have different numbers of runs.
     """
     sums_a, sums_b = speaker_sums(gold, a, speakers), speaker_sums(gold, b, speakers)
     difference, variance = _jackknife(sums_a, sums_b, a_of, b_of)
@@ -153,19 +147,13 @@ def ccc_difference(
     confidence: float = 0.95,
     resamples: int = 10_000,
 ) -> Difference:
-    """CCC of trained system a minus that of trained system b, on the same utterances.
+    """CCC of trained system a minus that of trained system b, on the same utterances, predictions of equal shape.
 
     Limits: those of `difference_interval`. p: the share of the ways to swap the two systems' predictions of whole
     speakers that give a difference as large, in absolute value (Fisher's randomisation). All 2^G ways where these are
     no more than `resamples`; else (1 + hits) / (1 + resamples) of as many random ways (Phipson & Smyth, 2010). It asks
     whether the two trained models differ on such speakers; what another training would give is the question of
     `method_difference`.
-
-    Args:
-        a, b: predictions of equal shape.
-        generator: draws the swaps.
-        confidence: of the limits.
-        resamples: 1 or more.
 
     Raises:
         SignificanceError: no resamples, or a and b of different shapes.
@@ -194,14 +182,8 @@ def method_difference(
 
     The difference of the CCCs averaged over runs has the variance v = v_G + s_a^2 / R_a + s_b^2 / R_b: the jackknife's
     over the G speakers (Efron, 1982), and that of the seeds, s^2 being the variance of a system's R CCCs. Limits and p
-    are those of `contrast`, with G - 1 and R - 1 degrees of freedom.
-
-    Args:
-        a_runs, b_runs: predictions, each of 2 runs or more; they may have different numbers of runs.
-        confidence: of the limits.
-
-    Raises:
-        SignificanceError: fewer than two runs of a system.
+    are those of `contrast`, with G - 1 and R - 1 degrees of freedom. The systems may have different numbers of runs;
+    with fewer than two of either it is a `SignificanceError`.
     """
     sums = speaker_sums(gold, a_runs, speakers), speaker_sums(gold, b_runs, speakers)
     (runs_a, utterances, units), (runs_b, _, _) = map(_size, sums)
@@ -215,16 +197,11 @@ def method_difference(
 
 
 def contrast(difference: ArrayLike, variances: ArrayLike, dfs: ArrayLike, *, confidence: float = 0.95) -> Contrast:
-    """Limits and p of a difference whose error adds up from independent parts, by Student's t.
+    """Limits and p of a difference (...) whose error adds up from independent parts, by Student's t.
 
-    Its variance is the sum of v_i, each estimated with f_i degrees of freedom; the sum has (sum v_i)^2 / sum (v_i^2 /
-    f_i) of them (Satterthwaite, 1946). Without any variance these are f_1, and p is 1.
-
-    Args:
-        difference: shape (...).
-        variances: shape (parts, ...).
-        dfs: degrees of freedom, shape (parts,) or (parts, ...).
-        confidence: of the limits.
+    Its variance is the sum of v_i, `variances` (parts, ...), each estimated with f_i degrees of freedom, `dfs` (parts,)
+    or (parts, ...); the sum has (sum v_i)^2 / sum (v_i^2 / f_i) of them (Satterthwaite, 1946). Without any variance
+    these are f_1, and p is 1.
     """
     _require_probabilities(confidence=confidence)
     difference, variances = np.asarray(difference, dtype=np.float64), np.asarray(variances, dtype=np.float64)
@@ -239,19 +216,11 @@ def contrast(difference: ArrayLike, variances: ArrayLike, dfs: ArrayLike, *, con
 
 
 def holm(p: ArrayLike) -> Array:
-    """p adjusted for a family of comparisons (Holm, 1979): reject what is at most alpha, and the chance of one or more
-    false rejections is at most alpha, whatever the dependence.
+    """p adjusted for a family of comparisons (Holm, 1979), in their order: reject what is at most alpha, and the chance
+    of one or more false rejections is at most alpha, whatever the dependence.
 
-    The i-th smallest of m is multiplied by m - i + 1, is at least the adjusted one before it, and at most 1.
-
-    Args:
-        p: shape (comparisons,), each between 0 and 1.
-
-    Returns:
-        Shape (comparisons,), in the order of `p`.
-
-    Raises:
-        SignificanceError: a p outside 0 to 1, NaN, or not one dimension.
+    The i-th smallest of m is multiplied by m - i + 1, is at least the adjusted one before it, and at most 1. A p
+    outside 0 to 1, NaN, or not of shape (comparisons,) is a `SignificanceError`.
 
     >>> holm([0.01, 0.04, 0.03, 0.005]).round(3).tolist()
     [0.03, 0.06, 0.06, 0.02]
@@ -268,17 +237,11 @@ def holm(p: ArrayLike) -> Array:
 def minimum_detectable_difference(
     standard_error: ArrayLike, df: ArrayLike, *, alpha: float = 0.05, power: float = 0.8, comparisons: int = 1
 ) -> Array:
-    """The difference that a two-sided test at `alpha` finds with probability `power`.
+    """The difference that a two-sided test at `alpha` finds with probability `power`, between 0 and 1.
 
     (t(1 - alpha / (2 comparisons)) + t(power)) * standard_error with quantiles of Student's t (Bloom, 1995), alpha
-    divided by the number of comparisons (Bonferroni), which is the first and strictest step of `holm`.
-
-    Args:
-        standard_error: of the difference, any shape.
-        df: its degrees of freedom, shape as `standard_error` or one for all.
-        alpha: of the test.
-        power: between 0 and 1.
-        comparisons: in the family, 1 or more.
+    divided by the number of comparisons, 1 or more (Bonferroni), which is the first and strictest step of `holm`. The
+    standard error has any shape; its degrees of freedom, `df`, are one for all or of that shape.
     """
     _require_probabilities(alpha=alpha, power=power)
     if comparisons < 1:
@@ -287,16 +250,10 @@ def minimum_detectable_difference(
 
 
 def detection_power(difference: ArrayLike, standard_error: ArrayLike, df: ArrayLike, *, alpha: float = 0.05) -> Array:
-    """Probability that a two-sided t-test at `alpha` finds a true difference, by the noncentral F distribution.
+    """Probability that a two-sided t-test at `alpha` finds a true `difference`, by the noncentral F distribution.
 
-    The square of the test's t has it, with 1 and `df` degrees of freedom and noncentrality
-    (difference / standard_error)^2.
-
-    Args:
-        difference: the true one, any shape.
-        standard_error: of a shape that fits.
-        df: its degrees of freedom, of a shape that fits.
-        alpha: of the test.
+    The square of the test's t has it, with 1 and `df` degrees of freedom and noncentrality (difference /
+    standard_error)^2; the three are of any shapes that fit.
     """
     _require_probabilities(alpha=alpha)
     shift = np.asarray(difference) / np.asarray(standard_error)

@@ -20,13 +20,12 @@ COLUMNS = {f"predicted_{name}": column for column, name in ATTRIBUTE_COLUMNS.ite
 
 
 def write(runs: Sequence[Run], output: Path | str) -> pd.DataFrame:
-    """Write the mean of the predictions of `runs` for Test3: of one run, or of an ensemble.
+    """Write the mean of the predictions of `runs`, with or without their models, for Test3: of one run, or of an
+    ensemble.
 
-    Every run counts alike: an ensemble of systems with several seeds wants as many runs of each.
-
-    Args:
-        runs: complete runs on a corpus with Test3; with or without their models.
-        output: the file; it replaces an older one only when it is complete.
+    Every run counts alike: an ensemble of systems with several seeds wants as many runs of each. An older file `output`
+    is replaced only when the new one is complete. Gaps in the numbers of Test3's files, which are missing, give a
+    `UserWarning`.
 
     Returns:
         What was written: index ``FileName`` (with ``.wav``), sorted; columns EmoAct, EmoVal, EmoDom from 1 to 7.
@@ -34,9 +33,6 @@ def write(runs: Sequence[Run], output: Path | str) -> pd.DataFrame:
     Raises:
         ParamsError: no run; a run without predictions for Test3; runs that do not predict the same utterances once
             each; another scale than 1 to 7; a prediction outside of it; or a file that cannot be written.
-
-    Warns:
-        UserWarning: files of Test3 are missing, by the gaps in their numbers.
     """
     tables = [_predictions(run) for run in runs]
     if not tables:
@@ -44,13 +40,16 @@ def write(runs: Sequence[Run], output: Path | str) -> pd.DataFrame:
     for run, table in zip(runs, tables, strict=True):
         other = table.index.symmetric_difference(tables[0].index)
         if len(other):
-            raise ParamsError(
-                f"{_name(run)} and {_name(runs[0])} predict different utterances of Test3, {some(other)}: "
-                "an ensemble wants runs on the same corpus."
-            )
+            problem = f"{_name(run)} and {_name(runs[0])} predict different utterances of Test3, {some(other)}"
+            raise ParamsError(f"{problem}: an ensemble wants runs on the same corpus.")
     mean = (sum(tables) / len(tables)).round(6)
     _warn_of_gaps(mean.index)
-    _write(mean, Path(output))
+    text = mean.to_csv(float_format="%.6f", lineterminator="\n")
+    try:
+        complete_file(Path(output), lambda partial: partial.write_text(text, encoding="utf-8", newline=""))
+    except OSError as error:
+        problem = f"{output} cannot be written ({error.strerror})"
+        raise ParamsError(f"{problem}: name a file in a folder that exists.") from None
     return mean
 
 
@@ -60,9 +59,8 @@ def _predictions(run: Run) -> pd.DataFrame:
         raise ParamsError(f"{_name(run)} predicts from {scale[0]:g} to {scale[1]:g}; the challenge's scale is 1 to 7.")
     rows = run.predictions[run.predictions["split"] == "test3"]
     if rows.empty:
-        raise ParamsError(
-            f"{_name(run)} has no prediction for Test3: its corpus, {run.params.corpus.path}, has no utterance of it."
-        )
+        corpus = run.params.corpus.path
+        raise ParamsError(f"{_name(run)} has no prediction for Test3: its corpus, {corpus}, has no utterance of it.")
     table = rows.set_index(rows["utterance"] + ".wav")[list(COLUMNS)].rename(columns=COLUMNS)
     table = table.rename_axis("FileName").sort_index().astype(np.float64)
     repeated = table.index[table.index.duplicated()]
@@ -88,13 +86,3 @@ def _warn_of_gaps(names: pd.Index) -> None:
             "wants a row for each; restore their audio and train again.",
             stacklevel=3,
         )
-
-
-def _write(table: pd.DataFrame, output: Path) -> None:
-    text = table.to_csv(float_format="%.6f", lineterminator="\n")
-    try:
-        complete_file(output, lambda partial: partial.write_text(text, encoding="utf-8", newline=""))
-    except OSError as error:
-        raise ParamsError(
-            f"{output} cannot be written ({error.strerror}): name a file in a folder that exists."
-        ) from None

@@ -1,4 +1,4 @@
-"""Sums of which the concordance correlation coefficient (CCC) is a function, by speaker: what resampling needs of them.
+"""Sums by speaker of which the concordance correlation coefficient (CCC) is a function: what resampling needs.
 
 CCC and Pearson's correlation are functions of six sums over utterances: n, x, y, x^2, y^2, xy, of gold values x and
 predictions y. They are taken once for each speaker, in float64 and about the mean of the gold values. Leaving a speaker
@@ -30,10 +30,7 @@ class SignificanceError(ValueError):
 def speaker_sums(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike) -> Array:
     """The six sums of each speaker: (speakers, 6, runs, attributes).
 
-    Args:
-        gold: shape (utterances, attributes).
-        predicted: shape (runs, utterances, attributes), or (utterances, attributes) for one run.
-        speakers: shape (utterances,), any labels.
+    `predicted` may also be (utterances, attributes), of one run; `speakers` (utterances,) are any labels.
 
     Raises:
         SignificanceError: shapes that do not fit, a value that is not finite, an unknown speaker, fewer than two
@@ -121,10 +118,8 @@ def _validate(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike) -> tup
     if predicted.ndim == 2:
         predicted = predicted[None]
     if gold.ndim != 2 or predicted.ndim != 3 or predicted.shape[1:] != gold.shape or not predicted.size:
-        raise SignificanceError(
-            f"gold has shape {gold.shape} and predicted {predicted.shape};"
-            " they need (utterances, attributes) and (runs, utterances, attributes)."
-        )
+        needed = "(utterances, attributes) and (runs, utterances, attributes)"
+        raise SignificanceError(f"gold has shape {gold.shape} and predicted {predicted.shape}; they need {needed}.")
     if np.shape(speakers) != gold.shape[:1]:
         raise SignificanceError(f"{len(gold)} utterances have {np.size(speakers)} speakers; give one for each.")
     for name, values in (("gold", gold), ("predicted", predicted)):

@@ -1,5 +1,6 @@
 """Train one system: `train(params, corpus)` leaves a complete run, and continues an interrupted one."""
 
+import contextlib
 import gc
 import json
 import resource
@@ -47,7 +48,9 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
         ParamsError: an encoder cannot be loaded.
     """
     quieten()
-    _free_memory()
+    gc.collect()  # what trainers of this process left in reference cycles
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
     corpus.require_disjoint_speakers()
     set_seed(params.seed)
     rows = choose(corpus, params)
@@ -79,13 +82,7 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
 class AttributeTrainer(Trainer):
     """transformers' trainer, with this study's choice of training utterances and one line of progress an epoch.
 
-    Args:
-        params: of the run.
-        model: to train.
-        utterances: of the corpus.
-        rows: of its table, by their use.
-        sampler: of each epoch's utterances, positions in ``rows.training``.
-        partial: the run's folder.
+    `sampler` gives each epoch's utterances, as positions in ``rows.training``; `partial` is the run's folder.
     """
 
     model: AttributeModel
@@ -113,8 +110,7 @@ class AttributeTrainer(Trainer):
 
     def predicted(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Predictions for rows of the corpus table, as `sercore.runs.Run` has them."""
-        outputs = self.predict(self.utterances.of(rows), ignore_keys=["speaker"]).predictions
-        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        outputs = _heads(self.predict(self.utterances.of(rows), ignore_keys=["speaker"]).predictions)
         low, high = self.model.config.scale
         predicted = dict(zip(runs.PREDICTED, (outputs[0] * (high - low) + low).T, strict=True))
         if len(outputs) > 1:
@@ -155,9 +151,8 @@ class AttributeTrainer(Trainer):
             batches = [self._prepare_inputs(batch) for batch in batches]
             self.model.train()
             with self.compute_loss_context_manager():
-                parts = first_pass(
-                    self.model, self.model.loss, batches, self.accelerator.gather, self.accelerator.process_index
-                )
+                gather, rank = self.accelerator.gather, self.accelerator.process_index
+                parts = first_pass(self.model, self.model.loss, batches, gather, rank)
             batches = [batch | {"part": part} for batch, part in zip(batches, parts, strict=True)]
         return batches, items
 
@@ -174,9 +169,12 @@ class AttributeTrainer(Trainer):
         return self.sampler
 
     def _validation_ccc(self, evaluation: EvalPrediction) -> dict[str, float]:
-        outputs = evaluation.predictions
-        predicted = outputs[0] if isinstance(outputs, tuple) else outputs
-        return _ccc(evaluation.label_ids, predicted, self.params.loss.attributes)
+        return _ccc(evaluation.label_ids, _heads(evaluation.predictions)[0], self.params.loss.attributes)
+
+
+def _heads(outputs: np.ndarray | tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    """Predictions and, of a model with that head, the logits of gender; transformers gives one output bare."""
+    return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
 class _Progress(TrainerCallback):
@@ -197,8 +195,8 @@ class _Progress(TrainerCallback):
 
 def _inputs(corpus: Corpus, rows: Rows, model: AttributeModel, features: Features) -> dict[str, str]:
     """Digests of all that a run depends on besides its parameters."""
-    inputs = {"corpus": corpus.digest()} | features.digests()
-    inputs |= {name: model_digest(encoder) for name, encoder in model.encoders().items()}
+    encoders = {name: model_digest(encoder) for name, encoder in model.encoders().items()}
+    inputs = {"corpus": corpus.digest()} | features.digests() | encoders
     if rows.weights is not None:
         inputs["weights"] = blake2b(rows.weights.to_csv().encode(), digest_size=16).hexdigest()
     return inputs
@@ -235,19 +233,15 @@ def _arguments(params: Params, folder: Path) -> TrainingArguments:
 
 def _last_checkpoint(folder: Path) -> str | None:
     """The newest checkpoint that was written to its end: the trainer writes its own state last."""
-    complete = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json") if _is_json(path)]
-    return str(max(complete, key=lambda path: int(path.name.split("-")[1]))) if complete else None
-
-
-def _is_json(path: Path) -> bool:
-    try:
-        return bool(json.loads(path.read_text()))
-    except json.JSONDecodeError:
-        return False
+    for checkpoint in sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.split("-")[1])):
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+            json.loads((checkpoint / "trainer_state.json").read_text())
+            return str(checkpoint)
+    return None
 
 
 def _history(log: list[dict[str, float]]) -> pd.DataFrame:
-    """Training loss and validation CCCs by epoch, from the entries that the trainer logs of each."""
+    """Training loss and validation CCCs by epoch, from what the trainer logs."""
     names = {f"eval_{name}": name for name in (*ATTRIBUTES, "mean")}
     epochs = pd.DataFrame(log).assign(epoch=[round(entry["epoch"]) for entry in log]).groupby("epoch").first()
     return epochs[["loss", *names]].rename(columns=names).reset_index()
@@ -256,7 +250,6 @@ def _history(log: list[dict[str, float]]) -> pd.DataFrame:
 def _metrics(
     params: Params, model: AttributeModel, predictions: pd.DataFrame, history: pd.DataFrame, seconds: float
 ) -> dict[str, Any]:
-    """What `sercore.runs.Run` calls metrics."""
     labelled = predictions.dropna(subset=list(ATTRIBUTES)).groupby("split", sort=False)
     truth, predicted = list(ATTRIBUTES), runs.PREDICTED
     return {
@@ -275,13 +268,6 @@ def _ccc(truth: Any, predicted: Any, trained: Sequence[str]) -> dict[str, float]
     values = ccc(*(torch.tensor(np.asarray(each), dtype=torch.float64) for each in (truth, predicted))).tolist()
     named = dict(zip(ATTRIBUTES, values, strict=True))
     return named | {"mean": sum(named[name] for name in trained) / len(trained)}
-
-
-def _free_memory() -> None:
-    """Free what trainers of this process left in reference cycles, and reset the accelerator's peak memory."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
 
 
 def _peak_memory_mb() -> float:

@@ -24,9 +24,7 @@ WORD = re.compile(r"\w+(?:['’-]\w+)*")
 def changed(corpus: Corpus, params: Transcripts) -> Corpus:
     """`corpus` with the transcripts that `params` ask for: recognised, then with errors, then some missing.
 
-    Raises:
-        ParamsError: the recogniser is not there.
-        AudioError: an audio file that it is to hear is not usable.
+    `ParamsError` if the recogniser is not there, `AudioError` if an audio file that it is to hear is not usable.
     """
     if not (params.recogniser or params.errors or params.missing):
         return corpus
@@ -62,21 +60,12 @@ class Vocabulary:
 def with_errors(
     text: str, rate: float, kinds: Sequence[str], vocabulary: Vocabulary, generator: np.random.Generator
 ) -> str:
-    """`text` in which each word has an error with probability `rate`; punctuation and the other words stay.
+    """`text` in which each word has an error with probability `rate`, from 0 to 1; punctuation and other words stay.
 
-    A word is replaced by another one, left out, or followed by a further one, by a random one of `kinds`. So the
-    expected number of errors is `rate` times the words; the word error rate is at most that, since it counts the fewest
-    edits. Each word takes as many random numbers, wrong or not.
-
-    Args:
-        text: what was said.
-        rate: between 0 and 1.
-        kinds: of ``substitutions``, ``deletions`` and ``insertions``.
-        vocabulary: what the words that are put in are drawn from.
-        generator: of the utterance.
-
-    Returns:
-        The text; an empty one if no word is left.
+    A word is replaced by another one, left out, or followed by a further one of the vocabulary, by a random one of
+    `kinds` (``substitutions``, ``deletions``, ``insertions``). So the expected number of errors is `rate` times the
+    words; the word error rate is at most that, since it counts the fewest edits. Each word takes as many random
+    numbers, wrong or not. The text is empty if no word is left.
     """
 
     def heard(match: re.Match) -> str:
@@ -115,8 +104,7 @@ def error_rates(said: Iterable[str | None], written: Iterable[str | None]) -> di
 def _changed(utterance: str, text: str | None, params: Transcripts, vocabulary: Vocabulary) -> str | None:
     digest = blake2b(str(utterance).encode(), digest_size=8).digest()
     generator = np.random.default_rng(int.from_bytes(digest))
-    missing = generator.random() < params.missing
-    if missing or not isinstance(text, str):
+    if generator.random() < params.missing or not isinstance(text, str):
         return None
     return with_errors(text, params.errors, params.kinds, vocabulary, generator) if params.errors else text
 

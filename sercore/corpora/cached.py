@@ -16,12 +16,8 @@ from sercore.params import project_root
 
 
 def cached(root: Path, options: str, read: Callable[[], Corpus]) -> Corpus:
-    """What `read` gives, from ``data/cache`` if no file of the corpus has changed since; its warnings are repeated.
-
-    Args:
-        root: folder of the corpus. A file has changed with its name, size or time of modification.
-        options: all else that `read` depends on.
-        read: reads it.
+    """What `read` gives, from ``data/cache`` if no file of the corpus in `root` has changed since, by name, size or
+    time of modification; its warnings are repeated. `options` is all else that `read` depends on.
     """
     files = file_key(folder / name for folder, names in walk(root) for name in names)
     key = blake2b("\n".join([options, pd.__version__, *files]).encode(), digest_size=16).hexdigest()

@@ -54,15 +54,11 @@ def read(params: Params, seed: int) -> Corpus:
     """Read one or both languages, split by speakers, since the corpus has no official split.
 
     The speakers, women before men, are dealt in turn to ``params.folds`` groups: group ``seed % folds`` is test1, the
-    next one development, the others train. All folds together test every speaker once.
+    next one development, the others train. All folds together test every speaker once. Audio may lie in any folder
+    below.
 
-    Args:
-        params: where the corpus is and which language; audio may lie in any folder below.
-        seed: chooses the fold.
-
-    Returns:
-        The corpus. ``emotion`` is the enacted one, with boredom as O (other); the attributes are the mean of the three
-        raters', 1 to 5; ``ratings`` hold each rater's.
+    ``emotion`` is the enacted one, with boredom as O (other); the attributes are the mean of the three raters', 1 to 5;
+    ``ratings`` hold each rater's.
 
     Raises:
         CorpusError: the folder is not EmoTale, a row has no audio, or there are fewer speakers than folds.
@@ -87,9 +83,8 @@ def read(params: Params, seed: int) -> Corpus:
     )
     table = table.join(ratings.groupby("utterance")[list(ATTRIBUTES)].mean())
     table = files.require_audio(table, params.missing_audio, path)
-    table = table.assign(
-        split=_splits(table, params.folds, seed % params.folds), duration=audio.durations(table["path"])
-    )
+    splits = _splits(table, params.folds, seed % params.folds)
+    table = table.assign(split=splits, duration=audio.durations(table["path"]))
     ratings = ratings[ratings["utterance"].isin(table.index)]
     return files.validated(path, f"EmoTale ({params.language})", table[list(COLUMNS)], SCALE, ratings)
 
@@ -103,8 +98,7 @@ def _annotations(path: Path) -> pd.DataFrame:
     unread = table["file"][fields["speaker"].isna()]
     if len(unread):
         raise CorpusError(f"{path} names files unlike EN_001_A_1.wav: {some(unread)}; restore the published table.")
-    table = table.assign(**fields, utterance=table["file"].str.removesuffix(".wav"))
-    return table.set_index("utterance")
+    return table.assign(**fields, utterance=table["file"].str.removesuffix(".wav")).set_index("utterance")
 
 
 def _ratings(published: pd.DataFrame, rater: str, path: Path) -> pd.DataFrame:

@@ -61,6 +61,11 @@ def numbers(column: pd.Series, path: Path) -> pd.Series:
     return values
 
 
+def in_numbers(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """`table` with its attributes as `numbers`."""
+    return table.assign(**{name: numbers(table[name], path) for name in ATTRIBUTES})
+
+
 def validated(path: Path, *content: Any) -> Corpus:
     """`Corpus` of `content`; its `CorpusError` names the file that the rows come from."""
     try:
@@ -91,8 +96,5 @@ def warn_of_other_means(table: pd.DataFrame, ratings: pd.DataFrame | None, path:
     both = table.loc[table.index.isin(means.index), list(ATTRIBUTES)]
     other = both.index[((both - means.loc[both.index]).abs() > tolerance).any(axis=1)]
     if len(other):
-        warnings.warn(
-            f"{path}: the attributes of {len(other)} of {len(both)} rated utterances are not the mean of their "
-            f"ratings: {some(other)}.",
-            stacklevel=3,
-        )
+        problem = f"the attributes of {len(other)} of {len(both)} rated utterances are not the mean of their ratings"
+        warnings.warn(f"{path}: {problem}: {some(other)}.", stacklevel=3)

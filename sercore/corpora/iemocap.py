@@ -29,19 +29,8 @@ DESCRIPTION = (
     " system performs on spontaneous speech."
 )
 SCALE = (1.0, 5.0)
-EMOTIONS = {
-    "neu": "N",
-    "hap": "H",
-    "exc": "H",
-    "ang": "A",
-    "sad": "S",
-    "fru": "O",
-    "fea": "F",
-    "sur": "U",
-    "dis": "D",
-    "oth": "O",
-    "xxx": "X",
-}
+EMOTIONS = {"neu": "N", "hap": "H", "ang": "A", "sad": "S", "fea": "F", "sur": "U", "dis": "D"}
+EMOTIONS |= {"exc": "H", "fru": "O", "oth": "O", "xxx": "X"}
 """Codes of the consensus. Excitement is filed under happiness, as most of the literature does; frustration, which is
 none of the eight primary emotions, under other; ``xxx`` says that the raters did not agree."""
 
@@ -77,14 +66,8 @@ def read(params: Params, seed: int) -> Corpus:
     All folds together test every session once. No speaker is in two sessions, but scripted dialogues repeat their text
     in each: transcripts are less new to a system than voices.
 
-    Args:
-        params: where the corpus is.
-        seed: chooses the session that is tested.
-
-    Returns:
-        The corpus; attributes from 1 to 5. ``emotion`` as in `EMOTIONS`. ``transcript`` keeps the tags of the release,
-        such as ``[LAUGHTER]``. ``ratings`` hold each external rater's attributes, if complete, and the first of the
-        same rater's categories, if there is one.
+    Attributes are from 1 to 5, ``emotion`` as in `EMOTIONS`; transcripts keep tags such as ``[LAUGHTER]``. ``ratings``
+    hold each external rater's attributes, if complete, and the first of the same rater's categories, if there is one.
 
     Raises:
         CorpusError: the folder is not IEMOCAP, a block cannot be read, or rows lack audio.
@@ -123,14 +106,12 @@ def _evaluations(tree: files.Tree, root: Path) -> tuple[pd.DataFrame, pd.DataFra
                 utterance, emotion = header["utterance"], votes.get(one["rater"])
                 ratings.append({"utterance": utterance, "emotion": emotion, **one.groupdict()})
     if not utterances:
-        raise CorpusError(
-            f"{root} is not IEMOCAP: no folder EmoEvaluation in it has labels of utterances; "
-            "set corpus.path to the folder that holds Session1 to Session5."
-        )
+        problem = f"{root} is not IEMOCAP: no folder EmoEvaluation in it has labels of utterances"
+        raise CorpusError(f"{problem}; set corpus.path to the folder that holds Session1 to Session5.")
     table = pd.DataFrame(utterances).set_index("utterance")
     table = table.assign(emotion=[EMOTIONS.get(code.lower(), code) for code in table["emotion"]])
     rated = pd.DataFrame(ratings, columns=list(RATING_COLUMNS), index=[one["utterance"] for one in ratings])
-    return _in_numbers(table, root), _in_numbers(rated, root)
+    return files.in_numbers(table, root), files.in_numbers(rated, root)
 
 
 def _blocks(path: Path) -> Iterator[tuple[dict[str, str], list[str]]]:
@@ -169,10 +150,6 @@ def _lines(path: Path) -> list[str]:
     return [line.strip() for line in path.read_text(encoding="latin-1").split("\n")]
 
 
-def _in_numbers(table: pd.DataFrame, root: Path) -> pd.DataFrame:
-    return table.assign(**{name: files.numbers(table[name], root) for name in ATTRIBUTES})
-
-
 def _within_scale(table: pd.DataFrame, root: Path) -> pd.DataFrame:
     """`table` with attributes that lie less than `BEYOND` outside the scale drawn to its end."""
     low, high = SCALE
@@ -180,11 +157,8 @@ def _within_scale(table: pd.DataFrame, root: Path) -> pd.DataFrame:
     near = ((values < low) & (values >= low - BEYOND)) | ((values > high) & (values <= high + BEYOND))
     outside = table.index[near.any(axis=1)]
     if len(outside):
-        warnings.warn(
-            f"{len(outside)} utterances in {root} have an attribute outside the scale {low:g} to {high:g}: "
-            f"{some(outside)}; it is set to the scale's end.",
-            stacklevel=3,
-        )
+        problem = f"{len(outside)} utterances in {root} have an attribute outside the scale {low:g} to {high:g}"
+        warnings.warn(f"{problem}: {some(outside)}; it is set to the scale's end.", stacklevel=3)
     return table.assign(**values.mask(near, values.clip(low, high)))
 
 

@@ -32,9 +32,9 @@ def read(params: Params, seed: int) -> Corpus:
     """Read a manifest: one row an utterance, UTF-8, columns in any order.
 
     ``utterance``, ``path``, ``split``, ``arousal``, ``valence`` and ``dominance`` are required; ``emotion``,
-    ``speaker``, ``gender``, ``transcript`` and ``duration`` may be left out. An empty cell is a missing value, and any
-    other is taken literally (``NA`` is a transcript, ``007`` a speaker). Paths are relative to the CSV's folder.
-    Durations are always measured.
+    ``speaker``, ``gender`` and ``transcript`` may be left out; ``duration`` is always measured. An empty cell is a
+    missing value, and any other is taken literally (``NA`` is a transcript, ``007`` a speaker). Paths are relative to
+    the CSV's folder.
 
     Raises:
         CorpusError: names the CSV and the column, row or value that is wrong.
@@ -49,7 +49,7 @@ def read(params: Params, seed: int) -> Corpus:
     if unknown:
         raise CorpusError(f"{path} has unknown columns: {', '.join(unknown)}; known are {', '.join(KNOWN)}.")
     table = table.set_index("utterance").reindex(columns=list(COLUMNS), fill_value="")
-    table = table.assign(**{name: files.numbers(table[name], path) for name in ATTRIBUTES})
+    table = files.in_numbers(table, path)
     for name in ("split", "emotion", "speaker", "gender", "transcript"):
         text = table[name].str.strip()
         table[name] = text.mask(text == "")

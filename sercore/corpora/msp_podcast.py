@@ -28,16 +28,8 @@ DESCRIPTION = (
 SCALE = (1.0, 7.0)
 ATTRIBUTE_COLUMNS = {"EmoAct": "arousal", "EmoVal": "valence", "EmoDom": "dominance"}
 SPEAKER_COLUMNS = {"SpkrID": "speaker", "Gender": "gender", "Split_Set": "split"}
-VOTES = {
-    "angry": "A",
-    "sad": "S",
-    "happy": "H",
-    "surprise": "U",
-    "fear": "F",
-    "disgust": "D",
-    "contempt": "C",
-    "neutral": "N",
-}
+WORDS = ("angry", "sad", "happy", "surprise", "fear", "disgust", "contempt", "neutral")
+VOTES = dict(zip(WORDS, "ASHUFDCN", strict=True))
 MISSING = ["", "NA", "Unknown"]
 TOLERANCE = 1e-6  # of the consensus, which releases round to 6 decimals
 
@@ -51,31 +43,25 @@ RATING = re.compile(
 
 
 class Params(CorpusParams):
-    """A release of MSP-Podcast on disk."""
+    """The folder of a release, and whether label rows without audio are an error or are left out with a warning."""
 
     missing_audio: Literal["error", "skip"] = "error"
 
 
 def read(params: Params, seed: int) -> Corpus:
-    """Read a release; once read, it is kept in ``data/cache`` as long as none of its files changes.
+    """Read a release; once read, it is kept in ``data/cache`` as long as none of its files changes. `seed` is not used.
 
     Audio named ``MSP-PODCAST_test3_*`` that no label row names is Test3, whose labels are hidden. Other audio without a
-    row is left out with a warning.
-
-    Args:
-        params: the release's folder, and whether label rows without audio are an error or are left out with a warning.
-        seed: not used.
-
-    Returns:
-        The corpus; attributes from 1 to 7. ``ratings`` hold each rater's primary emotion (any word but the eight is O,
-        other) and attributes, without ratings of which an attribute is missing.
+    row is left out with a warning. Attributes are from 1 to 7. ``ratings`` hold each rater's primary emotion (any word
+    but the eight is O, other) and attributes, without ratings of which an attribute is missing.
 
     Raises:
         CorpusError: the folder holds no release, rows lack audio or a split, or the corpus is not valid.
         AudioError: an audio file is not usable.
 
     Warns:
-        UserWarning: the mean of an utterance's ratings is not its consensus (within 1e-6).
+        UserWarning: the mean of an utterance's ratings is not its consensus (within 1e-6), or rows without audio are
+            left out.
     """
     root, missing_audio = resolve(params.path), params.missing_audio
     return cached(root, f"MSP-Podcast, {missing_audio}", lambda: _release(root, missing_audio))
@@ -157,7 +143,10 @@ def _ratings(labels: Path) -> pd.DataFrame | None:
     files.require_columns(table, ["FileName"], path)
     if "EmoDetail" in table:
         table = table[["FileName"]].join(parse_ratings(table["EmoDetail"]))
-        _warn_of_unread(table, path)
+        unread = table["FileName"][table["rater"].isna()]
+        if len(unread):
+            problem = f"{len(unread)} ratings in {path} are not in a known form: {some(unread)}; left out."
+            warnings.warn(problem, stacklevel=3)
         table = table.dropna(subset="rater")
     else:
         rater = "Workers" if "Workers" in table else "WorkerID"  # releases 1.6 and 2.0
@@ -166,16 +155,12 @@ def _ratings(labels: Path) -> pd.DataFrame | None:
     table = table.set_index(table["FileName"].map(_stem).rename("utterance"))
     words = table["emotion"].str.strip().str.lower()
     votes = words.map(VOTES).fillna("O").mask(words.isin(["", "nan"]))
-    attributes = {name: files.numbers(table[name], path) for name in ATTRIBUTES}
-    return table.assign(emotion=votes, **attributes).reset_index()[list(RATING_COLUMNS)]
+    return files.in_numbers(table.assign(emotion=votes), path).reset_index()[list(RATING_COLUMNS)]
 
 
 def _ratings_of_json(path: Path) -> pd.DataFrame:
-    records = [
-        {"FileName": name, "WorkerID": rater, **rating}
-        for name, ratings in _read_json(path).items()
-        for rater, rating in ratings.items()
-    ]
+    pairs = [(name, *pair) for name, ratings in _read_json(path).items() for pair in ratings.items()]
+    records = [{"FileName": name, "WorkerID": rater, **rating} for name, rater, rating in pairs]
     return pd.DataFrame(records, dtype="str").fillna("")
 
 
@@ -185,8 +170,7 @@ def _ratings_of_text(path: Path) -> pd.DataFrame:
     lines = lines[lines.str.strip() != ""]
     names = lines.str.partition(";")[0].str.strip()
     header = names.str.lower().str.endswith(".wav")
-    table = pd.DataFrame({"FileName": names.where(header).ffill(), "EmoDetail": lines})
-    return table[~header]
+    return pd.DataFrame({"FileName": names.where(header).ffill(), "EmoDetail": lines})[~header]
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -269,11 +253,3 @@ def _transcripts(names: pd.Index, tree: files.Tree, root: Path) -> list[str | No
     parts = [names[start : start + 500] for start in range(0, len(names), 500)]
     with ThreadPoolExecutor() as pool:
         return [text for part in pool.map(read, parts) for text in part]
-
-
-def _warn_of_unread(table: pd.DataFrame, path: Path) -> None:
-    unread = table["FileName"][table["rater"].isna()]
-    if len(unread):
-        warnings.warn(
-            f"{len(unread)} ratings in {path} are not in a known form: {some(unread)}; left out.", stacklevel=4
-        )

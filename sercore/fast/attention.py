@@ -24,13 +24,9 @@ SIMILAR = 0.8
 
 
 class Packing:
-    """Where the valid frames of a padded batch are.
+    """Where the valid frames of a padded batch are, from the `frames` of each utterance, shape (utterances,).
 
-    Packed, the frames of all utterances stand behind each other, (frames, width); padded, they have the shape
-    (utterances, longest, width).
-
-    Args:
-        frames: of each utterance, shape (utterances,).
+    Packed, the frames of all utterances stand behind each other, (frames, width); padded, (utterances, longest, width).
     """
 
     def __init__(self, frames: Tensor) -> None:
@@ -72,16 +68,11 @@ class Packing:
 
 
 def attend(attention: Any, hidden: Tensor, packing: Packing, distances: Tensor | None) -> Tensor:
-    """Multi-head self-attention within each utterance.
+    """Multi-head self-attention within each utterance, from packed frames (frames, width) to the same.
 
     Args:
         attention: transformers' ``WavLMAttention``, ``Wav2Vec2Attention``, ``HubertAttention`` or ``WhisperAttention``.
-        hidden: packed frames (frames, width).
-        packing: of `hidden`.
         distances: WavLM's bias of each distance, see `distance_bias`; None for the others.
-
-    Returns:
-        Packed frames (frames, width).
     """
     projections = (attention.q_proj(hidden), attention.k_proj(hidden), attention.v_proj(hidden))
     joint = torch.stack([one.unflatten(1, (attention.num_heads, attention.head_dim)) for one in projections], 1)

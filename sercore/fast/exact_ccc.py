@@ -47,14 +47,10 @@ def first_pass(
     gather: Callable[[Tensor], Tensor],
     rank: int,
 ) -> list[Part]:
-    """The loss of all `batches` of all devices as one, and its gradient with respect to the outputs of each.
+    """The `loss` of all `batches` of all devices as one, and its gradient with respect to the outputs of each.
 
-    Args:
-        model: gives an `AttributeOutput` for a batch.
-        loss: of outputs and labels.
-        batches: of one update on this device, with labels.
-        gather: joins the devices' tensors of equal shape along the first axis, in order of their rank.
-        rank: of this device.
+    `batches` are those of one update on this device, of this `rank`, with labels; `gather` joins the devices' tensors
+    of equal shape along the first axis, in order of their rank.
     """
     states, outputs = [], []
     with torch.no_grad():
@@ -70,10 +66,8 @@ def first_pass(
         gradients = torch.autograd.grad(total, list(joint.values()))
     own = slice(rank * sum(sizes), (rank + 1) * sum(sizes))
     parts = [gradient[own].split(sizes) for gradient in gradients]
-    return [
-        Part(dict(zip(joint, each, strict=True)), total.detach(), state)
-        for *each, state in zip(*parts, states, strict=True)
-    ]
+    by_batch = [dict(zip(joint, each, strict=True)) for each in zip(*parts, strict=True)]
+    return [Part(each, total.detach(), state) for each, state in zip(by_batch, states, strict=True)]
 
 
 def second_pass(model: nn.Module, batch: dict[str, Tensor], part: Part) -> Tensor:

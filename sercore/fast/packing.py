@@ -1,9 +1,8 @@
 """Transformers without padded frames: WavLM, wav2vec 2.0 and HuBERT, and Whisper's encoder.
 
 `layer_average` equals transformers' own modules on a padded batch, whose parameters it uses: everything but attention
-runs on packed frames, the positional convolution by FFT, and the weighted average over layers is summed while the
-layers run. `whisper_states` is Whisper's encoder on an utterance's own length, without the silence that fills its
-window.
+runs on packed frames, the positional convolution by FFT, and the weighted average over layers is summed while they run.
+`whisper_states` is Whisper's encoder on an utterance's own length, without the silence that fills its window.
 """
 
 from collections.abc import Iterator
@@ -20,25 +19,16 @@ from sercore.fast.attention import Packing, attend, distance_bias, recomputed
 
 def supports(transformer: Any) -> bool:
     """Whether `layer_average` knows the model."""
-    return (
-        transformer.config.model_type in ("wavlm", "wav2vec2", "hubert")
-        and not getattr(transformer.config, "add_adapter", False)
-        and not getattr(transformer.config, "conv_pos_batch_norm", False)
-        and getattr(transformer.config, "adapter_attn_dim", None) is None
-    )
+    special = ("add_adapter", "conv_pos_batch_norm", "adapter_attn_dim")
+    plain = not any(getattr(transformer.config, option, None) for option in special)
+    return plain and transformer.config.model_type in ("wavlm", "wav2vec2", "hubert")
 
 
 def layer_average(transformer: Any, features: Tensor, frames: Tensor, weights: Tensor) -> Tensor:
-    """Weighted sum of all hidden states.
+    """Weighted sum of all hidden states, packed (frames, width), by `weights` (layers + 1,).
 
-    Args:
-        transformer: transformers' model, without its convolutional front-end.
-        features: the front-end's output, packed (frames, channels).
-        frames: of each utterance, shape (utterances,).
-        weights: of the hidden states, shape (layers + 1,).
-
-    Returns:
-        Packed frames (frames, width).
+    `transformer` is without its convolutional front-end, whose output `features` is packed (frames, channels); `frames`
+    (utterances,) is the number of each.
     """
     packing, encoder = Packing(frames), transformer.encoder
     projected = transformer.feature_projection(features)
@@ -60,15 +50,9 @@ def layer_average(transformer: Any, features: Tensor, frames: Tensor, weights: T
 
 
 def whisper_front_end(encoder: Any, spectrogram: Tensor, frames: Tensor) -> Tensor:
-    """What the convolutions of Whisper's encoder, and its positions, make of each utterance.
+    """What the convolutions and positions of a ``WhisperEncoder`` make of each utterance, packed (frames, width).
 
-    Args:
-        encoder: transformers' ``WhisperEncoder``.
-        spectrogram: log-mel, (utterances, mel bins, twice the longest and silence behind it).
-        frames: of each utterance, shape (utterances,).
-
-    Returns:
-        Packed frames (frames, width).
+    `spectrogram` is log-mel (utterances, mel bins, twice the longest and silence behind it), `frames` (utterances,).
     """
     packing = Packing(frames)
     # The convolutions look one frame ahead.
@@ -78,15 +62,9 @@ def whisper_front_end(encoder: Any, spectrogram: Tensor, frames: Tensor) -> Tens
 
 
 def whisper_states(encoder: Any, features: Tensor, frames: Tensor) -> Iterator[Tensor]:
-    """All hidden states of Whisper's encoder on each utterance's own length, one after the other.
-
-    Args:
-        encoder: transformers' ``WhisperEncoder``.
-        features: what `whisper_front_end` gives.
-        frames: of each utterance, shape (utterances,).
-
-    Yields:
-        Packed frames (frames, width): the first layer's input, and the output of each layer.
+    """All hidden states of a ``WhisperEncoder`` on each utterance's own length, one after the other, packed (frames,
+    width): the first layer's input, and the output of each layer. `features` is what `whisper_front_end` gives, of the
+    same `frames` (utterances,).
     """
     packing = Packing(frames)
     drop = partial(functional.dropout, training=encoder.training)
