@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import shutil
 import tempfile
 import warnings
@@ -72,15 +71,15 @@ def stored(
 def complete(folder: Path, write: Callable[[Path], object]) -> None:
     """Make `folder` by `write`, which fills the folder that it is given; it appears only when it is complete."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
-    try:
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder.parent) as parent:
+        partial = Path(parent, folder.name)
+        partial.mkdir()
         write(partial)
-        os.rename(partial, folder)
-    except OSError:
-        if not folder.is_dir():  # else another process was faster: its content is the same
-            raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            partial.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another process was faster: its content is the same
+                raise
 
 
 def complete_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -88,12 +87,10 @@ def complete_file(path: Path, write: Callable[[Path], object]) -> None:
 
     >>> complete_file(Path("scores.csv"), lambda partial: table.to_csv(partial, index=False))  # doctest: +SKIP
     """
-    partial = path.with_name(f".partial-{path.name}")  # of the same suffix, by which pandas chooses the compression
-    try:
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as parent:
+        partial = Path(parent, path.name)  # of the same suffix, by which pandas chooses the compression
         write(partial)
         partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def model_digest(model: nn.Module) -> str:

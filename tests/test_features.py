@@ -1,5 +1,8 @@
 """Cached features are those of the audio as it is, never stale or damaged; normalised ones, against numpy."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -119,6 +122,19 @@ def test_an_interrupted_file_leaves_the_older_one(tmp_path):
     complete_file(path, lambda partial: partial.write_text("whole"))
     with pytest.raises(Interrupted):
         complete_file(path, broken)
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("table.csv", "whole")]
+
+
+def test_two_that_write_a_file_at_once_do_not_disturb_each_other(tmp_path):
+    """As runs in parallel do that find no cache."""
+    path, both = tmp_path / "table.csv", Barrier(2)
+
+    def write(partial):
+        partial.write_text("whole")
+        both.wait()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: complete_file(path, write), range(2)))
     assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("table.csv", "whole")]
 
 

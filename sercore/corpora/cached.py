@@ -23,16 +23,17 @@ def cached(root: Path, options: str, read: Callable[[], Corpus]) -> Corpus:
     key = blake2b("\n".join([options, pd.__version__, *files]).encode(), digest_size=16).hexdigest()
     path = project_root() / "data" / "cache" / f"corpus-{key}.pickle"
     corpus = None
-    with contextlib.suppress(OSError, EOFError, ValueError, pickle.UnpicklingError):  # absent or damaged
-        corpus, messages = pickle.loads(path.read_bytes())
+    with contextlib.suppress(Exception):  # absent or damaged, on which pickle raises anything
+        messages, *content = pickle.loads(path.read_bytes())
+        corpus = Corpus(*content)
     if corpus is None:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             corpus = read()
         messages = [(str(warning.message), warning.category) for warning in caught]
         path.parent.mkdir(parents=True, exist_ok=True)
-        content = pickle.dumps((corpus, messages))
-        complete_file(path, lambda partial: partial.write_bytes(content))
+        kept = pickle.dumps((messages, corpus.name, corpus.table, corpus.scale, corpus.ratings))
+        complete_file(path, lambda partial: partial.write_bytes(kept))
     for message, category in messages:
         warnings.warn(message, category, stacklevel=3)
     return corpus
