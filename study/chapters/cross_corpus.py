@@ -65,9 +65,7 @@ def analyse(plan: Plan, question: Question, folder: Path) -> None:
 
 
 def tables(
-    trained: Mapping[str, Sequence[Path]],
-    tested: Mapping[str, Mapping[str, Any]],
-    compared: Sequence[tuple[str, str]],
+    trained: Mapping[str, Sequence[Path]], tested: Mapping[str, Mapping[str, Any]], compared: Sequence[tuple[str, str]]
 ) -> dict[str, pd.DataFrame]:
     """Test every run on every corpus: `TABLES`, aggregates alone, no row of an utterance.
 

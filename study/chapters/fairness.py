@@ -145,13 +145,7 @@ def gaps(gold: Array, predicted: Array, speakers: NDArray, members: dict[str, pd
     return pd.concat(parts, ignore_index=True)
 
 
-def gap(
-    gold: Array,
-    predicted: Array,
-    speakers: NDArray,
-    one: NDArray[np.bool_],
-    other: NDArray[np.bool_],
-) -> Contrast:
+def gap(gold: Array, predicted: Array, speakers: NDArray, one: NDArray[np.bool_], other: NDArray[np.bool_]) -> Contrast:
     """CCC of the utterances `one` minus that of the utterances `other`, with a jackknife over speakers.
 
     Where no speaker is in both, the two are independent: their errors add up, with Satterthwaite's degrees of freedom.

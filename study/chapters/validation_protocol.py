@@ -41,8 +41,6 @@ STEPS = {"gender": ("fusion_gender", "fusion"), "ambiguous": ("fusion_without_am
 """Differences of the paper that chance is compared with, as systems of ``params/variants.yaml``."""
 
 LAST = "last epoch"
-"""The kind of set that chooses nothing."""
-
 TABLES = ("curves", "selection", "differences", "speakers")
 
 
@@ -57,10 +55,8 @@ class Sets:
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """What sets chose: arrays (draws,) of the epoch, from 0, and of its CCC on the set and on test.
-
-    ``regret``: CCC of the best epoch on test minus that of the chosen one. The last two may be None.
-    """
+    """What sets chose: arrays (draws,) of the epoch, from 0, of its CCC on the set and on test (or None), and of the
+    ``regret`` (or None): CCC of the best epoch on test minus that of the chosen one."""
 
     epoch: NDArray[np.intp]
     reported: Array
@@ -82,10 +78,8 @@ def statistics(runs: Sequence[Run], pairs: Sequence[tuple[str, str]]) -> dict[st
     CCC on the set (``reported``) and on test, and of the regret. ``differences``: of each pair, its reported difference
     on the ``same`` draw and on ``independent`` ones, the share of draws with the other sign than their mean
     (``flips``), and the share which lies as far from their mean as the paper's difference is long (a column for each of
-    `STEPS`). ``speakers``: see `speaker_schemes`.
-
-    Raises:
-        ParamsError: a run was trained without ``training.every_epoch``.
+    `STEPS`). ``speakers``: see `speaker_schemes`. A run that was trained without ``training.every_epoch`` raises
+    `ParamsError`.
     """
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     for seed in sorted({run.params.seed for run in runs}):
@@ -101,12 +95,8 @@ def own_size(tables: Mapping[str, pd.DataFrame], k: int | None) -> int:
 
 
 def by_kind(tables: Mapping[str, pd.DataFrame], k: int) -> pd.DataFrame:
-    """What each kind of development set of size k (or undrawn) chooses and reports, a row a system and kind.
-
-    Returns:
-        Means over the runs: ``epoch``, ``reported``, ``test``, ``regret``; standard deviations over the draws, as root
-        mean squares over the runs: ``epoch_sd``, ``reported_sd``, ``test_sd``.
-    """
+    """What each kind of development set of size k (or undrawn) chooses and reports, a row a system and kind: means over
+    the runs, and standard deviations over the draws (``..._sd``) as root mean squares over the runs."""
     rows = tables["selection"].query("pool == 'development' and k in (0, @k)")
     groups = rows.groupby(["system", "kind"], sort=False)
     means = groups[["epoch", "reported", "test", "regret"]].mean()
@@ -123,19 +113,13 @@ def flips(tables: Mapping[str, pd.DataFrame], k: int) -> pd.DataFrame:
 
 
 def spreads(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Standard deviation over the draws of a reported CCC and of a difference, against k.
-
-    Returns:
-        A row a ``pool``, ``k`` and ``measure``: ``estimate`` (root mean square over systems, pairs and runs), ``low``,
-        ``high`` (their range).
-    """
+    """Standard deviation over the draws of a reported CCC and of a difference, a row a ``pool``, ``k`` and ``measure``:
+    ``estimate`` (root mean square over systems, pairs and runs), ``low``, ``high`` (their range)."""
     selection = tables["selection"].query("k > 0")
+    differences = tables["differences"].query("k > 0 and kind == 'balanced'").sort_values("draw", ascending=False)
     rows = [
         selection.assign(measure="CCC, " + selection["kind"] + " set", sd=selection["reported_sd"]),
-        *(
-            part.assign(measure=f"difference, {draw} set", sd=part["difference_sd"])
-            for draw, part in tables["differences"].query("k > 0 and kind == 'balanced'").groupby("draw", sort=False)
-        ),
+        differences.assign(measure="difference, " + differences["draw"] + " set", sd=differences["difference_sd"]),
     ]
     groups = pd.concat(rows).groupby(["pool", "measure", "k"], sort=False)["sd"]
     return groups.agg(estimate=root_mean_square, low="min", high="max").reset_index()
@@ -146,12 +130,8 @@ def schemes(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     ``optimism``, and the root mean square of the optimism over draws and runs (``error``)."""
     rows = tables["speakers"].assign(error=lambda each: np.hypot(each["optimism"], each["optimism_sd"]))
     groups = rows.groupby(["pool", "scheme"], sort=False)
-    return (
-        groups[["speakers", "reported", "truth", "optimism"]]
-        .mean()
-        .join(groups["error"].agg(root_mean_square))
-        .reset_index()
-    )
+    means = groups[["speakers", "reported", "truth", "optimism"]].mean()
+    return means.join(groups["error"].agg(root_mean_square)).reset_index()
 
 
 def root_mean_square(values: pd.Series) -> float:
@@ -178,14 +158,8 @@ def validation_sets(
 
 
 def draw(labels: NDArray[np.intp], each: int, draws: int, generator: np.random.Generator) -> sparse.csr_array:
-    """`each` random units of every class, without replacement: (draws, units), 1 where drawn.
-
-    Args:
-        labels: class of each unit, from 0; negative ones are never drawn.
-        each: units of a class, no more than the smallest has.
-        draws: sets.
-        generator: source of randomness.
-    """
+    """`each` random units of every class from 0 on in `labels`, without replacement, negative ones never: (draws,
+    units), 1 where drawn."""
     drawn = []
     for label in range(labels.max() + 1):
         members = np.flatnonzero(labels == label)
@@ -196,19 +170,13 @@ def draw(labels: NDArray[np.intp], each: int, draws: int, generator: np.random.G
 def choose(sets: Sets, sums: Array, test: Array | None) -> Choice:
     """The epoch with the best CCC on each set, the first of equals (or the last epoch, by `LAST`), and its worth.
 
-    Args:
-        sets: of a pool.
-        sums: of the pool's utterances, (utterances, 6, epochs, attributes).
-        test: CCC of each epoch on test.
+    ``sums`` are of the pool's utterances, (utterances, 6, epochs, attributes), ``test`` is the CCC of each epoch on
+    test.
     """
     reported = _ccc(sets.weights, sums)
     epoch = np.full(len(reported), reported.shape[1] - 1) if sets.kind == LAST else reported.argmax(axis=1)
-    return Choice(
-        epoch,
-        _at(reported, epoch),
-        None if test is None else test[epoch],
-        None if test is None else test.max() - test[epoch],
-    )
+    worth = (None, None) if test is None else (test[epoch], test.max() - test[epoch])
+    return Choice(epoch, _at(reported, epoch), *worth)
 
 
 def speaker_schemes(speakers: pd.Series, sums: Array, draws: int, generator: np.random.Generator) -> pd.DataFrame:
@@ -216,18 +184,10 @@ def speaker_schemes(speakers: pd.Series, sums: Array, draws: int, generator: np.
 
     ``same``: all utterances of that half choose and report. ``split``: half of its speakers choose, the others report.
     ``crossed``: each part reports on what the other chose, and the mean is given, for the epoch that all choose. Truth
-    is the CCC of the chosen epoch on the pool's other speakers.
+    is the CCC of the chosen epoch on the pool's other speakers. ``sums``: see `choose`.
 
-    Args:
-        speakers: of each utterance.
-        sums: of the pool's utterances, (utterances, 6, epochs, attributes).
-        draws: halves of the speakers.
-        generator: source of randomness.
-
-    Returns:
-        A row a scheme: ``scheme``, ``speakers`` (of the half), means over the draws of ``reported`` and ``truth``,
-        ``optimism`` (their difference, by which a report is off) and its ``optimism_sd``; no row where the pool has
-        fewer than four speakers.
+    Returns: A row a scheme, none with fewer than four speakers: ``scheme``, ``speakers`` (of the half), means over the
+    draws of ``reported``, ``truth`` and ``optimism``, by which a report is off, and ``optimism_sd``.
     """
     labels, known = pd.factorize(speakers, sort=True)
     half = len(known) // 2
@@ -240,12 +200,11 @@ def speaker_schemes(speakers: pd.Series, sums: Array, draws: int, generator: np.
         _ccc(_indicator(part, len(known)), by_speaker)
         for part in (order[:, : half // 2], order[:, half // 2 : half], order[:, :half], order[:, half:])
     )
-    best = {name: part.argmax(axis=1) for name, part in (("first", first), ("second", second), ("both", both))}
-    crossed = (_at(second, best["first"]) + _at(first, best["second"])) / 2
+    by_first, by_second, by_both = (part.argmax(axis=1) for part in (first, second, both))
     schemes = {
-        "same": (_at(both, best["both"]), _at(others, best["both"])),
-        "split": (_at(second, best["first"]), _at(others, best["first"])),
-        "crossed": (crossed, _at(others, best["both"])),
+        "same": (_at(both, by_both), _at(others, by_both)),
+        "split": (_at(second, by_first), _at(others, by_first)),
+        "crossed": ((_at(second, by_first) + _at(first, by_second)) / 2, _at(others, by_both)),
     }
     rows = [
         {"scheme": name, "speakers": half, "reported": reported.mean(), "truth": truth.mean()}
@@ -270,20 +229,14 @@ def _of_seed(runs: Sequence[Run], pairs: Sequence[tuple[str, str]]) -> Iterator[
         for sets in validation_sets(rows["emotion"], sorted({*SIZES, own or SIZES[0]}), DRAWS, generator):
             test = dict.fromkeys(tests) if pool == reported else tests
             choices = {name: choose(sets, each, test[name]) for name, each in sums.items()}
-            yield from _of_sets(choices, pairs, {"pool": pool, "kind": sets.kind, "k": sets.k})
+            keys = {"pool": pool, "kind": sets.kind, "k": sets.k}
+            yield "selection", pd.DataFrame([{"system": name} | keys | _selection(choices[name]) for name in choices])
+            yield "differences", _differences(choices, pairs).assign(**keys)
             if pool == "development" and sets.kind in ("whole", "weighted"):
                 yield from (("curves", _curve(n, sets.kind, _ccc(sets.weights, each)[0])) for n, each in sums.items())
         for name, each in sums.items():
             generator = np.random.default_rng(runs[0].params.seed)
             yield "speakers", speaker_schemes(rows["speaker"], each, DRAWS, generator).assign(system=name, pool=pool)
-
-
-def _of_sets(
-    choices: dict[str, Choice], pairs: Sequence[tuple[str, str]], keys: dict[str, str | int]
-) -> Iterator[tuple[str, pd.DataFrame]]:
-    """What one kind of set chose for each system, as rows of `TABLES`."""
-    yield "selection", pd.DataFrame([{"system": name} | keys | _selection(choice) for name, choice in choices.items()])
-    yield "differences", _differences(choices, pairs).assign(**keys)
 
 
 def _aligned(runs: Sequence[Run], split: str) -> tuple[pd.DataFrame, dict[str, Array]]:
@@ -346,7 +299,7 @@ def _differences(choices: dict[str, Choice], pairs: Sequence[tuple[str, str]]) -
             row["flips"] = (np.sign(values) != np.sign(values.mean())).mean()
             for name, step in STEPS.items():
                 published = paper.difference(*step)
-                far = published and np.abs(values - values.mean()) >= abs(published[0])
-                row[name] = np.mean(far) if far is not None else np.nan
+                far = np.abs(values - values.mean()) >= abs(published[0]) if published else np.nan
+                row[name] = np.mean(far)
             rows.append(row)
     return pd.DataFrame(rows)
