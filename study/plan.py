@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,9 @@ PAGES = ("significance", "efficiency", "runs", "data", "ablation")
 class Question:
     """A question and its family of comparisons, one for each condition.
 
-    ``pairs``: (system, reference), names of variants or ensembles. ``conditions``: under which all of them are trained
-    and tested, see `overrides`. ``tests``: corpora on which the trained runs are tested beside their own, see
-    `tested_on`. ``open``: whether the paper leaves it open.
+    ``pairs``: (system, reference), variants or ensembles. ``conditions``: under which they are trained, see
+    `overrides`. ``tests``: evaluation sets beside the corpus's own, see `tested_on`. ``open``: whether the paper leaves
+    it open.
     """
 
     name: str
@@ -62,9 +63,7 @@ class Question:
 def questions(profile: str) -> dict[str, Question]:
     """The questions of the paper that a profile answers, by name, in the order of ``params/questions.yaml``.
 
-    Raises:
-        ParamsError: the file compares a system that is neither a variant nor an ensemble of variants, or names a
-            condition or test that it does not declare.
+    Where the file names a system, condition or test that is not declared, `ParamsError` says which.
     """
     return {name: one for name, one in _answered(profile).items() if not one.open}
 
@@ -128,15 +127,9 @@ def systems(asked: Iterable[Question]) -> list[str]:
 class Plan:
     """A study: what it trains, tests, analyses and shows; all that the graph asks.
 
-    Args:
-        profile: a file of ``params/``, without ``.yaml``.
-        data: where the profile's corpus lies, if not where the profile says.
-        chapter: ``paper``, ``open`` (all open questions), or one open question.
-        count: trained seeds of each system; by default the corpus's folds, else one for the paper and two for an open
-            question.
-
-    Raises:
-        ParamsError: a profile or chapter that is not known.
+    ``data``: where the profile's corpus lies, if not where the profile says. ``chapter``: ``paper``, ``open`` (all open
+    questions), or one open question. ``count``: trained seeds of each system; by default the corpus's folds, else one
+    for the paper and two for an open question.
     """
 
     profile: str
@@ -173,9 +166,7 @@ class Plan:
         """Those of `declared_corpora` that are on this machine: name -> profile; none if no part asks for them."""
         names = declared_corpora(self.profile) if "cross_corpus" in self.parts else {}
         found = {name: self.parameters("fusion", profile=each).corpus for name, each in names.items()}
-        return {
-            name: names[name] for name, corpus in found.items() if is_simulated(corpus) or resolve(corpus.path).exists()
-        }
+        return {name: names[name] for name, one in found.items() if is_simulated(one) or resolve(one.path).exists()}
 
     def part_of(self, chapter: str) -> str:
         """The part whose results a chapter shows."""
@@ -228,9 +219,8 @@ class Plan:
     def features_of(self, variant: str, condition: str, profile: str) -> str:
         """The variant whose features hold those of `variant`: the one with its speech encoder and the most others."""
         every = {name: self.parameters(name, condition, 0, profile) for name in self.trained(condition, profile)}
-        speech = {
-            name: one.speech.model_copy(update={"lora": None, "learning_rate": None}) for name, one in every.items()
-        }
+        unadapted = {"lora": None, "learning_rate": None}
+        speech = {name: one.speech.model_copy(update=unadapted) for name, one in every.items()}
         alike = [name for name in every if speech[name] == speech[variant]]
         return max(alike, key=lambda name: len(used_encoders(every[name])))
 
@@ -238,11 +228,8 @@ class Plan:
         """Where the runs of a question's systems are."""
         from sercore.runs import run_folder
 
-        return [
-            run_folder(self.parameters(name, condition, seed, profile))
-            for name in systems([asked])
-            for seed in self.seeds(profile)
-        ]
+        runs = product(systems([asked]), self.seeds(profile))
+        return [run_folder(self.parameters(name, condition, seed, profile)) for name, seed in runs]
 
     def inputs(self, variant: str, condition: str, profile: str) -> list[str]:
         """Files that a run depends on: tables of its corpus, and its encoders as far as they are folders here."""
@@ -290,11 +277,9 @@ def _answered(profile: str) -> dict[str, Question]:
     """All questions but those of which every condition is for other corpora."""
     declared = _declared()
     entries = declared["questions"] | declared["open"]
-    found = {
-        name: _question(name, entries[name], profile, name in declared["open"])
-        for name in declared["profiles"].get(profile, entries)
-    }
-    return {name: one for name, one in found.items() if one.conditions}
+    names = declared["profiles"].get(profile, entries)
+    found = [_question(name, entries[name], profile, name in declared["open"]) for name in names]
+    return {one.name: one for one in found if one.conditions}
 
 
 def _question(name: str, entry: dict[str, Any], profile: str, is_open: bool) -> Question:
@@ -304,17 +289,14 @@ def _question(name: str, entry: dict[str, Any], profile: str, is_open: bool) -> 
         if unknown := set(names) - set(declared[key]):
             missing = ", ".join(sorted(unknown))
             raise ParamsError(f"params/questions.yaml asks {name!r} for {missing}: add it under {key} there.")
-    corpus = None
-    if profile:
-        require_profile(profile)
-        corpus = read_yaml(project_root() / "params" / f"{profile}.yaml")["corpus"]["reader"]
+    require_profile(profile)
+    corpus = read_yaml(project_root() / "params" / f"{profile}.yaml")["corpus"]["reader"]
     conditions = [one for one in named if one == STUDY or declared["conditions"][one].get("only", corpus) == corpus]
     needs = {one: declared["tests"][one].get("needs", "sercore") for one in entry.get("tests", [])}
     tests = tuple(one for one, package in needs.items() if find_spec(package))
     pairs = tuple(map(tuple, entry["comparisons"]))
     found = Question(name, entry["sentence"], pairs, tuple(conditions), tests, is_open)
-    unknown = {one for system in found.compared for one in members(system)} - set(variants())
-    if unknown:
+    if unknown := {one for system in found.compared for one in members(system)} - set(variants()):
         missing = ", ".join(sorted(unknown))
         raise ParamsError(f"params/questions.yaml compares {missing} in {name!r}: add it to params/variants.yaml.")
     return found

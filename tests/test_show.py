@@ -185,7 +185,7 @@ def test_a_study_is_read_and_another_profile_refused(results, tmp_path):
     assert set(study.ratings["utterance"]) == set(study.corpus.index)
     with pytest.raises(params.ParamsError, match="holds runs of profile embedded, not of emotale"):
         read("emotale", results)
-    with pytest.raises(params.ParamsError, match="holds no results of a study"):
+    with pytest.raises(params.ParamsError, match="missing runs"):
         read("embedded", tmp_path)
 
 

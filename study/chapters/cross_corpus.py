@@ -15,6 +15,7 @@ Conventions:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +35,12 @@ from study.plan import STUDY, Plan, Question, declared_corpora
 from study.results import by_system, matched, reported_split, write_tables
 
 TABLES = ("matrix", "errors", "differences")
-"""What `analyse` writes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """What a system that was trained on ``train`` predicts for ``test``.
-
-    ``gold``: rows with ``utterance``, ``speaker`` and the attributes, in the order of the utterances; ``predicted``:
-    shape (runs, utterances, attributes), in the scale of ``test``.
-    """
+    """What a system that was trained on ``train`` predicts for ``test``: gold rows (``utterance``, ``speaker``,
+    attributes), and predictions (runs, utterances, attributes) in the scale of ``test``."""
 
     train: str
     test: str
@@ -72,18 +69,11 @@ def tables(
     All are tidy tables with ``train``, ``test``, ``system`` and ``endpoint``. ``matrix``: ``measure`` is ``CCC`` or
     ``aligned CCC``, after the predictions were given mean and standard deviation of the gold values. ``errors``:
     ``measure`` is ``calibration error``, what aligning gains, or ``ranking error``, what the system trained on the test
-    corpus itself has more after aligning. ``differences``: the question's pairs of systems, for each pair of corpora,
-    all in one family.
+    corpus itself has more after aligning. ``differences``: the pairs `compared`, for each pair of corpora, all in one
+    family.
 
-    Args:
-        trained: corpus -> folders of complete runs on it, of one system or more.
-        tested: corpus -> its parameters.
-        compared: pairs of systems, (system, reference).
-
-    Raises:
-        ParamsError: a folder holds no complete run, or parameters of a corpus are not valid.
-        CorpusError: a corpus cannot be read.
-        SignificanceError: the values give no interval.
+    Args: trained: corpus -> folders of complete runs on it, of one system or more. tested: corpus -> its parameters.
+    compared: pairs of systems, (system, reference).
     """
     known = {name: by_system([_read(path) for path in paths]) for name, paths in trained.items()}
     pairs = [
@@ -104,8 +94,8 @@ def sizes(tables: Mapping[str, pd.DataFrame], profile: str) -> pd.DataFrame:
 
 
 def summary(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Of each system on a corpus of others, for the mean of the attributes: its CCC, that of the same system trained on
-    the test corpus, and its errors; ``measure`` tells which."""
+    """Of each system on a corpus of others, for the mean of the attributes (``measure`` tells which): its CCC, that of
+    the same system trained on the test corpus, and its errors."""
     matrix = tables["matrix"].query("endpoint == 'mean' and measure == 'CCC'")
     own = matrix.query("train == test").drop(columns="train").assign(measure="CCC if trained there")
     elsewhere = matrix.query("train != test")
@@ -175,8 +165,8 @@ def _errors(cells: Sequence[Cell]) -> pd.DataFrame:
     tables = []
     for cell in cells:
         tables.append(_error("calibration error", cell, cell, ccc_of))
-        best = own.get((cell.test, cell.system))
-        if best is not None and best is not cell:
+        best = own.get((cell.test, cell.system), cell)
+        if best is not cell:
             tables.append(_error("ranking error", best, cell, correlation_of))
     return pd.concat(tables, ignore_index=True)
 
@@ -192,11 +182,10 @@ def _error(measure: str, aligned: Cell, cell: Cell, statistic: Any) -> pd.DataFr
 def _differences(cells: Sequence[Cell], compared: Sequence[tuple[str, str]]) -> pd.DataFrame:
     by_name = {(cell.train, cell.test, cell.system): cell for cell in cells}
     tables = []
-    for train, test in dict.fromkeys((cell.train, cell.test) for cell in cells):
-        for system, reference in compared:
-            if {(train, test, system), (train, test, reference)} <= by_name.keys():
-                one, other = by_name[train, test, system], by_name[train, test, reference]
-                tables.append(one.named(contrasts(system_difference(*_common(one, other)))).assign(reference=reference))
+    for one, (system, reference) in product(cells, compared):
+        other = by_name.get((one.train, one.test, reference))
+        if one.system == system and other is not None:
+            tables.append(one.named(contrasts(system_difference(*_common(one, other)))).assign(reference=reference))
     return family(pd.concat(tables, ignore_index=True))
 
 

@@ -116,7 +116,7 @@ def spreads(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Standard deviation over the draws of a reported CCC and of a difference, a row a ``pool``, ``k`` and ``measure``:
     ``estimate`` (root mean square over systems, pairs and runs), ``low``, ``high`` (their range)."""
     selection = tables["selection"].query("k > 0")
-    differences = tables["differences"].query("k > 0 and kind == 'balanced'").sort_values("draw", ascending=False)
+    differences = tables["differences"].query("k > 0 and kind == 'balanced'")
     rows = [
         selection.assign(measure="CCC, " + selection["kind"] + " set", sd=selection["reported_sd"]),
         differences.assign(measure="difference, " + differences["draw"] + " set", sd=differences["difference_sd"]),
@@ -300,6 +300,6 @@ def _differences(choices: dict[str, Choice], pairs: Sequence[tuple[str, str]]) -
             for name, step in STEPS.items():
                 published = paper.difference(*step)
                 far = np.abs(values - values.mean()) >= abs(published[0]) if published else np.nan
-                row[name] = np.mean(far)
+                row[name] = float(np.mean(far))
             rows.append(row)
     return pd.DataFrame(rows)
