@@ -69,10 +69,9 @@ def analyse(plan: Plan, part: str) -> None:
         corpus = corpora.read(plan.parameters("fusion", condition).corpus, 0)
         folders = dict.fromkeys(path for one in asked for path in plan.run_folders(one, condition))
         collect(list(folders), corpus, folder / condition, plan.tests(part))
-    if find_spec(f"study.chapters.{part}"):
-        chapter = import_module(f"study.chapters.{part}")
-        if hasattr(chapter, "analyse"):
-            chapter.analyse(plan, asked[0], folder)
+    chapter = import_module(f"study.chapters.{part}") if find_spec(f"study.chapters.{part}") else None
+    if hasattr(chapter, "analyse"):
+        chapter.analyse(plan, asked[0], folder)
 
 
 def execute(plan: Plan, notebook: str, output: str, parameters: str) -> None:
@@ -82,14 +81,9 @@ def execute(plan: Plan, notebook: str, output: str, parameters: str) -> None:
 
     Path(output).parent.mkdir(parents=True, exist_ok=True)
     try:
-        papermill.execute_notebook(
-            notebook,
-            output,
-            json.loads(parameters),
-            progress_bar=False,
-            stderr_file=sys.stderr,  # progress bars of what runs inside
-            extra_arguments=["--log-level=ERROR"],
-        )
+        # What runs inside shows its progress bars on stderr.
+        quiet = {"progress_bar": False, "stderr_file": sys.stderr, "extra_arguments": ["--log-level=ERROR"]}
+        papermill.execute_notebook(notebook, output, json.loads(parameters), **quiet)
     except PapermillExecutionError as error:
         sys.exit(f"{output} failed: {error.ename}: {error.evalue}")
 

@@ -48,14 +48,8 @@ def scores(study: Study, question: Question, rates: pd.DataFrame) -> pd.DataFram
 
 
 def differences(study: Study, question: Question, rates: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
-    """`study.comparisons.differences` on the evaluation sets of some kinds, all of them one family.
-
-    Args:
-        study: whose runs were tested on them.
-        question: names the systems and pairs.
-        rates: see `rates`.
-        kinds: such as ``words`` of ``words_10``.
-    """
+    """`study.comparisons.differences` on the evaluation sets of some `kinds` (``words`` of ``words_10``), all one
+    family."""
     tests = [test for test in _tests(study, rates) if test.partition("_")[0] in kinds]
     tables = [comparisons.differences(_on(study, test), question).assign(evaluation=test) for test in tests]
     return _with_rates(comparisons.family(pd.concat(tables, ignore_index=True).drop(columns="paper")), rates)
