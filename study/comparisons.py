@@ -18,26 +18,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sercore import ATTRIBUTES
+from sercore import ATTRIBUTES, significance
 from sercore.params import ParamsError
 from sercore.raters import mean_of_others
 from sercore.runs import Run
-from sercore.significance import (
-    Difference,
-    Interval,
-    ccc_difference,
-    ccc_interval,
-    holm,
-    method_difference,
-    minimum_detectable_difference,
-)
 from study import paper
 from study.plan import Question, members, members_by_attribute, questions
 from study.results import Study, by_system, labelled_splits, matched, reported_split
 
 ENDPOINTS = (*ATTRIBUTES, "mean")
-ALPHA = 0.05
-"""Family-wise error rate of a verdict."""
+ALPHA = 0.05  # family-wise error rate of a verdict
 
 FLOOR = "floor: training mean plus noise"
 CEILING = "raters: one vs. the mean of the others"
@@ -49,8 +39,8 @@ def scores(study: Study, question: Question, split: str | None = None) -> pd.Dat
     split = split or reported_split(study.runs)
     gold, predictions, seeds = aligned(study.runs, question.compared, split)
     truth, speakers = gold[list(ATTRIBUTES)], gold["speaker"]
-    intervals: dict[str, Interval | None] = {
-        name: ccc_interval(truth, predicted, speakers) for name, predicted in predictions.items()
+    intervals: dict[str, significance.Interval | None] = {
+        name: significance.ccc_interval(truth, predicted, speakers) for name, predicted in predictions.items()
     }
     train = study.corpus[study.corpus["split"] == "train"]
     intervals |= {CEILING: ceiling(gold, study.ratings), FLOOR: floor(gold, train, np.random.default_rng(0))}
@@ -102,9 +92,11 @@ def family(table: pd.DataFrame) -> pd.DataFrame:
     table = table.assign(p_holm=np.nan, detectable=np.nan, verdict="")
     tested = (table["endpoint"] == "mean").to_numpy()
     rows = table[tested]
-    errors = rows["standard_error"], rows["df"]
-    table.loc[tested, "p_holm"] = adjusted = holm(rows["p"])
-    table.loc[tested, "detectable"] = minimum_detectable_difference(*errors, alpha=ALPHA, comparisons=len(rows))
+
+    table.loc[tested, "p_holm"] = adjusted = significance.holm(rows["p"])
+    table.loc[tested, "detectable"] = significance.minimum_detectable_difference(
+        rows["standard_error"], rows["df"], alpha=ALPHA, comparisons=len(rows)
+    )
     sign = np.where(rows["estimate"] > 0, "better", "worse")
     table.loc[tested, "verdict"] = np.where(adjusted < ALPHA, sign, "inconclusive")
     return table
@@ -121,7 +113,7 @@ def split_scores(runs: Sequence[Run]) -> pd.DataFrame:
     for system, trained in by_system(runs).items():
         for split in labelled_splits(trained):
             gold, predicted = matched(trained, split)
-            table = estimates(ccc_interval(gold[list(ATTRIBUTES)], predicted, gold["speaker"]))
+            table = estimates(significance.ccc_interval(gold[list(ATTRIBUTES)], predicted, gold["speaker"]))
             tables.append(table.assign(system=system, split=split, seeds=len(trained)))
     return pd.concat(tables, ignore_index=True)
 
@@ -159,14 +151,16 @@ def _joined(system: str, predictions: Mapping[str, NDArray[np.float64]]) -> NDAr
     return np.stack(means, axis=-1)
 
 
-def floor(gold: pd.DataFrame, train: pd.DataFrame, generator: np.random.Generator, draws: int = 20) -> Interval:
+def floor(
+    gold: pd.DataFrame, train: pd.DataFrame, generator: np.random.Generator, draws: int = 20
+) -> significance.Interval:
     """CCC of guessing: the training mean plus normal noise with the training set's standard deviation, 20 times."""
     values = train[list(ATTRIBUTES)]
     guesses = generator.normal(values.mean(), values.std(ddof=0), (draws, len(gold), len(ATTRIBUTES)))
-    return ccc_interval(gold[list(ATTRIBUTES)], guesses, gold["speaker"])
+    return significance.ccc_interval(gold[list(ATTRIBUTES)], guesses, gold["speaker"])
 
 
-def ceiling(gold: pd.DataFrame, ratings: pd.DataFrame | None) -> Interval | None:
+def ceiling(gold: pd.DataFrame, ratings: pd.DataFrame | None) -> significance.Interval | None:
     """CCC of one rater and the mean of the utterance's other raters, over all ratings of the utterances of `gold`, with
     speakers as units; None where there are no ratings of them."""
     if ratings is None:
@@ -174,25 +168,25 @@ def ceiling(gold: pd.DataFrame, ratings: pd.DataFrame | None) -> Interval | None
     others = mean_of_others(ratings).add_prefix("others ")
     rows = ratings.join(others).merge(gold[["utterance", "speaker"]], on="utterance")
     rows = rows.dropna(subset=[*ATTRIBUTES, *others])
-    return None if rows.empty else ccc_interval(rows[[*others]], rows[list(ATTRIBUTES)], rows["speaker"])
+    return None if rows.empty else significance.ccc_interval(rows[[*others]], rows[list(ATTRIBUTES)], rows["speaker"])
 
 
-def system_difference(gold: pd.DataFrame, a: NDArray[np.float64], b: NDArray[np.float64]) -> Difference:
+def system_difference(gold: pd.DataFrame, a: NDArray[np.float64], b: NDArray[np.float64]) -> significance.Difference:
     """`method_difference` of predictions a and b, each (runs, utterances, attributes), for gold rows with ``speaker``;
     `ccc_difference` (of fixed seed) where one of them is a single run."""
     truth, speakers = gold[list(ATTRIBUTES)], gold["speaker"]
     if min(len(a), len(b)) > 1:
-        return method_difference(truth, a, b, speakers)
-    return ccc_difference(truth, a, b, speakers, generator=np.random.default_rng(0))
+        return significance.method_difference(truth, a, b, speakers)
+    return significance.ccc_difference(truth, a, b, speakers, generator=np.random.default_rng(0))
 
 
-def estimates(interval: Interval) -> pd.DataFrame:
+def estimates(interval: significance.Interval) -> pd.DataFrame:
     """An interval as a tidy table, a row an endpoint."""
     values = {"endpoint": ENDPOINTS, "estimate": interval.ccc, "low": interval.low, "high": interval.high}
     return pd.DataFrame(values).assign(sets=interval.runs, utterances=interval.utterances, speakers=interval.speakers)
 
 
-def contrasts(difference: Difference) -> pd.DataFrame:
+def contrasts(difference: significance.Difference) -> pd.DataFrame:
     """A difference as a tidy table, a row an endpoint, without a verdict (see `family`)."""
     values = {name: getattr(difference, name) for name in ("low", "high", "standard_error", "df", "p")}
     table = pd.DataFrame({"endpoint": ENDPOINTS, "estimate": difference.difference} | values)

@@ -1,7 +1,6 @@
 """What the paper prints, from ``book/paper_results.yaml`` alone."""
 
 from collections.abc import Iterable
-
 from typing import Any
 
 import pandas as pd

@@ -146,9 +146,6 @@ def doses(differences: pd.DataFrame, study: Study) -> pd.DataFrame:
     return rows.assign(share=rows["system"].map(shares))
 
 
-# Steps of the above
-
-
 def _sums(rows: pd.DataFrame, ratings: pd.DataFrame | None, kinds: list[str]) -> np.ndarray:
     """Of each speaker and kind: n, x, x^2, squared deviations of ratings, their freedom; (speakers, kinds, 5, 3)."""
     values = rows[list(ATTRIBUTES)].to_numpy(float)

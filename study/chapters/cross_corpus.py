@@ -64,18 +64,16 @@ def analyse(plan: Plan, question: Question, folder: Path) -> None:
 def tables(
     trained: Mapping[str, Sequence[Path]], tested: Mapping[str, Mapping[str, Any]], compared: Sequence[tuple[str, str]]
 ) -> dict[str, pd.DataFrame]:
-    """Test every run on every corpus: `TABLES`, aggregates alone, no row of an utterance.
+    """Test every run in the folders of `trained`, by corpus, on every corpus of `tested`: `TABLES`, aggregates alone.
 
     All are tidy tables with ``train``, ``test``, ``system`` and ``endpoint``. ``matrix``: ``measure`` is ``CCC`` or
     ``aligned CCC``, after the predictions were given mean and standard deviation of the gold values. ``errors``:
     ``measure`` is ``calibration error``, what aligning gains, or ``ranking error``, what the system trained on the test
-    corpus itself has more after aligning. ``differences``: the pairs `compared`, for each pair of corpora, all in one
-    family.
-
-    Args: trained: corpus -> folders of complete runs on it, of one system or more. tested: corpus -> its parameters.
-    compared: pairs of systems, (system, reference).
+    corpus itself has more after aligning. ``differences``: the pairs `compared`, (system, reference), for each pair of
+    corpora, all in one family.
     """
-    known = {name: by_system([_read(path) for path in paths]) for name, paths in trained.items()}
+    read = {name: [runs.read(path) for path in paths] for name, paths in trained.items()}
+    known = {name: by_system([replace(run, system=run.params.variant) for run in each]) for name, each in read.items()}
     pairs = [
         _cell(train, test, system, of_system, corpus)
         for test, corpus in tested.items()
@@ -103,14 +101,6 @@ def summary(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     known = elsewhere[keys].merge(own, on=["test", "system"])
     errors = tables["errors"].query("endpoint == 'mean' and train != test")
     return pd.concat([elsewhere, known, errors], ignore_index=True).sort_values(keys, kind="stable")
-
-
-# What is tested
-
-
-def _read(folder: Path) -> Run:
-    run = runs.read(folder)
-    return replace(run, system=run.params.variant)
 
 
 def _cell(train: str, test: str, system: str, trained: Sequence[Run], corpus: Mapping[str, Any]) -> Cell | None:
@@ -146,9 +136,6 @@ def _predictions(run: Run, test: str, corpus: Mapping[str, Any], rows: pd.DataFr
     assert run.folder is not None
     predicted = pd.read_parquet(evaluate(run.folder, test, corpus)).set_index("utterance")[PREDICTED]
     return rows[["split", "speaker", "emotion", *ATTRIBUTES]].join(predicted, how="inner").reset_index()
-
-
-# What follows
 
 
 def _matrix(cells: Sequence[Cell]) -> pd.DataFrame:

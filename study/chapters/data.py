@@ -10,11 +10,8 @@ from sercore.raters import mean_of_others
 from simulation import release
 from simulation.whiser import RATERS
 
-MINIMUM_RATINGS = 30
-"""A rater's bias is estimated from this many ratings or more."""
-
-NATURAL = ("train", "development")
-"""The splits whose emotions have their natural shares."""
+MINIMUM_RATINGS = 30  # from so many or more a rater's bias is estimated
+NATURAL = ("train", "development")  # the splits whose emotions have their natural shares
 
 
 def sizes(corpus: pd.DataFrame) -> pd.DataFrame:

@@ -27,9 +27,7 @@ from study.comparisons import ENDPOINTS, aligned, estimates, family
 from study.plan import Plan, Question
 from study.results import Study, reported_split
 
-FEWEST = 10
-"""Utterances of a group, and of a speaker whose own CCC counts."""
-
+FEWEST = 10  # utterances of a group, and of a speaker whose own CCC counts
 TABLES = ("groups", "gaps", "speakers")
 Array = NDArray[np.float64]
 

@@ -26,16 +26,8 @@ import pandas as pd
 from scipy import stats
 from tqdm import tqdm
 
-from sercore import ATTRIBUTES
+from sercore import ATTRIBUTES, significance
 from sercore.params import project_root
-from sercore.significance import (
-    bootstrap_interval,
-    ccc_difference,
-    ccc_interval,
-    detection_power,
-    method_difference,
-    minimum_detectable_difference,
-)
 from sercore.sums import Array, ccc_of_runs, redrawn, speaker_sums, weigh
 from simulation.population import SKEW
 from study import paper
@@ -45,38 +37,28 @@ from study.results import Study, reported_split, write_tables
 
 RESULTS = project_root() / "results" / "significance"
 REFERENCE = "Table 2, MMWavLM"
-SETS = {"development": (714, 31_961), "Test3": (256, 3_200)}
-"""Speakers and utterances of the challenge's sets (arXiv 2506.10930)."""
-
-GOLD_SHARE = ERROR_SHARE = 0.2
-"""Shares of the variance of gold values and of errors that are effects of the speaker."""
-
-TAIL = 5
+SETS = {"development": (714, 31_961), "Test3": (256, 3_200)}  # speakers, utterances of the challenge (arXiv 2506.10930)
 SPEAKERS = (30, 100, 400)
-UTTERANCES = 20
-"""A speaker's utterances on average, between those of Test3 and of development."""
-
-CORRELATION = 0.8
-"""Of two systems' errors."""
-
+UTTERANCES = 20  # of a speaker on average, between those of Test3 and of development
+GOLD_SHARE = ERROR_SHARE = 0.2  # of the variance of gold values and of errors: effects of the speaker
+TAIL = 5
+CORRELATION = 0.8  # of two systems' errors
 RUNS = 5
-RUN_SHARE, RUN_DEVIATION = 0.5, 0.005
-"""Of several trained runs: share of a system's own error that is the run's, standard deviation of their true CCC."""
-
+RUN_SHARE = 0.5  # of a system's own error: the trained run's, where there are several
+RUN_DEVIATION = 0.005  # standard deviation of the true CCC of the attributes over trained runs, where there are several
 REPETITIONS, POWER_REPETITIONS, RESAMPLES = 1000, 200, 500
 POWER_CORRELATIONS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99)
 POWER_SHARES = (0.0, 0.2, 0.4)
 SEED = 20250610
 
+# The paper's differences that the chapter weighs, as systems of params/variants.yaml.
 STEPS = {
     "text": ("fusion", "speech_only"),
     "gender": ("fusion_gender", "fusion"),
     "without O and X": ("fusion_without_ambiguous", "fusion"),
 }
-"""The paper's differences that the chapter weighs, as systems of ``params/variants.yaml``."""
-
+# The methods of `sercore.significance` that this study uses.
 USED = ("jackknife-t over speakers", "swaps within speakers", "jackknife over speakers plus seeds")
-"""The methods of `sercore.significance` that this study uses."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,14 +126,14 @@ def predict(gold: Array, error: Array, ccc: Array) -> Array:
 
 def jackknife_covers(sample: Sample, generator: np.random.Generator) -> bool:
     """Jackknife-t over speakers on Fisher's z."""
-    interval = ccc_interval(sample.gold, sample.predicted[0], sample.speakers)
+    interval = significance.ccc_interval(sample.gold, sample.predicted[0], sample.speakers)
     return bool(interval.low[-1] <= sample.ccc.mean() <= interval.high[-1])
 
 
 def bootstrap_covers(sample: Sample, generator: np.random.Generator, units: str) -> bool:
     """Percentile bootstrap; `units` are ``speakers`` or ``utterances``."""
     given = sample.gold, sample.predicted[0], getattr(sample, units)
-    interval = bootstrap_interval(*given, generator=generator, resamples=RESAMPLES)
+    interval = significance.bootstrap_interval(*given, generator=generator, resamples=RESAMPLES)
     return bool(interval.low[-1] <= sample.ccc.mean() <= interval.high[-1])
 
 
@@ -190,7 +172,9 @@ def williams(gold: Array, a: Array, b: Array) -> float:
 def swaps_reject(sample: Sample, generator: np.random.Generator) -> bool:
     """Permutation that swaps the two systems within speakers."""
     a, b = sample.predicted
-    result = ccc_difference(sample.gold, a, b, sample.speakers, generator=generator, resamples=RESAMPLES - 1)
+    result = significance.ccc_difference(
+        sample.gold, a, b, sample.speakers, generator=generator, resamples=RESAMPLES - 1
+    )
     return bool(result.p[-1] <= ALPHA)
 
 
@@ -204,39 +188,29 @@ def welch_rejects(sample: Sample, generator: np.random.Generator) -> bool:
 def method_rejects(sample: Sample, generator: np.random.Generator) -> bool:
     """Jackknife over speakers plus variance of the seeds, Satterthwaite's degrees of freedom."""
     a, b = sample.predicted
-    return bool(method_difference(sample.gold, a, b, sample.speakers).p[-1] < ALPHA)
+    return bool(significance.method_difference(sample.gold, a, b, sample.speakers).p[-1] < ALPHA)
 
 
-Method = Callable[[Sample, np.random.Generator], bool]
-COVERAGE: dict[str, Method] = {
-    "bootstrap over utterances": partial(bootstrap_covers, units="utterances"),
-    "bootstrap over speakers": partial(bootstrap_covers, units="speakers"),
-    "jackknife-t over speakers": jackknife_covers,
+METHODS: dict[tuple[str, str], tuple[int, Callable[[Sample, np.random.Generator], bool]]] = {
+    ("coverage", "bootstrap over utterances"): (1, partial(bootstrap_covers, units="utterances")),
+    ("coverage", "bootstrap over speakers"): (1, partial(bootstrap_covers, units="speakers")),
+    ("coverage", "jackknife-t over speakers"): (1, jackknife_covers),
+    ("two systems", "bootstrap over utterances"): (1, partial(bootstrap_rejects, units="utterances")),
+    ("two systems", "Williams' test"): (1, williams_rejects),
+    ("two systems", "bootstrap over speakers"): (1, partial(bootstrap_rejects, units="speakers")),
+    ("two systems", "swaps within speakers"): (1, swaps_reject),
+    ("two methods", "Welch's test on seeds"): (RUNS, welch_rejects),
+    ("two methods", "bootstrap over seeds and speakers"): (RUNS, partial(bootstrap_rejects, units="speakers")),
+    ("two methods", "jackknife over speakers plus seeds"): (RUNS, method_rejects),
 }
-TWO_SYSTEMS: dict[str, Method] = {
-    "bootstrap over utterances": partial(bootstrap_rejects, units="utterances"),
-    "Williams' test": williams_rejects,
-    "bootstrap over speakers": partial(bootstrap_rejects, units="speakers"),
-    "swaps within speakers": swaps_reject,
-}
-TWO_METHODS: dict[str, Method] = {
-    "Welch's test on seeds": welch_rejects,
-    "bootstrap over seeds and speakers": partial(bootstrap_rejects, units="speakers"),
-    "jackknife over speakers plus seeds": method_rejects,
-}
-FAMILIES = {"coverage": (1, COVERAGE), "two systems": (1, TWO_SYSTEMS), "two methods": (RUNS, TWO_METHODS)}
-"""What is asked, of how many runs a system, by which methods."""
+"""What is asked and by which method: runs of a system, and the method."""
 
 
 def repeat(speakers: int, repetition: int) -> dict[tuple[str, str], bool]:
-    """What each method of each family says of a new sample of its runs."""
+    """What each of `METHODS` says of a new sample of its runs."""
     generator = np.random.default_rng([SEED, speakers, repetition])
     samples = {runs: draw(speakers, UTTERANCES * speakers, runs, true_ccc(), generator) for runs in (1, RUNS)}
-    return {
-        (family, name): method(samples[runs], generator)
-        for family, (runs, methods) in FAMILIES.items()
-        for name, method in methods.items()
-    }
+    return {name: method(samples[runs], generator) for name, (runs, method) in METHODS.items()}
 
 
 def _rates(outcomes: Sequence[dict[tuple[str, str], bool]], speakers: int) -> pd.DataFrame:
@@ -264,7 +238,7 @@ def _power(found: Sequence[Array], name: str, share: float) -> pd.DataFrame:
     speakers, utterances = SETS[name]
     error = np.std(found, axis=0, ddof=1)
     size = {"set": name, "speakers": speakers, "utterances": utterances, "speaker_share": share}
-    detectable = minimum_detectable_difference(error, speakers - 1, alpha=ALPHA)
+    detectable = significance.minimum_detectable_difference(error, speakers - 1, alpha=ALPHA)
     table = pd.DataFrame({"correlation": POWER_CORRELATIONS, "standard_error": error, "detectable": detectable})
     chance = error / np.sqrt(2 * (len(found) - 1))
     return table.assign(**size, df=speakers - 1, repetitions=len(found), monte_carlo_error=chance)
@@ -310,7 +284,9 @@ def power() -> pd.DataFrame:
     table = pd.read_csv(RESULTS / "power.csv")
     sizes = {name: abs(found[0]) for name, pair in STEPS.items() if (found := paper.difference(*pair))}
     errors = table["standard_error"], table["df"]
-    return table.assign(**{name: detection_power(size, *errors, alpha=ALPHA) for name, size in sizes.items()})
+    return table.assign(
+        **{name: significance.detection_power(size, *errors, alpha=ALPHA) for name, size in sizes.items()}
+    )
 
 
 def slips() -> pd.DataFrame:

@@ -31,9 +31,7 @@ from study import comparisons, results
 from study.plan import STUDY, Plan, Question
 from study.results import Study, busiest_share, labelled_splits, reported_split, talkativeness
 
-SPEAKERS, UTTERANCES = 10, 100
-"""The authors' choice: so many speakers, and utterances of each."""
-
+SPEAKERS, UTTERANCES = 10, 100  # the authors' choice: so many speakers, and utterances of each
 TABLES = ("counts", "embedding_2d", "embedding")
 
 

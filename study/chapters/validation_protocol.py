@@ -34,12 +34,10 @@ from study.plan import Plan, Question
 from study.results import matched, reported_split, write_tables
 
 DRAWS = 1000
-SIZES = (2, 4, 8, 20, 50, 100)
-"""Values of k, as far as the rarest emotion allows them; the profile's own is added."""
+SIZES = (2, 4, 8, 20, 50, 100)  # values of k, as far as the rarest emotion allows them; the profile's own is added
 
+# Differences of the paper that chance is compared with, as systems of params/variants.yaml.
 STEPS = {"gender": ("fusion_gender", "fusion"), "ambiguous": ("fusion_without_ambiguous", "fusion")}
-"""Differences of the paper that chance is compared with, as systems of ``params/variants.yaml``."""
-
 LAST = "last epoch"
 TABLES = ("curves", "selection", "differences", "speakers")
 
@@ -51,17 +49,6 @@ class Sets:
     kind: str
     k: int
     weights: sparse.csr_array
-
-
-@dataclass(frozen=True, eq=False)
-class Choice:
-    """What sets chose: arrays (draws,) of the epoch, from 0, of its CCC on the set and on test (or None), and of the
-    ``regret`` (or None): CCC of the best epoch on test minus that of the chosen one."""
-
-    epoch: NDArray[np.intp]
-    reported: Array
-    test: Array | None
-    regret: Array | None
 
 
 def analyse(plan: Plan, question: Question, folder: Path) -> None:
@@ -167,16 +154,17 @@ def draw(labels: NDArray[np.intp], each: int, draws: int, generator: np.random.G
     return _indicator(np.hstack(drawn), len(labels))
 
 
-def choose(sets: Sets, sums: Array, test: Array | None) -> Choice:
+def choose(sets: Sets, sums: Array, test: Array) -> pd.DataFrame:
     """The epoch with the best CCC on each set, the first of equals (or the last epoch, by `LAST`), and its worth.
 
     ``sums`` are of the pool's utterances, (utterances, 6, epochs, attributes), ``test`` is the CCC of each epoch on
-    test.
+    test. The result has a row a draw: ``epoch`` (from 1), its CCC on the set (``reported``) and on ``test``, and the
+    ``regret``: CCC of the best epoch on test minus that of the chosen one.
     """
     reported = _ccc(sets.weights, sums)
     epoch = np.full(len(reported), reported.shape[1] - 1) if sets.kind == LAST else reported.argmax(axis=1)
-    worth = (None, None) if test is None else (test[epoch], test.max() - test[epoch])
-    return Choice(epoch, _at(reported, epoch), *worth)
+    columns = {"epoch": epoch + 1, "reported": _at(reported, epoch), "test": test[epoch]}
+    return pd.DataFrame(columns | {"regret": test.max() - test[epoch]})
 
 
 def speaker_schemes(speakers: pd.Series, sums: Array, draws: int, generator: np.random.Generator) -> pd.DataFrame:
@@ -206,15 +194,10 @@ def speaker_schemes(speakers: pd.Series, sums: Array, draws: int, generator: np.
         "split": (_at(second, by_first), _at(others, by_first)),
         "crossed": ((_at(second, by_first) + _at(first, by_second)) / 2, _at(others, by_both)),
     }
-    rows = [
-        {"scheme": name, "speakers": half, "reported": reported.mean(), "truth": truth.mean()}
-        | _moments("optimism", reported - truth)
-        for name, (reported, truth) in schemes.items()
-    ]
-    return pd.DataFrame(rows)
-
-
-# Steps of the above
+    drawn = pd.concat({name: pd.DataFrame(values, ["reported", "truth"]).T for name, values in schemes.items()})
+    groups = drawn.assign(optimism=drawn["reported"] - drawn["truth"]).groupby(level=0, sort=False)
+    table = groups.mean().assign(speakers=half, optimism_sd=groups["optimism"].std(ddof=0))
+    return table.rename_axis("scheme").reset_index()
 
 
 def _of_seed(runs: Sequence[Run], pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -227,10 +210,10 @@ def _of_seed(runs: Sequence[Run], pairs: Sequence[tuple[str, str]]) -> Iterator[
     for pool, (rows, sums) in splits.items():
         generator = np.random.default_rng(runs[0].params.seed)
         for sets in validation_sets(rows["emotion"], sorted({*SIZES, own or SIZES[0]}), DRAWS, generator):
-            test = dict.fromkeys(tests) if pool == reported else tests
-            choices = {name: choose(sets, each, test[name]) for name, each in sums.items()}
+            unknown = np.nan if pool == reported else 0.0  # a set of the reported split is not independent of test
+            choices = {name: choose(sets, each, tests[name] + unknown) for name, each in sums.items()}
             keys = {"pool": pool, "kind": sets.kind, "k": sets.k}
-            yield "selection", pd.DataFrame([{"system": name} | keys | _selection(choices[name]) for name in choices])
+            yield "selection", pd.DataFrame([{"system": name} | keys | _moments(choices[name]) for name in choices])
             yield "differences", _differences(choices, pairs).assign(**keys)
             if pool == "development" and sets.kind in ("whole", "weighted"):
                 yield from (("curves", _curve(n, sets.kind, _ccc(sets.weights, each)[0])) for n, each in sums.items())
@@ -276,30 +259,26 @@ def _at(ccc: Array, epoch: NDArray[np.intp]) -> Array:
     return np.take_along_axis(ccc, epoch[:, None], axis=1)[:, 0]
 
 
-def _moments(name: str, values: NDArray[Any] | None) -> dict[str, float]:
-    """Mean and standard deviation over the draws, as columns; none where nothing was measured."""
-    return {} if values is None else {name: values.mean(), f"{name}_sd": values.std()}
-
-
-def _selection(choice: Choice) -> dict[str, float]:
-    row = {"draws": len(choice.epoch)} | _moments("epoch", choice.epoch + 1) | _moments("reported", choice.reported)
-    return row | _moments("test", choice.test) | _moments("regret", choice.regret)
+def _moments(draws: pd.DataFrame) -> dict[str, Any]:
+    """Mean and standard deviation of each column, as columns."""
+    return {"draws": len(draws)} | draws.mean().to_dict() | draws.std(ddof=0).add_suffix("_sd").to_dict()
 
 
 def _curve(system: str, name: str, ccc: Array) -> pd.DataFrame:
     return pd.DataFrame({"system": system, "set": name, "epoch": range(1, len(ccc) + 1), "ccc": ccc})
 
 
-def _differences(choices: dict[str, Choice], pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+def _differences(choices: dict[str, pd.DataFrame], pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
     rows = []
     for system, reference in pairs:
-        one, other = choices[system].reported, choices[reference].reported
+        one, other = (choices[name]["reported"].to_numpy() for name in (system, reference))
         for draw, values in (("same", one - other), ("independent", one - np.roll(other, 1))):
-            row = {"system": system, "reference": reference, "draw": draw} | _moments("difference", values)
+            row: dict[str, Any] = {"system": system, "reference": reference, "draw": draw}
+            row |= {"difference": values.mean(), "difference_sd": values.std()}
             row["flips"] = (np.sign(values) != np.sign(values.mean())).mean()
             for name, step in STEPS.items():
                 published = paper.difference(*step)
                 far = np.abs(values - values.mean()) >= abs(published[0]) if published else np.nan
-                row[name] = float(np.mean(far))
+                row[name] = np.mean(far)
             rows.append(row)
     return pd.DataFrame(rows)

@@ -16,15 +16,10 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 from study.comparisons import tested
 from study.show.tables import interval, number
 
-WIDTH = 6.8
-"""Inches of a figure, at which its text has 9 points or more on the page."""
-
-VERDICTS = {"better": (">", "C0"), "worse": ("<", "C3"), "inconclusive": ("o", "C7")}
-"""Marker and colour of each verdict."""
-
+WIDTH = 6.8  # inches of a figure, at which its text has 9 points or more on the page
+VERDICTS = {"better": (">", "C0"), "worse": ("<", "C3"), "inconclusive": ("o", "C7")}  # marker and colour
 MARKERS = ["o", "s", "D", "^", "v", "P", "X", "*"]
-INTERVAL: dict[str, Any] = {"estimator": "median", "errorbar": ("pi", 100)}
-"""What makes seaborn draw the intervals of `spread` rows."""
+INTERVAL: dict[str, Any] = {"estimator": "median", "errorbar": ("pi", 100)}  # draws the intervals of `spread` rows
 
 sns.set_theme(
     context="paper",
