@@ -16,19 +16,18 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from sercore import ATTRIBUTES, significance
 from sercore.params import ParamsError
 from sercore.raters import mean_of_others
 from sercore.runs import Run
+from sercore.sums import Array
 from study import paper
 from study.plan import Question, members, members_by_attribute, questions
 from study.results import Study, by_system, labelled_splits, matched, reported_split
 
 ENDPOINTS = (*ATTRIBUTES, "mean")
 ALPHA = 0.05  # family-wise error rate of a verdict
-
 FLOOR = "floor: training mean plus noise"
 CEILING = "raters: one vs. the mean of the others"
 
@@ -118,13 +117,11 @@ def split_scores(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def aligned(
-    runs: Sequence[Run], names: Sequence[str], split: str
-) -> tuple[pd.DataFrame, dict[str, NDArray[np.float64]], int]:
+def aligned(runs: Sequence[Run], names: Sequence[str], split: str) -> tuple[pd.DataFrame, dict[str, Array], int]:
     """Gold rows of the utterances that all systems `names` predict, and their predictions, of the seeds they share.
 
-    Returns: Rows with ``utterance``, ``speaker``, ``emotion`` and the attributes; for each system predictions (runs,
-    utterances, attributes); and the number of seeds.
+    Rows have ``utterance``, ``speaker``, ``emotion`` and the attributes, the predictions of a system shape (runs,
+    utterances, attributes); last comes the number of seeds.
     """
     trained = by_system(runs)
     needed = list(dict.fromkeys(member for name in names for member in members(name)))
@@ -142,7 +139,7 @@ def aligned(
     return gold, {name: _joined(name, chosen) for name in names}, len(seeds)
 
 
-def _joined(system: str, predictions: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+def _joined(system: str, predictions: Mapping[str, Array]) -> Array:
     """A system's predictions, (runs, utterances, attributes), from those of its members."""
     means = [
         np.mean([predictions[member][..., column] for member in names], axis=0)
@@ -151,12 +148,10 @@ def _joined(system: str, predictions: Mapping[str, NDArray[np.float64]]) -> NDAr
     return np.stack(means, axis=-1)
 
 
-def floor(
-    gold: pd.DataFrame, train: pd.DataFrame, generator: np.random.Generator, draws: int = 20
-) -> significance.Interval:
+def floor(gold: pd.DataFrame, train: pd.DataFrame, generator: np.random.Generator) -> significance.Interval:
     """CCC of guessing: the training mean plus normal noise with the training set's standard deviation, 20 times."""
     values = train[list(ATTRIBUTES)]
-    guesses = generator.normal(values.mean(), values.std(ddof=0), (draws, len(gold), len(ATTRIBUTES)))
+    guesses = generator.normal(values.mean(), values.std(ddof=0), (20, len(gold), len(ATTRIBUTES)))
     return significance.ccc_interval(gold[list(ATTRIBUTES)], guesses, gold["speaker"])
 
 
@@ -171,7 +166,7 @@ def ceiling(gold: pd.DataFrame, ratings: pd.DataFrame | None) -> significance.In
     return None if rows.empty else significance.ccc_interval(rows[[*others]], rows[list(ATTRIBUTES)], rows["speaker"])
 
 
-def system_difference(gold: pd.DataFrame, a: NDArray[np.float64], b: NDArray[np.float64]) -> significance.Difference:
+def system_difference(gold: pd.DataFrame, a: Array, b: Array) -> significance.Difference:
     """`method_difference` of predictions a and b, each (runs, utterances, attributes), for gold rows with ``speaker``;
     `ccc_difference` (of fixed seed) where one of them is a single run."""
     truth, speakers = gold[list(ATTRIBUTES)], gold["speaker"]

@@ -26,9 +26,8 @@ PAGES = ("significance", "efficiency", "runs", "data", "ablation")  # chapters b
 class Question:
     """A question and its family of comparisons, one for each condition.
 
-    ``pairs``: (system, reference), variants or ensembles. ``conditions``: under which they are trained, see
-    `overrides`. ``tests``: evaluation sets beside the corpus's own, see `tested_on`. ``open``: whether the paper leaves
-    it open.
+    ``pairs``: (system, reference), variants or ensembles. ``conditions``: under which they are trained (`overrides`).
+    ``tests``: evaluation sets beside the corpus's own (`tested_on`). ``open``: whether the paper leaves it open.
     """
 
     name: str

@@ -142,11 +142,8 @@ def costs(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def talkativeness(corpus: pd.DataFrame, by: str = "split") -> pd.DataFrame:
-    """A row a known speaker of each group of `corpus`, the most talkative first: the points of a Lorenz curve.
-
-    Columns `by`, ``speaker``, ``utterances``, and ``speakers`` and ``spoken``: cumulative shares of the group's
-    speakers and of its utterances.
-    """
+    """A row a known speaker of each group of `corpus`, the most talkative first: a Lorenz curve by ``speakers`` and
+    ``spoken``, the cumulative shares of the group's speakers and of its utterances."""
     counts = corpus.groupby(by)["speaker"].value_counts().rename("utterances").reset_index()
     groups = counts.groupby(by)["utterances"]
     spoken = groups.cumsum() / groups.transform("sum")
@@ -154,8 +151,8 @@ def talkativeness(corpus: pd.DataFrame, by: str = "split") -> pd.DataFrame:
 
 
 def busiest_share(counts: ArrayLike, speakers: float = SKEW["speakers"]) -> float:
-    """Share of the utterances that the most talkative share `speakers` of the speakers speaks, on the Lorenz curve;
-    `counts` are the utterances of each speaker."""
+    """Share of the utterances (`counts`, by speaker) that the busiest share `speakers` of the speakers speaks (Lorenz
+    curve)."""
     spoken = np.append(0, np.sort(np.asarray(counts))[::-1].cumsum())
     return float(np.interp(speakers, np.linspace(0, 1, len(spoken)), spoken / spoken[-1]))
 

@@ -22,12 +22,9 @@ def train(chosen: Sequence[Params]) -> list[Run]:
 
 def learning_curves(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a run, epoch and measure: ``seed``, ``epoch``, ``measure`` (training loss, validation CCC), ``endpoint``,
-    ``value``, and ``best``, whether the run kept this epoch."""
-    tables = []
-    for run in runs:
-        history = run.history.melt("epoch", ["loss", *ENDPOINTS], "endpoint", "value")
-        tables.append(history.assign(seed=run.params.seed, best=history["epoch"] == run.metrics["best_epoch"]))
-    table = pd.concat(tables, ignore_index=True)
+    ``value``."""
+    table = pd.concat([run.history.assign(seed=run.params.seed) for run in runs])
+    table = table.melt(["seed", "epoch"], ["loss", *ENDPOINTS], "endpoint", "value")
     return table.assign(measure=np.where(table["endpoint"] == "loss", "training loss", "validation CCC"))
 
 

@@ -23,8 +23,6 @@ from study.results import Study, by_system, write_tables
 KINDS = {"agreed": "".join(PRIMARY_EMOTIONS), "other": "O", "no agreement": "X"}
 STATISTICS = ("mean", "sd", "raters' sd")
 
-# What the utterances are like
-
 
 def analyse(plan: Plan, question: Question, folder: Path) -> None:
     """Write ``kinds.csv``: `described` for the whole corpus, emotions as its raters vote; it is read for EmoTale, whose
@@ -96,9 +94,6 @@ def sources(study: Study) -> pd.DataFrame:
         found["EmoTale (human, enacted)"] = pd.read_csv(path)
     found[f"{SOURCE} (human)"] = published()
     return pd.concat([table.assign(source=source) for source, table in found.items()], ignore_index=True)
-
-
-# What training on them brings
 
 
 def training_sets(study: Study, systems: Sequence[str]) -> pd.DataFrame:

@@ -8,9 +8,8 @@ Conventions:
 - A system predicts from 0 to 1, which is mapped linearly to the scale of the corpus that it is tested on.
 - Each run is tested elsewhere by itself, and CCC is averaged over runs. On their own corpus the predictions of folds
   are pooled.
-- Corpora may share utterances, as releases of MSP-Podcast do: those of one name and duration are taken for the same. A
-  run is not tested on what it was trained on or chose its epoch by. A pair of corpora of which that leaves fewer than
-  two speakers is left out.
+- A run is not tested on what it was trained on or chose its epoch by: corpora may share utterances (of one name and
+  duration), as releases of MSP-Podcast do. Pairs of corpora with fewer than two speakers left are left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -109,9 +108,7 @@ def _cell(train: str, test: str, system: str, trained: Sequence[Run], corpus: Ma
         return Cell(train, test, system, *matched(trained, reported_split(trained)))
     params = with_corpus(trained[0].params, corpus).corpus
     rows = _tested(params)
-    elsewhere = [
-        replace(run, predictions=_predictions(run, test, corpus, _unseen(rows, run.params))) for run in trained
-    ]
+    elsewhere = [replace(run, predictions=_predictions(run, test, corpus, rows)) for run in trained]
     if pd.concat([run.predictions for run in elsewhere])["speaker"].nunique() < 2:
         return None
     return Cell(train, test, system, *matched(elsewhere, "tested"))
@@ -135,7 +132,8 @@ def _unseen(rows: pd.DataFrame, params: Params) -> pd.DataFrame:
 def _predictions(run: Run, test: str, corpus: Mapping[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
     assert run.folder is not None
     predicted = pd.read_parquet(evaluate(run.folder, test, corpus)).set_index("utterance")[PREDICTED]
-    return rows[["split", "speaker", "emotion", *ATTRIBUTES]].join(predicted, how="inner").reset_index()
+    gold = _unseen(rows, run.params)[["split", "speaker", "emotion", *ATTRIBUTES]]
+    return gold.join(predicted, how="inner").reset_index()
 
 
 def _matrix(cells: Sequence[Cell]) -> pd.DataFrame:

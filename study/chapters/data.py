@@ -65,13 +65,11 @@ def rater_statistics(
     return pd.DataFrame({"measured": [measured[key] for key in index], "published": RATERS.to_numpy()}, index=index)
 
 
-def class_statistics(
-    table: pd.DataFrame, ratings: pd.DataFrame | None, splits: tuple[str, ...] = NATURAL
-) -> pd.DataFrame:
+def class_statistics(table: pd.DataFrame, ratings: pd.DataFrame | None) -> pd.DataFrame:
     """Consensus and disagreement by emotion, in the columns of `simulation.whiser.CLASSES`; see `rater_statistics`."""
     if ratings is None:
         return pd.DataFrame()
-    table, ratings = _chosen(table, ratings, splits)
+    table, ratings = _chosen(table, ratings, NATURAL)
     emotion = ratings["utterance"].map(table["emotion"])
     values = ratings[list(ATTRIBUTES)]
     deviation = values - values.groupby(ratings["utterance"]).transform("mean")

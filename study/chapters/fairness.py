@@ -21,7 +21,7 @@ from scipy import stats
 from sercore import ATTRIBUTES
 from sercore.corpus import EMOTIONS, GENDERS
 from sercore.significance import Contrast, ccc_interval, contrast
-from sercore.sums import ccc_of, jackknife_error, speaker_sums
+from sercore.sums import Array, ccc_of, jackknife_error, speaker_sums
 from study import results
 from study.comparisons import ENDPOINTS, aligned, estimates, family
 from study.plan import Plan, Question
@@ -29,7 +29,6 @@ from study.results import Study, reported_split
 
 FEWEST = 10  # utterances of a group, and of a speaker whose own CCC counts
 TABLES = ("groups", "gaps", "speakers")
-Array = NDArray[np.float64]
 
 
 def analyse(plan: Plan, question: Question, folder: Path) -> None:
@@ -139,13 +138,12 @@ def gap(gold: Array, predicted: Array, speakers: NDArray, one: NDArray[np.bool_]
 
 
 def speaker_spread(gold: Array, predicted: Array, speakers: NDArray) -> pd.DataFrame:
-    """How CCC differs between speakers, over those with `FEWEST` utterances or more.
+    """How CCC differs between speakers, a row an endpoint; none with fewer than two of `FEWEST` utterances or more.
 
-    Returns: A row an endpoint, none with fewer than two such speakers: ``speakers``, ``lowest``, ``estimate`` (the
-    median) with ``low`` and ``high`` (95 %, from order statistics: Conover, 1999), ``highest``; ``deviation`` of CCC
-    over speakers, and ``true_deviation``, what remains of it without the error that so few utterances bring: the root
-    of the variance less the speakers' mean squared jackknife error over utterances (rather too large: Efron & Stein,
-    1981), or 0.
+    ``lowest``, ``highest`` and ``estimate`` (the median) with ``low`` and ``high`` (95 %, from order statistics:
+    Conover, 1999); ``deviation`` of CCC over speakers, and ``true_deviation``, what remains of it without the error
+    that so few utterances bring: the root of the variance less the speakers' mean squared jackknife error over
+    utterances (rather too large: Efron & Stein, 1981), or 0.
     """
     names, counts = np.unique(speakers, return_counts=True)
     chosen = [speakers == name for name in names[counts >= FEWEST]]

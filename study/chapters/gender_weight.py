@@ -42,13 +42,11 @@ def gender_accuracy(runs: Sequence[Run], corpus: pd.DataFrame, split: str) -> di
     """How well a system recognises the speaker's gender on `split`: it says Female where the probability is above a
     half.
 
-    Balanced accuracy is the mean of the recalls of women's and of men's utterances, over all runs together. A gender is
-    a speaker's, so speakers are the units: each recall has a jackknife error over the speakers of that gender; the
-    errors add up, with Satterthwaite's degrees of freedom. Limits are cut at 0 and 1. Utterances of unknown gender or
-    speaker do not count; fewer than two women or two men raise `SignificanceError`.
-
-    Returns: ``estimate`` (balanced accuracy) with ``low`` and ``high`` (95 %), ``accuracy``, ``majority`` (accuracy of
-    always saying the more frequent gender), ``utterances``, ``speakers``, ``seeds``.
+    ``estimate`` is balanced accuracy, the mean of the recalls of women's and of men's utterances, over all runs
+    together, ``majority`` the accuracy of always saying the more frequent gender. A gender is a speaker's, so speakers
+    are the units: each recall has a jackknife error over the speakers of that gender; the errors add up, with
+    Satterthwaite's degrees of freedom. Limits (95 %) are cut at 0 and 1. Utterances of unknown gender or speaker do not
+    count; fewer than two women or two men raise `SignificanceError`.
     """
     rows = pd.concat([run.predictions for run in runs])
     rows = rows[rows["split"] == split]

@@ -83,8 +83,7 @@ def true_ccc() -> Array:
 
 
 def draw(speakers: int, utterances: int, runs: int, ccc: Array, generator: np.random.Generator) -> Sample:
-    """Two systems of the same true CCC (3,) on new speakers with about `utterances` in all; with one run, nothing is
-    the run's own."""
+    """Two systems of the same true CCC (3,) on new speakers; with one run, nothing is the run's own."""
     labels = speakers_of_utterances(speakers, utterances, generator)
     gold = effects(labels, GOLD_SHARE, (), generator)
     common = effects(labels, ERROR_SHARE, (), generator)

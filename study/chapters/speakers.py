@@ -11,6 +11,7 @@ Conventions:
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,7 @@ def read(folders: dict[str, str]) -> dict[str, pd.DataFrame]:
 
 
 def lorenz(studies: Sequence[Study], counts: pd.DataFrame) -> pd.DataFrame:
-    """`study.results.talkativeness` by ``corpus``: of each condition's training split, and of the corpora of ``counts``
-    beside the study's own."""
+    """`study.results.talkativeness` by ``corpus``: each condition's training split, the other corpora of `counts`."""
     others = counts[counts["corpus"] != counts["corpus"].iloc[0]]
     spoken = others.loc[others.index.repeat(others["utterances"])].assign(speaker=lambda rows: rows.index)
     trained = [one.corpus[one.corpus["split"] == "train"].assign(corpus=one.condition) for one in studies]
@@ -130,14 +130,14 @@ def choose(table: pd.DataFrame, generator: np.random.Generator) -> pd.DataFrame:
 def separation(embeddings: NDArray[np.float64], speakers: ArrayLike) -> pd.DataFrame:
     """Silhouette and equal-error rate, each with a 95 % jackknife-t interval over the speakers (Efron, 1982).
 
-    ``embeddings`` are L2-normalised, (utterances, width); of three or more ``speakers`` each has two utterances or
-    more.
+    ``embeddings`` are L2-normalised, (utterances, width); three speakers or more have two utterances or more each.
     """
     speakers = np.asarray(speakers)
-    similarity = np.clip(embeddings.astype(np.float64) @ embeddings.T.astype(np.float64), -1, 1)
-    np.fill_diagonal(similarity, 1)
-    measures = {"silhouette": (_silhouette, -1), "equal-error rate": (_verification_error, 0)}
-    rows = [{"measure": name} | _interval(similarity, speakers, *given) for name, given in measures.items()]
+    distance = 1 - np.clip(embeddings.astype(np.float64) @ embeddings.T.astype(np.float64), -1, 1)
+    np.fill_diagonal(distance, 0)
+    silhouette: Callable = partial(silhouette_score, metric="precomputed")
+    measures = {"silhouette": (silhouette, -1), "equal-error rate": (_verification_error, 0)}
+    rows = [{"measure": name} | _interval(distance, speakers, *given) for name, given in measures.items()]
     return pd.DataFrame(rows).assign(speakers=len(set(speakers)), utterances=len(speakers))
 
 
@@ -150,19 +150,15 @@ def equal_error_rate(same: ArrayLike, scores: ArrayLike) -> float:
     return float(np.interp(0, accepted + found - 1, accepted))
 
 
-def _verification_error(similarity: NDArray[np.float64], speakers: NDArray) -> float:
+def _verification_error(distance: NDArray[np.float64], speakers: NDArray) -> float:
     one, other = np.triu_indices(len(speakers), 1)
-    return equal_error_rate(speakers[one] == speakers[other], similarity[one, other])
+    return equal_error_rate(speakers[one] == speakers[other], -distance[one, other])
 
 
-def _silhouette(similarity: NDArray[np.float64], speakers: NDArray) -> float:
-    return float(silhouette_score(1 - similarity, speakers, metric="precomputed"))
-
-
-def _interval(similarity: NDArray[np.float64], speakers: NDArray, measure: Callable, lowest: float) -> dict[str, Any]:
+def _interval(distance: NDArray[np.float64], speakers: NDArray, measure: Callable, lowest: float) -> dict[str, Any]:
     names = np.unique(speakers)
     kept = [np.flatnonzero(speakers != name) for name in names]
-    without = np.array([measure(similarity[np.ix_(rows, rows)], speakers[rows]) for rows in kept])
+    without = np.array([measure(distance[np.ix_(rows, rows)], speakers[rows]) for rows in kept])
     error = np.sqrt((len(names) - 1) * without.var())
-    value, reach = measure(similarity, speakers), stats.t.ppf(0.975, len(names) - 1) * error
+    value, reach = measure(distance, speakers), stats.t.ppf(0.975, len(names) - 1) * error
     return {"estimate": value, "low": max(value - reach, lowest), "high": min(value + reach, 1)}

@@ -58,15 +58,14 @@ def analyse(plan: Plan, question: Question, folder: Path) -> None:
 
 
 def statistics(runs: Sequence[Run], pairs: Sequence[tuple[str, str]]) -> dict[str, pd.DataFrame]:
-    """What validation sets would have chosen and reported for complete runs.
+    """What validation sets would have chosen and reported for complete runs that ``training.every_epoch`` kept.
 
     ``curves``: CCC of each epoch on ``set``: the development split ``whole`` and ``weighted``, and the reported split.
     ``selection``: of each run and kind of set, mean and standard deviation over the draws of the chosen epoch, of its
     CCC on the set (``reported``) and on test, and of the regret. ``differences``: of each pair, its reported difference
     on the ``same`` draw and on ``independent`` ones, the share of draws with the other sign than their mean
-    (``flips``), and the share which lies as far from their mean as the paper's difference is long (a column for each of
-    `STEPS`). ``speakers``: see `speaker_schemes`. A run that was trained without ``training.every_epoch`` raises
-    `ParamsError`.
+    (``flips``), and the share as far from their mean as the paper's difference is long (a column for each of `STEPS`).
+    ``speakers``: see `speaker_schemes`.
     """
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     for seed in sorted({run.params.seed for run in runs}):
@@ -145,8 +144,8 @@ def validation_sets(
 
 
 def draw(labels: NDArray[np.intp], each: int, draws: int, generator: np.random.Generator) -> sparse.csr_array:
-    """`each` random units of every class from 0 on in `labels`, without replacement, negative ones never: (draws,
-    units), 1 where drawn."""
+    """`each` random units of every class (of negative ones none), without replacement: (draws, units), 1 where
+    drawn."""
     drawn = []
     for label in range(labels.max() + 1):
         members = np.flatnonzero(labels == label)
@@ -174,8 +173,8 @@ def speaker_schemes(speakers: pd.Series, sums: Array, draws: int, generator: np.
     ``crossed``: each part reports on what the other chose, and the mean is given, for the epoch that all choose. Truth
     is the CCC of the chosen epoch on the pool's other speakers. ``sums``: see `choose`.
 
-    Returns: A row a scheme, none with fewer than four speakers: ``scheme``, ``speakers`` (of the half), means over the
-    draws of ``reported``, ``truth`` and ``optimism``, by which a report is off, and ``optimism_sd``.
+    A row a scheme, none with fewer than four speakers: ``scheme``, ``speakers`` (of the half), means over the draws of
+    ``reported``, ``truth`` and ``optimism``, by which a report is off, and ``optimism_sd``.
     """
     labels, known = pd.factorize(speakers, sort=True)
     half = len(known) // 2
@@ -209,9 +208,10 @@ def _of_seed(runs: Sequence[Run], pairs: Sequence[tuple[str, str]]) -> Iterator[
     own = runs[0].params.sampling.validation_per_emotion
     for pool, (rows, sums) in splits.items():
         generator = np.random.default_rng(runs[0].params.seed)
+        # Sets of the reported split are no validation sets for it: what they choose is not tested.
+        test = {name: np.full(len(ccc), np.nan) if pool == reported else ccc for name, ccc in tests.items()}
         for sets in validation_sets(rows["emotion"], sorted({*SIZES, own or SIZES[0]}), DRAWS, generator):
-            unknown = np.nan if pool == reported else 0.0  # a set of the reported split is not independent of test
-            choices = {name: choose(sets, each, tests[name] + unknown) for name, each in sums.items()}
+            choices = {name: choose(sets, each, test[name]) for name, each in sums.items()}
             keys = {"pool": pool, "kind": sets.kind, "k": sets.k}
             yield "selection", pd.DataFrame([{"system": name} | keys | _moments(choices[name]) for name in choices])
             yield "differences", _differences(choices, pairs).assign(**keys)

@@ -39,8 +39,7 @@ def spread(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def points(table: pd.DataFrame, y: str, label: str, **options: Any) -> sns.FacetGrid:
-    """Estimates with their intervals as points and bars, a row a value of `y`; `label` of the horizontal axis, with its
-    unit."""
+    """Estimates with their intervals as points and bars, a row a value of `y`; `label` is the horizontal axis's."""
     hues = table[options["hue"]].nunique() if "hue" in options else 1
     style: dict[str, Any] = {"linestyle": "none", "capsize": 0.2, "err_kws": {"linewidth": 1.3}}
     style |= {"dodge": 0.4 if hues > 1 else False, "markers": MARKERS[:hues]}
