@@ -1,7 +1,6 @@
 """What the study asks, as ``params/questions.yaml`` declares it, and what a study of a profile has to do for it.
 
-A *part* of a study is what is collected and analysed together: all questions of the paper (``paper``), or one that it
-leaves open.
+A *part* is what is collected and analysed together: all questions of the paper, or one that it leaves open.
 """
 
 import os

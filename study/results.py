@@ -151,8 +151,7 @@ def talkativeness(corpus: pd.DataFrame, by: str = "split") -> pd.DataFrame:
 
 
 def busiest_share(counts: ArrayLike, speakers: float = SKEW["speakers"]) -> float:
-    """Share of the utterances (`counts`, by speaker) that the busiest share `speakers` of the speakers speaks (Lorenz
-    curve)."""
+    """Share of the utterances (`counts`, by speaker) that the busiest share `speakers` of the speakers speaks."""
     spoken = np.append(0, np.sort(np.asarray(counts))[::-1].cumsum())
     return float(np.interp(speakers, np.linspace(0, 1, len(spoken)), spoken / spoken[-1]))
 

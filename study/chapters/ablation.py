@@ -21,8 +21,7 @@ def train(chosen: Sequence[Params]) -> list[Run]:
 
 
 def learning_curves(runs: Sequence[Run]) -> pd.DataFrame:
-    """A row a run, epoch and measure: ``seed``, ``epoch``, ``measure`` (training loss, validation CCC), ``endpoint``,
-    ``value``."""
+    """A row a run, epoch and endpoint, with ``measure`` (training loss, validation CCC) and ``value``."""
     table = pd.concat([run.history.assign(seed=run.params.seed) for run in runs])
     table = table.melt(["seed", "epoch"], ["loss", *ENDPOINTS], "endpoint", "value")
     return table.assign(measure=np.where(table["endpoint"] == "loss", "training loss", "validation CCC"))

@@ -19,9 +19,11 @@ def adaptation(encoder: AdaptedEncoder | None) -> str:
 
 
 def costs(study: Study, question: Question) -> pd.DataFrame:
-    """A row a compared system: how its encoders are adapted (``speech``, ``text``), its mean CCC, and the medians of
-    its cost over the seeds. Of an ensemble parameters and seconds are sums over its members, memory is that of the
-    largest."""
+    """A row a compared system: how its encoders are adapted (``speech``, ``text``), mean CCC, and cost (median over
+    seeds).
+
+    Of an ensemble parameters and seconds are sums over its members, memory is that of the largest.
+    """
     each = results.costs(study.runs)
     params = {run.system: run.params for run in study.runs}
     rows = []

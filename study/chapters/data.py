@@ -30,8 +30,7 @@ def sizes(corpus: pd.DataFrame) -> pd.DataFrame:
 
 
 def speaker_share(speakers: pd.Series, carried: float = 0.8) -> float:
-    """The smallest share of the speakers (one an utterance) who together speak at least the share `carried` of the
-    utterances."""
+    """The smallest share of the speakers who together speak at least the share `carried` of the utterances."""
     counts = speakers.value_counts()
     return float((np.searchsorted(np.cumsum(counts) / counts.sum(), carried - 1e-12) + 1) / len(counts))
 

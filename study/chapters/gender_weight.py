@@ -39,8 +39,7 @@ def accuracies(studies: Sequence[Study], question: Question) -> pd.DataFrame:
 
 
 def gender_accuracy(runs: Sequence[Run], corpus: pd.DataFrame, split: str) -> dict[str, float]:
-    """How well a system recognises the speaker's gender on `split`: it says Female where the probability is above a
-    half.
+    """How well a system recognises gender on `split`: it says Female where the probability is above a half.
 
     ``estimate`` is balanced accuracy, the mean of the recalls of women's and of men's utterances, over all runs
     together, ``majority`` the accuracy of always saying the more frequent gender. A gender is a speaker's, so speakers
@@ -77,8 +76,7 @@ def gender_accuracy(runs: Sequence[Run], corpus: pd.DataFrame, split: str) -> di
 
 
 def link_effects(studies: Sequence[Study], question: Question) -> pd.DataFrame:
-    """What each weight gains with the gender link minus what it gains without, by weight and endpoint; no row without
-    two conditions.
+    """What each weight gains with the gender link minus what it gains without; no row without two conditions.
 
     The errors of the two gains are taken as independent and add up, with Satterthwaite's degrees of freedom.
     """
@@ -104,8 +102,8 @@ def gains_of_knowing(studies: Sequence[Study]) -> pd.DataFrame:
 
 def reading(link: float, utterances: int = 5000, speakers: int = 500) -> tuple[float, float]:
     """Correlation of true arousal with its best linear reading from pitch, range, rate and loudness of the voice, and
-    with that from these and the speaker's gender, in a simulation of numbers alone (of fixed seed) with this
-    ``gender_link``."""
+    with that from these and the speaker's gender, in a simulation of numbers alone with this ``gender_link``, of fixed
+    seed."""
     generator = np.random.default_rng(0)
     drawn = population.draw_utterances(generator, utterances, population.draw_raters(generator, 60), 5)
     people = population.draw_speakers(generator, speakers)

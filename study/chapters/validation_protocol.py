@@ -58,7 +58,7 @@ def analyse(plan: Plan, question: Question, folder: Path) -> None:
 
 
 def statistics(runs: Sequence[Run], pairs: Sequence[tuple[str, str]]) -> dict[str, pd.DataFrame]:
-    """What validation sets would have chosen and reported for complete runs that ``training.every_epoch`` kept.
+    """What validation sets would have chosen and reported for complete runs, trained with ``training.every_epoch``.
 
     ``curves``: CCC of each epoch on ``set``: the development split ``whole`` and ``weighted``, and the reported split.
     ``selection``: of each run and kind of set, mean and standard deviation over the draws of the chosen epoch, of its
@@ -144,8 +144,7 @@ def validation_sets(
 
 
 def draw(labels: NDArray[np.intp], each: int, draws: int, generator: np.random.Generator) -> sparse.csr_array:
-    """`each` random units of every class (of negative ones none), without replacement: (draws, units), 1 where
-    drawn."""
+    """`each` random units of every class (not negative) without replacement: (draws, units), 1 where drawn."""
     drawn = []
     for label in range(labels.max() + 1):
         members = np.flatnonzero(labels == label)

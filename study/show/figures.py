@@ -50,8 +50,7 @@ def points(table: pd.DataFrame, y: str, label: str, **options: Any) -> sns.Facet
 
 
 def curves(table: pd.DataFrame, x: str, labels: tuple[str, str], **options: Any) -> sns.FacetGrid:
-    """Estimates with their intervals as lines and bars against the numbers `x`; `labels` of both axes, with their
-    units."""
+    """Estimates with their intervals as lines and bars against the numbers `x`; `labels` of both axes."""
     style: dict[str, Any] = {"style": options.get("hue"), "markers": "hue" in options, "height": 3.2}
     style |= {"err_style": "bars", "err_kws": {"capsize": 3}} | options
     style |= {"aspect": _aspect(table, style["height"], options)}

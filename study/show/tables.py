@@ -17,11 +17,10 @@ SYSTEM = ("system",)
 def scores(
     table: pd.DataFrame, caption: str, *, rows: Sequence[str] = SYSTEM, columns: str = "endpoint", name: str = "scores"
 ) -> HTML:
-    """Estimates with intervals, by default CCCs: a row for each value of the columns `rows`, a column for each of
-    `columns`.
+    """Estimates with intervals, by default CCCs: a row a value of the columns `rows`, a column a value of `columns`.
 
-    Systems alone stand beside the paper's CCCs; what the estimates rest on is added to the caption, and `name` is that
-    of the files.
+    Systems alone stand beside the paper's CCCs. What the estimates rest on is added to the caption; files are called
+    `name`.
     """
     cells = with_interval(table)
     shown = cells.pivot_table(index=list(rows), columns=columns, values="cell", aggfunc="first", sort=False)

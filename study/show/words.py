@@ -39,8 +39,7 @@ def caveat() -> Markdown:
 def repeats(table: pd.DataFrame, tolerance: float = 0.05) -> Markdown:
     """Whether CCCs (``estimate``) repeat the ``committed`` ones.
 
-    Up to `tolerance` they count as the same: training amplifies what processors round differently, and other seeds
-    differ by about as much.
+    Up to `tolerance` they count as the same: training amplifies what processors round differently.
     """
     if table.empty:
         return Markdown("The committed results have no run of this profile, system and seed to compare with.")
