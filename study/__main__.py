@@ -17,7 +17,15 @@ from study.plan import PAPER, Plan, tested_on
 
 def main() -> None:
     """Run the command that is given; a wrong input ends with one sentence and exit status 1."""
-    given = _parser().parse_args()
+    parser = argparse.ArgumentParser(prog="python -m study", description="What the rules of the graph call.")
+    parser.add_argument("--profile", default="embedded", help="a file of params/, without .yaml")
+    parser.add_argument("--data", help="where the profile's corpus lies")
+    parser.add_argument("--chapter", default=PAPER, help="paper, open, or one open question")
+    parser.add_argument("--seeds", type=int, help="trained seeds of each system")
+    described = "; ".join(f"{name}: {(one.__doc__ or '').split('.')[0].lower()}" for name, one in COMMANDS.items())
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=described)
+    parser.add_argument("values", nargs="*", metavar="value", help="of the command, such as a question")
+    given = parser.parse_args()
     # Only now, since these take seconds to import.
     from sercore.audio import AudioError
     from sercore.corpus import CorpusError
@@ -69,10 +77,9 @@ def analyse(plan: Plan, part: str) -> None:
         corpus = corpora.read(plan.parameters("fusion", condition).corpus, 0)
         folders = dict.fromkeys(path for one in asked for path in plan.run_folders(one, condition))
         collect(list(folders), corpus, folder / condition, plan.tests(part))
-    if find_spec(f"study.chapters.{part}"):
-        chapter = import_module(f"study.chapters.{part}")
-        if hasattr(chapter, "analyse"):
-            chapter.analyse(plan, asked[0], folder)
+    chapter = import_module(f"study.chapters.{part}") if find_spec(f"study.chapters.{part}") else None
+    if chapter and hasattr(chapter, "analyse"):
+        chapter.analyse(plan, asked[0], folder)
 
 
 def execute(plan: Plan, notebook: str, output: str, parameters: str) -> None:
@@ -82,14 +89,9 @@ def execute(plan: Plan, notebook: str, output: str, parameters: str) -> None:
 
     Path(output).parent.mkdir(parents=True, exist_ok=True)
     try:
-        papermill.execute_notebook(
-            notebook,
-            output,
-            json.loads(parameters),
-            progress_bar=False,
-            stderr_file=sys.stderr,  # progress bars of what runs inside
-            extra_arguments=["--log-level=ERROR"],
-        )
+        # What runs inside shows its progress bars on stderr.
+        quiet = {"progress_bar": False, "stderr_file": sys.stderr, "extra_arguments": ["--log-level=ERROR"]}
+        papermill.execute_notebook(notebook, output, json.loads(parameters), **quiet)
     except PapermillExecutionError as error:
         sys.exit(f"{output} failed: {error.ename}: {error.evalue}")
 
@@ -141,18 +143,6 @@ def commit(plan: Plan) -> None:
 
 
 COMMANDS = {one.__name__: one for one in (features, prepare, test, analyse, execute, pages, figure, commit)}
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m study", description="What the rules of the graph call.")
-    parser.add_argument("--profile", default="embedded", help="a file of params/, without .yaml")
-    parser.add_argument("--data", help="where the profile's corpus lies")
-    parser.add_argument("--chapter", default=PAPER, help="paper, open, or one open question")
-    parser.add_argument("--seeds", type=int, help="trained seeds of each system")
-    described = "; ".join(f"{name}: {(one.__doc__ or '').split('.')[0].lower()}" for name, one in COMMANDS.items())
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=described)
-    parser.add_argument("values", nargs="*", metavar="value", help="of the command, such as a question")
-    return parser
 
 
 if __name__ == "__main__":

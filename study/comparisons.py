@@ -4,73 +4,50 @@ Conventions:
 
 - ``endpoint`` is an attribute or ``mean``, the mean CCC of the three attributes. Only ``mean`` is tested.
 - An ensemble's prediction of an attribute is the mean of its members' for that attribute, seed by seed.
-- Columns: ``question``, ``condition`` (how the systems were trained), ``split``, ``endpoint``, ``system``,
-  ``reference``, ``estimate``, ``low``, ``high`` (95 % limits), ``standard_error``, ``df``, ``p``, ``p_holm``,
-  ``detectable``, ``verdict``, ``seeds`` (trained runs of each system), ``sets`` (of predictions: fewer where folds are
-  pooled), ``utterances``, ``speakers``. A table has those that apply.
+- Columns, as far as they apply: ``question``, ``condition`` (how the systems were trained), ``split``, ``endpoint``,
+  ``system``, ``reference``, ``estimate``, ``low``, ``high`` (95 % limits), ``standard_error``, ``df``, ``p``,
+  ``p_holm``, ``detectable``, ``verdict``, ``seeds`` (trained runs of each system), ``sets`` (of predictions: fewer
+  where folds are pooled), ``utterances``, ``speakers``.
+- A system without runs, or systems without a common seed, raise `ParamsError`; values that give no interval,
+  `SignificanceError`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from sercore import ATTRIBUTES
+from sercore import ATTRIBUTES, significance
 from sercore.params import ParamsError
 from sercore.raters import mean_of_others
 from sercore.runs import Run
-from sercore.significance import (
-    Difference,
-    Interval,
-    ccc_difference,
-    ccc_interval,
-    holm,
-    method_difference,
-    minimum_detectable_difference,
-)
+from sercore.sums import Array
 from study import paper
 from study.plan import Question, members, members_by_attribute, questions
 from study.results import Study, by_system, labelled_splits, matched, reported_split
 
 ENDPOINTS = (*ATTRIBUTES, "mean")
-ALPHA = 0.05
-"""Family-wise error rate of a verdict."""
-
+ALPHA = 0.05  # family-wise error rate of a verdict
 FLOOR = "floor: training mean plus noise"
 CEILING = "raters: one vs. the mean of the others"
 
 
 def scores(study: Study, question: Question, split: str | None = None) -> pd.DataFrame:
-    """CCC of each system of `question`, of one rater (`CEILING`, if the split has ratings) and of guessing (`FLOOR`).
-
-    Args:
-        study: with runs of all these systems.
-        question: names the systems.
-        split: by default the reported one.
-
-    Raises:
-        ParamsError: a system of the question has not been run, or no seed is common to all.
-        SignificanceError: the values give no interval.
-    """
+    """CCC of each system of `question`, of one rater (`CEILING`, if the split has ratings) and of guessing (`FLOOR`);
+    by default on the reported split."""
     split = split or reported_split(study.runs)
     gold, predictions, seeds = aligned(study.runs, question.compared, split)
-    intervals = {
-        name: ccc_interval(gold[list(ATTRIBUTES)], each, gold["speaker"]) for name, each in predictions.items()
+    truth, speakers = gold[list(ATTRIBUTES)], gold["speaker"]
+    intervals: dict[str, significance.Interval | None] = {
+        name: significance.ccc_interval(truth, predicted, speakers) for name, predicted in predictions.items()
     }
     train = study.corpus[study.corpus["split"] == "train"]
-    bounds = {CEILING: ceiling(gold, study.ratings), FLOOR: floor(gold, train, np.random.default_rng(0))}
-    intervals |= {name: interval for name, interval in bounds.items() if interval is not None}
-    table = pd.concat([estimates(one).assign(system=name) for name, one in intervals.items()], ignore_index=True)
+    intervals |= {CEILING: ceiling(gold, study.ratings), FLOOR: floor(gold, train, np.random.default_rng(0))}
+    parts = [estimates(one).assign(system=name) for name, one in intervals.items() if one is not None]
+    table = pd.concat(parts, ignore_index=True)
     trained = table["system"].isin(predictions)
-    return table.assign(
-        question=question.name,
-        condition=study.condition,
-        split=split,
-        utterances=len(gold),
-        seeds=np.where(trained, seeds, np.nan),
-        sets=table["sets"].where(trained),
-    )
+    table = table.assign(question=question.name, condition=study.condition, split=split, utterances=len(gold))
+    return table.assign(seeds=np.where(trained, seeds, np.nan), sets=table["sets"].where(trained))
 
 
 def differences(study: Study, question: Question, split: str | None = None) -> pd.DataFrame:
@@ -78,8 +55,6 @@ def differences(study: Study, question: Question, split: str | None = None) -> p
 
     With two or more runs a difference is that of two ways of training (`method_difference`); with one, or with folds
     pooled to one, that of two trained systems (`ccc_difference`, from a generator of fixed seed).
-
-    Args, Raises: as for `scores`.
     """
     split = split or reported_split(study.runs)
     gold, predictions, seeds = aligned(study.runs, question.compared, split)
@@ -88,18 +63,16 @@ def differences(study: Study, question: Question, split: str | None = None) -> p
         for one, other in question.pairs
     ]
     table = family(pd.concat(tables, ignore_index=True))
-    table["paper"] = [_printed(*row) for row in table[["system", "reference", "endpoint"]].to_numpy()]
+    published = [(paper.difference(*pair) or [np.nan])[0] for pair in question.pairs]
+    table["paper"] = np.where(table["endpoint"] == "mean", np.repeat(published, len(ENDPOINTS)), np.nan)
     return table.assign(question=question.name, condition=study.condition, split=split, seeds=seeds)
 
 
 def by_condition(
-    measure: Callable[[Study, Question, str | None], pd.DataFrame],
-    studies: Sequence[Study],
-    question: Question,
-    split: str | None = None,
+    measure: Callable[[Study, Question], pd.DataFrame], studies: Sequence[Study], question: Question
 ) -> pd.DataFrame:
     """`measure` (`scores` or `differences`) of each study; the differences of each condition are a family."""
-    return pd.concat([measure(study, question, split) for study in studies], ignore_index=True)
+    return pd.concat([measure(study, question) for study in studies], ignore_index=True)
 
 
 def all_differences(study: Study) -> pd.DataFrame:
@@ -114,15 +87,13 @@ def family(table: pd.DataFrame) -> pd.DataFrame:
     ``p_holm``: p adjusted within the family (Holm 1979). ``verdict``: ``better`` or ``worse`` where ``p_holm`` lies
     below `ALPHA`, by the sign of the estimate, else ``inconclusive``. ``detectable``: the difference that such a study
     finds with 80 % power at Bonferroni's share of `ALPHA`; it is for planning and decides nothing.
-
-    Args:
-        table: differences with ``endpoint``, ``estimate``, ``standard_error``, ``df`` and ``p``.
     """
     table = table.assign(p_holm=np.nan, detectable=np.nan, verdict="")
     tested = (table["endpoint"] == "mean").to_numpy()
     rows = table[tested]
-    table.loc[tested, "p_holm"] = adjusted = holm(rows["p"])
-    table.loc[tested, "detectable"] = minimum_detectable_difference(
+
+    table.loc[tested, "p_holm"] = adjusted = significance.holm(rows["p"])
+    table.loc[tested, "detectable"] = significance.minimum_detectable_difference(
         rows["standard_error"], rows["df"], alpha=ALPHA, comparisons=len(rows)
     )
     sign = np.where(rows["estimate"] > 0, "better", "worse")
@@ -136,31 +107,21 @@ def tested(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def split_scores(runs: Sequence[Run]) -> pd.DataFrame:
-    """CCC of each system on each split that has gold values, whatever the other systems predict.
-
-    Raises:
-        SignificanceError: the values of a split give no interval.
-    """
+    """CCC of each system on each split that has gold values, whatever the other systems predict."""
     tables = []
     for system, trained in by_system(runs).items():
         for split in labelled_splits(trained):
             gold, predicted = matched(trained, split)
-            table = estimates(ccc_interval(gold[list(ATTRIBUTES)], predicted, gold["speaker"]))
+            table = estimates(significance.ccc_interval(gold[list(ATTRIBUTES)], predicted, gold["speaker"]))
             tables.append(table.assign(system=system, split=split, seeds=len(trained)))
     return pd.concat(tables, ignore_index=True)
 
 
-def aligned(
-    runs: Sequence[Run], names: Sequence[str], split: str
-) -> tuple[pd.DataFrame, dict[str, NDArray[np.float64]], int]:
+def aligned(runs: Sequence[Run], names: Sequence[str], split: str) -> tuple[pd.DataFrame, dict[str, Array], int]:
     """Gold rows of the utterances that all systems `names` predict, and their predictions, of the seeds they share.
 
-    Returns:
-        Rows with ``utterance``, ``speaker``, ``emotion`` and the attributes; for each system predictions (runs,
-        utterances, attributes); and the number of seeds.
-
-    Raises:
-        ParamsError: a system has not been run, or no seed is common to all.
+    Rows have ``utterance``, ``speaker``, ``emotion`` and the attributes, the predictions of a system shape (runs,
+    utterances, attributes); last comes the number of seeds.
     """
     trained = by_system(runs)
     needed = list(dict.fromkeys(member for name in names for member in members(name)))
@@ -172,14 +133,13 @@ def aligned(
         raise ParamsError(f"{', '.join(needed)} have no seed in common: train them with the same ones.")
     parts = {name: matched([run for run in trained[name] if run.params.seed in seeds], split) for name in needed}
     common = sorted(set.intersection(*(set(gold["utterance"]) for gold, _ in parts.values())))
-    chosen = {
-        name: predicted[:, pd.Index(gold["utterance"]).get_indexer(common)] for name, (gold, predicted) in parts.items()
-    }
+    places = {name: pd.Index(gold["utterance"]).get_indexer(common) for name, (gold, _) in parts.items()}
+    chosen = {name: predicted[:, places[name]] for name, (_, predicted) in parts.items()}
     gold = parts[needed[0]][0].set_index("utterance").loc[common].reset_index()
     return gold, {name: _joined(name, chosen) for name in names}, len(seeds)
 
 
-def _joined(system: str, predictions: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+def _joined(system: str, predictions: Mapping[str, Array]) -> Array:
     """A system's predictions, (runs, utterances, attributes), from those of its members."""
     means = [
         np.mean([predictions[member][..., column] for member in names], axis=0)
@@ -188,55 +148,41 @@ def _joined(system: str, predictions: Mapping[str, NDArray[np.float64]]) -> NDAr
     return np.stack(means, axis=-1)
 
 
-def floor(gold: pd.DataFrame, train: pd.DataFrame, generator: np.random.Generator, draws: int = 20) -> Interval:
+def floor(gold: pd.DataFrame, train: pd.DataFrame, generator: np.random.Generator) -> significance.Interval:
     """CCC of guessing: the training mean plus normal noise with the training set's standard deviation, 20 times."""
     values = train[list(ATTRIBUTES)]
-    guesses = generator.normal(values.mean(), values.std(ddof=0), (draws, len(gold), len(ATTRIBUTES)))
-    return ccc_interval(gold[list(ATTRIBUTES)], guesses, gold["speaker"])
+    guesses = generator.normal(values.mean(), values.std(ddof=0), (20, len(gold), len(ATTRIBUTES)))
+    return significance.ccc_interval(gold[list(ATTRIBUTES)], guesses, gold["speaker"])
 
 
-def ceiling(gold: pd.DataFrame, ratings: pd.DataFrame | None) -> Interval | None:
-    """CCC of one rater and the mean of the utterance's other raters, over all ratings of the utterances of `gold`.
-
-    None where there are no ratings of them. Speakers are the units here too.
-    """
+def ceiling(gold: pd.DataFrame, ratings: pd.DataFrame | None) -> significance.Interval | None:
+    """CCC of one rater and the mean of the utterance's other raters, over all ratings of the utterances of `gold`, with
+    speakers as units; None where there are no ratings of them."""
     if ratings is None:
         return None
-    others = mean_of_others(ratings)
-    rows = ratings.join(others.add_prefix("others ")).merge(gold[["utterance", "speaker"]], on="utterance")
-    rows = rows.dropna(subset=[*ATTRIBUTES, *(f"others {name}" for name in ATTRIBUTES)])
-    if rows.empty:
-        return None
-    return ccc_interval(rows[[f"others {name}" for name in ATTRIBUTES]], rows[list(ATTRIBUTES)], rows["speaker"])
+    others = mean_of_others(ratings).add_prefix("others ")
+    rows = ratings.join(others).merge(gold[["utterance", "speaker"]], on="utterance")
+    rows = rows.dropna(subset=[*ATTRIBUTES, *others])
+    return None if rows.empty else significance.ccc_interval(rows[[*others]], rows[list(ATTRIBUTES)], rows["speaker"])
 
 
-def system_difference(gold: pd.DataFrame, a: NDArray[np.float64], b: NDArray[np.float64]) -> Difference:
-    """`method_difference` of predictions a and b; `ccc_difference` (of fixed seed) where one of them is a single run.
-
-    Args:
-        gold: rows with ``speaker`` and the attributes.
-        a, b: shape (runs, utterances, attributes).
-    """
+def system_difference(gold: pd.DataFrame, a: Array, b: Array) -> significance.Difference:
+    """`method_difference` of predictions a and b, each (runs, utterances, attributes), for gold rows with ``speaker``;
+    `ccc_difference` (of fixed seed) where one of them is a single run."""
     truth, speakers = gold[list(ATTRIBUTES)], gold["speaker"]
     if min(len(a), len(b)) > 1:
-        return method_difference(truth, a, b, speakers)
-    return ccc_difference(truth, a, b, speakers, generator=np.random.default_rng(0))
+        return significance.method_difference(truth, a, b, speakers)
+    return significance.ccc_difference(truth, a, b, speakers, generator=np.random.default_rng(0))
 
 
-def estimates(interval: Interval) -> pd.DataFrame:
+def estimates(interval: significance.Interval) -> pd.DataFrame:
     """An interval as a tidy table, a row an endpoint."""
     values = {"endpoint": ENDPOINTS, "estimate": interval.ccc, "low": interval.low, "high": interval.high}
     return pd.DataFrame(values).assign(sets=interval.runs, utterances=interval.utterances, speakers=interval.speakers)
 
 
-def contrasts(difference: Difference) -> pd.DataFrame:
+def contrasts(difference: significance.Difference) -> pd.DataFrame:
     """A difference as a tidy table, a row an endpoint, without a verdict (see `family`)."""
     values = {name: getattr(difference, name) for name in ("low", "high", "standard_error", "df", "p")}
     table = pd.DataFrame({"endpoint": ENDPOINTS, "estimate": difference.difference} | values)
     return table.assign(sets=min(difference.runs), utterances=difference.utterances, speakers=difference.speakers)
-
-
-def _printed(system: str, reference: str, endpoint: str) -> float:
-    """The paper's difference of two systems, where it is one of the mean."""
-    printed = paper.difference(system, reference) if endpoint == "mean" else None
-    return printed[0] if printed else np.nan

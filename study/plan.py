@@ -1,7 +1,6 @@
 """What the study asks, as ``params/questions.yaml`` declares it, and what a study of a profile has to do for it.
 
-A *part* of a study is what is collected and analysed together: all questions of the paper (``paper``), or one that it
-leaves open.
+A *part* is what is collected and analysed together: all questions of the paper, or one that it leaves open.
 """
 
 import os
@@ -10,40 +9,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from sercore import ATTRIBUTES
-from sercore.params import (
-    CorpusParams,
-    Params,
-    ParamsError,
-    dump,
-    load,
-    merge,
-    project_root,
-    read_yaml,
-    reader,
-    require_profile,
-    resolve,
-    variants,
-)
+from sercore import ATTRIBUTES, params
+from sercore.params import CorpusParams, Params, ParamsError
 
-STUDY = "study"
-"""The condition in which a profile is as it is."""
-
+STUDY = "study"  # the condition in which a profile is as it is
 PAPER = "paper"
-PAGES = ("significance", "efficiency", "runs", "data", "ablation")
-"""Chapters beside those of questions."""
+PAGES = ("significance", "efficiency", "runs", "data", "ablation")  # chapters beside those of questions
 
 
 @dataclass(frozen=True)
 class Question:
     """A question and its family of comparisons, one for each condition.
 
-    ``pairs``: (system, reference), names of variants or ensembles. ``conditions``: under which all of them are trained
-    and tested, see `overrides`. ``tests``: corpora on which the trained runs are tested beside their own, see
-    `tested_on`. ``open``: whether the paper leaves it open.
+    ``pairs``: (system, reference), variants or ensembles. ``conditions``: under which they are trained (`overrides`).
+    ``tests``: evaluation sets beside the corpus's own (`tested_on`). ``open``: whether the paper leaves it open.
     """
 
     name: str
@@ -62,9 +45,7 @@ class Question:
 def questions(profile: str) -> dict[str, Question]:
     """The questions of the paper that a profile answers, by name, in the order of ``params/questions.yaml``.
 
-    Raises:
-        ParamsError: the file compares a system that is neither a variant nor an ensemble of variants, or names a
-            condition or test that it does not declare.
+    Where the file names a system, condition or test that is not declared, `ParamsError` says which.
     """
     return {name: one for name, one in _answered(profile).items() if not one.open}
 
@@ -114,29 +95,23 @@ def members_by_attribute(system: str) -> dict[str, tuple[str, ...]]:
 
 def paper_row(system: str) -> str | None:
     """The row of ``book/paper_results.yaml`` that a variant or ensemble stands for; None where the paper has none."""
-    entries = variants() | _declared()["ensembles"]
+    entries = params.variants() | _declared()["ensembles"]
     return entries.get(system, {}).get("paper")
 
 
 def systems(asked: Iterable[Question]) -> list[str]:
     """The variants to train for `asked`, in the order of ``params/variants.yaml``."""
     needed = {member for question in asked for system in question.compared for member in members(system)}
-    return [name for name in variants() if name in needed]
+    return [name for name in params.variants() if name in needed]
 
 
 @dataclass(frozen=True)
 class Plan:
     """A study: what it trains, tests, analyses and shows; all that the graph asks.
 
-    Args:
-        profile: a file of ``params/``, without ``.yaml``.
-        data: where the profile's corpus lies, if not where the profile says.
-        chapter: ``paper``, ``open`` (all open questions), or one open question.
-        count: trained seeds of each system; by default the corpus's folds, else one for the paper and two for an open
-            question.
-
-    Raises:
-        ParamsError: a profile or chapter that is not known.
+    ``data``: where the profile's corpus lies, if not where the profile says. ``chapter``: ``paper``, ``open`` (all open
+    questions), or one open question. ``count``: trained seeds of each system; by default the corpus's folds, else one
+    for the paper and two for an open question.
     """
 
     profile: str
@@ -173,9 +148,8 @@ class Plan:
         """Those of `declared_corpora` that are on this machine: name -> profile; none if no part asks for them."""
         names = declared_corpora(self.profile) if "cross_corpus" in self.parts else {}
         found = {name: self.parameters("fusion", profile=each).corpus for name, each in names.items()}
-        return {
-            name: names[name] for name, corpus in found.items() if is_simulated(corpus) or resolve(corpus.path).exists()
-        }
+        kept = [name for name, one in found.items() if is_simulated(one) or params.resolve(one.path).exists()]
+        return {name: names[name] for name in kept}
 
     def part_of(self, chapter: str) -> str:
         """The part whose results a chapter shows."""
@@ -191,15 +165,15 @@ class Plan:
     def changed(self, condition: str = STUDY, profile: str | None = None) -> dict[str, Any]:
         """The overrides of a run under a condition, with the corpus that the user named."""
         moved = {"corpus": {"path": self.data}} if self.data and profile in (None, self.profile) else {}
-        return merge(moved, overrides(condition))
+        return params.merge(moved, overrides(condition))
 
     def parameters(self, variant: str, condition: str = STUDY, seed: int = 0, profile: str | None = None) -> Params:
         """The parameters of a run."""
-        return load(profile or self.profile, variant, seed, self.changed(condition, profile))
+        return params.load(profile or self.profile, variant, seed, self.changed(condition, profile))
 
     def settings(self, variant: str, condition: str, profile: str) -> str:
         """All parameters of a system and its seeds, as text."""
-        return dump(self.parameters(variant, condition, 0, profile)) + repr(self.seeds(profile))
+        return params.dump(self.parameters(variant, condition, 0, profile)) + repr(self.seeds(profile))
 
     def frozen(self, variant: str, condition: str, profile: str) -> str:
         """The parameters that features depend on, as text."""
@@ -228,9 +202,8 @@ class Plan:
     def features_of(self, variant: str, condition: str, profile: str) -> str:
         """The variant whose features hold those of `variant`: the one with its speech encoder and the most others."""
         every = {name: self.parameters(name, condition, 0, profile) for name in self.trained(condition, profile)}
-        speech = {
-            name: one.speech.model_copy(update={"lora": None, "learning_rate": None}) for name, one in every.items()
-        }
+        unadapted = {"lora": None, "learning_rate": None}
+        speech = {name: one.speech.model_copy(update=unadapted) for name, one in every.items()}
         alike = [name for name in every if speech[name] == speech[variant]]
         return max(alike, key=lambda name: len(used_encoders(every[name])))
 
@@ -238,18 +211,15 @@ class Plan:
         """Where the runs of a question's systems are."""
         from sercore.runs import run_folder
 
-        return [
-            run_folder(self.parameters(name, condition, seed, profile))
-            for name in systems([asked])
-            for seed in self.seeds(profile)
-        ]
+        runs = product(systems([asked]), self.seeds(profile))
+        return [run_folder(self.parameters(name, condition, seed, profile)) for name, seed in runs]
 
     def inputs(self, variant: str, condition: str, profile: str) -> list[str]:
         """Files that a run depends on: tables of its corpus, and its encoders as far as they are folders here."""
-        params = self.parameters(variant, condition, 0, profile)
-        folders = [project_root() / name for name in used_encoders(params)]
+        run = self.parameters(variant, condition, 0, profile)
+        folders = [params.project_root() / name for name in used_encoders(run)]
         files = [str(path) for folder in folders for path in sorted(folder.glob("*")) if path.is_file()]
-        return files + ([] if is_simulated(params.corpus) else _tables(resolve(params.corpus.path)))
+        return files + ([] if is_simulated(run.corpus) else _tables(params.resolve(run.corpus.path)))
 
     def needed(self, part: str) -> list[str]:
         """The files that say that all systems of a part were trained, and tested where it asks for that."""
@@ -264,14 +234,14 @@ class Plan:
         return repr([(one, [members(name) for name in one.compared]) for one in self.parts[part]])
 
 
-def used_encoders(params: Params) -> list[str]:
+def used_encoders(run: Params) -> list[str]:
     """Names of the encoders of a run."""
-    return [section.encoder for section in (params.speech, params.text, params.speaker) if section]
+    return [section.encoder for section in (run.speech, run.text, run.speaker) if section]
 
 
 def is_simulated(corpus: CorpusParams) -> bool:
     """Whether a corpus is made by its reader, not found."""
-    return reader(corpus.reader).KIND == "simulated"
+    return params.reader(corpus.reader).KIND == "simulated"
 
 
 @cache
@@ -290,11 +260,9 @@ def _answered(profile: str) -> dict[str, Question]:
     """All questions but those of which every condition is for other corpora."""
     declared = _declared()
     entries = declared["questions"] | declared["open"]
-    found = {
-        name: _question(name, entries[name], profile, name in declared["open"])
-        for name in declared["profiles"].get(profile, entries)
-    }
-    return {name: one for name, one in found.items() if one.conditions}
+    names = declared["profiles"].get(profile, entries)
+    found = [_question(name, entries[name], profile, name in declared["open"]) for name in names]
+    return {one.name: one for one in found if one.conditions}
 
 
 def _question(name: str, entry: dict[str, Any], profile: str, is_open: bool) -> Question:
@@ -304,21 +272,18 @@ def _question(name: str, entry: dict[str, Any], profile: str, is_open: bool) -> 
         if unknown := set(names) - set(declared[key]):
             missing = ", ".join(sorted(unknown))
             raise ParamsError(f"params/questions.yaml asks {name!r} for {missing}: add it under {key} there.")
-    corpus = None
-    if profile:
-        require_profile(profile)
-        corpus = read_yaml(project_root() / "params" / f"{profile}.yaml")["corpus"]["reader"]
+    params.require_profile(profile)
+    corpus = params.read_yaml(params.project_root() / "params" / f"{profile}.yaml")["corpus"]["reader"]
     conditions = [one for one in named if one == STUDY or declared["conditions"][one].get("only", corpus) == corpus]
     needs = {one: declared["tests"][one].get("needs", "sercore") for one in entry.get("tests", [])}
     tests = tuple(one for one, package in needs.items() if find_spec(package))
     pairs = tuple(map(tuple, entry["comparisons"]))
     found = Question(name, entry["sentence"], pairs, tuple(conditions), tests, is_open)
-    unknown = {one for system in found.compared for one in members(system)} - set(variants())
-    if unknown:
+    if unknown := {one for system in found.compared for one in members(system)} - set(params.variants()):
         missing = ", ".join(sorted(unknown))
         raise ParamsError(f"params/questions.yaml compares {missing} in {name!r}: add it to params/variants.yaml.")
     return found
 
 
 def _declared() -> dict:
-    return read_yaml(project_root() / "params" / "questions.yaml")
+    return params.read_yaml(params.project_root() / "params" / "questions.yaml")

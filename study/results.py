@@ -36,8 +36,8 @@ COSTS = {
 class Study:
     """What `collect` left of a study: its runs, the corpus table, single ratings or None, and samples.
 
-    ``tests``: what the runs predicted on other evaluation sets, with ``system``, ``seed``, ``test``, ``utterance``,
-    ``predicted_...``; None where they were not tested so. ``condition``: how the runs were trained.
+    ``tests``: what the runs predicted on other evaluation sets (columns ``system``, ``seed``, ``test``, ``utterance``,
+    ``predicted_...``), or None. ``condition``: how the runs were trained.
     """
 
     runs: list[Run]
@@ -54,20 +54,17 @@ class Study:
 
 
 def read(profile: str, results: Path | str, condition: str = STUDY) -> Study:
-    """Read what a folder holds of one condition; a relative path is relative to the project's root.
+    """What a folder holds of one condition; a relative path is relative to the project's root.
 
-    Raises:
-        ParamsError: the folder holds no complete study, or runs of another profile.
+    A folder without a complete study, or with runs of another profile, raises `ParamsError`.
     """
     folder = resolve(Path(results)) / condition
     runs = read_runs(folder)
     others = {run.params.profile for run in runs} - {profile}
     if others:
         raise ParamsError(f"{folder} holds runs of profile {', '.join(sorted(others))}, not of {profile}.")
-    ratings, tests = (
-        pd.read_parquet(path) if path.is_file() else None
-        for path in (folder / "ratings.parquet", folder / "tests.parquet")
-    )
+    optional = [folder / "ratings.parquet", folder / "tests.parquet"]
+    ratings, tests = (pd.read_parquet(path) if path.is_file() else None for path in optional)
     return Study(runs, pd.read_parquet(folder / "corpus.parquet"), ratings, folder / "samples", tests, condition)
 
 
@@ -84,11 +81,7 @@ def write_tables(folder: Path, tables: Mapping[str, pd.DataFrame]) -> None:
 
 
 def read_tables(folder: Path | str, names: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """What `write_tables` wrote, by name; a relative path is relative to the project's root.
-
-    Raises:
-        ParamsError: a table is missing.
-    """
+    """What `write_tables` wrote, by name, or `ParamsError`; a relative path is relative to the project's root."""
     folder = resolve(Path(folder))
     missing = [name for name in names if not (folder / f"{name}.csv").is_file()]
     if missing:
@@ -98,10 +91,7 @@ def read_tables(folder: Path | str, names: Sequence[str]) -> dict[str, pd.DataFr
 
 def by_system(runs: Sequence[Run]) -> dict[str, list[Run]]:
     """Runs by their system, in the order in which they come."""
-    systems: dict[str, list[Run]] = {}
-    for run in runs:
-        systems.setdefault(run.system, []).append(run)
-    return systems
+    return {name: [run for run in runs if run.system == name] for name in dict.fromkeys(run.system for run in runs)}
 
 
 def labelled_splits(runs: Sequence[Run]) -> list[str]:
@@ -120,8 +110,7 @@ def matched(runs: Sequence[Run], split: str) -> tuple[pd.DataFrame, NDArray[np.f
 
     The r-th prediction of each utterance belongs to set r: one for each run, of the utterances that all predict (what a
     run was trained on, it does not predict); a single one where each run predicts a fold of its own. Utterances of
-    unknown speakers are taken together by the show of MSP-Podcast that their name tells, or else all together, as if a
-    speaker.
+    unknown speakers count as of one speaker, or one for each show of MSP-Podcast that their names tell.
     """
     predictions = pd.concat([run.predictions for run in runs])
     rows = predictions[predictions["split"] == split].dropna(subset=list(ATTRIBUTES))
@@ -153,12 +142,8 @@ def costs(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def talkativeness(corpus: pd.DataFrame, by: str = "split") -> pd.DataFrame:
-    """A row a known speaker of each group of `corpus`, the most talkative first: the points of a Lorenz curve.
-
-    Returns:
-        Columns `by`, ``speaker``, ``utterances``, ``speakers`` and ``spoken``: cumulative shares of the group's
-        speakers and of its utterances, from 0 to 1.
-    """
+    """A row a known speaker of each group of `corpus`, the most talkative first: a Lorenz curve by ``speakers`` and
+    ``spoken``, the cumulative shares of the group's speakers and of its utterances."""
     counts = corpus.groupby(by)["speaker"].value_counts().rename("utterances").reset_index()
     groups = counts.groupby(by)["utterances"]
     spoken = groups.cumsum() / groups.transform("sum")
@@ -166,12 +151,7 @@ def talkativeness(corpus: pd.DataFrame, by: str = "split") -> pd.DataFrame:
 
 
 def busiest_share(counts: ArrayLike, speakers: float = SKEW["speakers"]) -> float:
-    """Share of the utterances that the most talkative share `speakers` of the speakers speaks, on the Lorenz curve.
-
-    Args:
-        counts: utterances of each speaker, in any order.
-        speakers: share of the speakers, from 0 to 1.
-    """
+    """Share of the utterances (`counts`, by speaker) that the busiest share `speakers` of the speakers speaks."""
     spoken = np.append(0, np.sort(np.asarray(counts))[::-1].cumsum())
     return float(np.interp(speakers, np.linspace(0, 1, len(spoken)), spoken / spoken[-1]))
 
@@ -179,13 +159,11 @@ def busiest_share(counts: ArrayLike, speakers: float = SKEW["speakers"]) -> floa
 def collect(folders: Sequence[Path], corpus: Corpus, results: Path, tests: Sequence[str] = ()) -> None:
     """Write what the chapters read, as tables of all runs; `results` is replaced as a whole, once all is written.
 
-    A system is named by its variant: `results` is for runs of the same condition.
-
-    ``runs.csv``: a row a run, its metrics. ``history.csv``: a row a run and epoch. ``predictions.parquet``: a row a run
-    and utterance, to three decimals. ``params.yaml``: of each system, with the seed of its first run.
-    ``environment.json``: of the first run. ``corpus.parquet``, ``ratings.parquet``: the corpus's own tables, without
-    paths. ``samples/``: the sound of one utterance of each emotion. ``tests.parquet``: a row a run, test of `tests` and
-    utterance.
+    A system is named by its variant: `results` is for runs of the same condition. ``runs.csv``: a row a run, its
+    metrics. ``history.csv``: a row a run and epoch. ``predictions.parquet``: a row a run and utterance, to three
+    decimals. ``tests.parquet``: the same for each of `tests`. ``params.yaml``: of each system, with the seed of its
+    first run. ``environment.json``: of the first run. ``corpus.parquet``, ``ratings.parquet``: the corpus's own tables,
+    without paths. ``samples/``: the sound of one utterance of each emotion.
     """
     read = {folder: read_run(folder) for folder in folders}
     named = {folder: replace(run, system=run.params.variant) for folder, run in read.items()}
@@ -233,44 +211,32 @@ def _write_predictions(table: pd.DataFrame, keys: list[str], path: Path) -> None
 def read_runs(folder: Path | str) -> list[Run]:
     """The runs that `collect` wrote, in the order of ``params/variants.yaml``, then by seed.
 
-    Raises:
-        ParamsError: a table is absent or damaged, or holds systems that are not in ``params/variants.yaml``.
+    A table that is absent or damaged, or has systems that are not in ``params/variants.yaml``, raises `ParamsError`.
     """
     results = resolve(Path(folder))
     names = ("runs.csv", "history.csv", "predictions.parquet", "params.yaml", "corpus.parquet")
     missing = [name for name in names if not (results / name).is_file()]
     if missing:
-        raise ParamsError(
-            f"{results} holds no results of a study (no {', '.join(missing)}). Run `make study` to create them."
-        )
+        raise ParamsError(f"{results}: missing {', '.join(missing)}. Run `make study` to create them.")
     try:
         metrics = pd.read_csv(results / "runs.csv").set_index(["system", "seed"])
         params = yaml.safe_load((results / "params.yaml").read_text())
         gold = pd.read_parquet(results / "corpus.parquet")[["speaker", "emotion", *ATTRIBUTES]]
         predictions = pd.read_parquet(results / "predictions.parquet").join(gold, on="utterance")
-        by_run = dict(list(predictions.groupby(["system", "seed"])))
-        histories = dict(list(pd.read_csv(results / "history.csv").groupby(["system", "seed"])))
+        by_run, histories = _by_run(predictions), _by_run(pd.read_csv(results / "history.csv"))
         if not set(metrics.index) == set(by_run) == set(histories):
             raise ValueError("its tables hold different runs")
+        given = {key: validate(params[key[0]] | {"seed": key[1]}) for key in metrics.index}
         runs = [
-            Run(
-                system,
-                validate(params[system] | {"seed": seed}),
-                _nested(row.dropna().to_dict()),
-                histories[system, seed].drop(columns=["system", "seed"]).reset_index(drop=True),
-                by_run[system, seed].drop(columns=["system", "seed"]).reset_index(drop=True),
-                None,
-            )
-            for (system, seed), row in metrics.iterrows()
+            Run(key[0], given[key], _nested(row.dropna().to_dict()), histories[key], by_run[key], None)
+            for key, row in metrics.iterrows()
         ]
     except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split()).removesuffix(".")
         raise ParamsError(f"{results} is damaged or of another version ({reason}): make it again.") from None
-    unknown = sorted({run.params.variant for run in runs} - set(variants()))
-    if unknown:
-        raise ParamsError(
-            f"{results} holds runs of {', '.join(unknown)}, which are not in params/variants.yaml: run the study again."
-        )
+    if unknown := sorted({run.params.variant for run in runs} - set(variants())):
+        systems = ", ".join(unknown)
+        raise ParamsError(f"{results} holds runs of {systems}, not in params/variants.yaml: run the study again.")
     return sorted(runs, key=_place)
 
 
@@ -281,6 +247,11 @@ def _place(run: Run) -> tuple[int, str, int]:
 def _stacked(runs: Sequence[Run], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     keys = [(run.system, run.params.seed) for run in runs]
     return pd.concat(tables, keys=keys, names=["system", "seed"]).reset_index(["system", "seed"])
+
+
+def _by_run(table: pd.DataFrame) -> dict[tuple[str, int], pd.DataFrame]:
+    groups = table.groupby(["system", "seed"])
+    return {key: rows.drop(columns=["system", "seed"]).reset_index(drop=True) for key, rows in groups}
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:

@@ -176,7 +176,6 @@ def test_errors_by_emotion_against_a_plain_loop(study):
         error = np.concatenate([each["predicted_valence"] - each["valence"] for each in rows])
         assert table.loc[(emotion, "valence", "RMSE"), "estimate"] == pytest.approx(np.sqrt((error**2).mean()))
         assert table.loc[(emotion, "valence", "bias"), "estimate"] == pytest.approx(error.mean())
-        assert table.loc[(emotion, "valence", "bias"), "utterances"] == len(rows[0])
 
 
 def test_a_study_is_read_and_another_profile_refused(results, tmp_path):
@@ -185,7 +184,7 @@ def test_a_study_is_read_and_another_profile_refused(results, tmp_path):
     assert set(study.ratings["utterance"]) == set(study.corpus.index)
     with pytest.raises(params.ParamsError, match="holds runs of profile embedded, not of emotale"):
         read("emotale", results)
-    with pytest.raises(params.ParamsError, match="holds no results of a study"):
+    with pytest.raises(params.ParamsError, match="missing runs"):
         read("embedded", tmp_path)
 
 

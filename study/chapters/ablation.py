@@ -21,13 +21,9 @@ def train(chosen: Sequence[Params]) -> list[Run]:
 
 
 def learning_curves(runs: Sequence[Run]) -> pd.DataFrame:
-    """A row a run, epoch and measure: ``seed``, ``epoch``, ``measure`` (training loss, validation CCC), ``endpoint``,
-    ``value``, and ``best``, whether the run kept this epoch."""
-    tables = []
-    for run in runs:
-        history = run.history.melt("epoch", ["loss", *ENDPOINTS], "endpoint", "value")
-        tables.append(history.assign(seed=run.params.seed, best=history["epoch"] == run.metrics["best_epoch"]))
-    table = pd.concat(tables, ignore_index=True)
+    """A row a run, epoch and endpoint, with ``measure`` (training loss, validation CCC) and ``value``."""
+    table = pd.concat([run.history.assign(seed=run.params.seed) for run in runs])
+    table = table.melt(["seed", "epoch"], ["loss", *ENDPOINTS], "endpoint", "value")
     return table.assign(measure=np.where(table["endpoint"] == "loss", "training loss", "validation CCC"))
 
 
@@ -43,29 +39,21 @@ def predictions(runs: Sequence[Run], split: str) -> pd.DataFrame:
 
 
 def errors_by_emotion(runs: Sequence[Run], split: str) -> pd.DataFrame:
-    """RMSE and bias (mean of prediction minus gold) of one system by emotion, in points of the corpus's scale.
-
-    Returns:
-        A row an emotion that occurs (its name, in the order of `EMOTIONS`), attribute and statistic: ``emotion``,
-        ``endpoint``, ``statistic``, ``estimate``, ``utterances``.
-    """
+    """RMSE and bias (mean of prediction minus gold) of one system by emotion, in points of the corpus's scale: a row an
+    emotion that occurs (in the order of `EMOTIONS`), attribute and statistic."""
     table = predictions(runs, split)
-    table["error"] = table["predicted"] - table["gold"]
-    groups = table.groupby(["emotion", "endpoint"])["error"]
-    rows = pd.DataFrame(
-        {"RMSE": np.sqrt(groups.apply(lambda error: (error**2).mean())), "bias": groups.mean()}
-    ).reindex(pd.MultiIndex.from_product([EMOTIONS, ATTRIBUTES], names=["emotion", "endpoint"]))
-    sizes = table["emotion"].value_counts() / len(ATTRIBUTES) / len(runs)
-    tidy = rows.dropna().reset_index().melt(["emotion", "endpoint"], var_name="statistic", value_name="estimate")
-    return tidy.assign(utterances=tidy["emotion"].map(sizes).astype(int), emotion=tidy["emotion"].map(EMOTIONS))
+    keys = {"emotion": list(EMOTIONS), "endpoint": list(ATTRIBUTES)}
+    ordered = {name: pd.Categorical(table[name], values) for name, values in keys.items()}
+    error = table["predicted"] - table["gold"]
+    groups = table.assign(**ordered, bias=error, square=error**2).groupby([*keys], observed=True)
+    rows = groups[["square", "bias"]].mean().reset_index().astype(dict.fromkeys(keys, object))
+    rows = rows.assign(RMSE=np.sqrt(rows["square"]), emotion=rows["emotion"].map(EMOTIONS))
+    return rows.melt([*keys], ["RMSE", "bias"], "statistic", "estimate")
 
 
 def repeated(runs: Sequence[Run], folder: Path | str) -> pd.DataFrame:
-    """CCCs of `runs` beside those of the same profile, system and seed in a folder of collected results.
-
-    Returns:
-        A row a run, split and endpoint: ``system``, ``seed``, ``split``, ``endpoint``, ``estimate``, ``committed``.
-    """
+    """CCCs of `runs` beside those of the same profile, system and seed in a folder of collected results: a row a run,
+    split and endpoint with ``estimate`` and ``committed``."""
     committed = {_identity(run): run for run in results.read_runs(folder)}
     rows = [
         (*_identity(run)[1:], split, endpoint, value, committed[_identity(run)].metrics["ccc"][split][endpoint])

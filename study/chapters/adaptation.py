@@ -19,24 +19,18 @@ def adaptation(encoder: AdaptedEncoder | None) -> str:
 
 
 def costs(study: Study, question: Question) -> pd.DataFrame:
-    """A row a compared system: how its encoders are adapted, its mean CCC, and its cost.
+    """A row a compared system: how its encoders are adapted (``speech``, ``text``), mean CCC, and cost (median over
+    seeds).
 
-    Returns:
-        Columns ``system``, ``speech`` and ``text`` (see `adaptation`), those of `study.comparisons.scores` for the mean
-        CCC, and ``trained parameters``, ``seconds a run``, ``peak memory (MB)``: medians over the seeds. Of an ensemble
-        parameters and seconds are sums over its members, memory is that of the largest.
+    Of an ensemble parameters and seconds are sums over its members, memory is that of the largest.
     """
     each = results.costs(study.runs)
     params = {run.system: run.params for run in study.runs}
-    rows = [
-        {
-            "system": system,
-            "speech": adaptation(params[members(system)[0]].speech),
-            "text": adaptation(params[members(system)[0]].text),
-            **each.loc[list(members(system)), ["trained parameters", "seconds a run"]].sum(),
-            "peak memory (MB)": each.loc[list(members(system)), "peak memory (MB)"].max(),
-        }
-        for system in question.compared
-    ]
+    rows = []
+    for system in question.compared:
+        first, spent = params[members(system)[0]], each.loc[list(members(system))]
+        encoders = {"speech": adaptation(first.speech), "text": adaptation(first.text)}
+        summed = spent[["trained parameters", "seconds a run"]].sum()
+        rows.append({"system": system} | encoders | {**summed, "peak memory (MB)": spent["peak memory (MB)"].max()})
     mean = scores(study, question).query("endpoint == 'mean'")
     return pd.DataFrame(rows).merge(mean, on="system")

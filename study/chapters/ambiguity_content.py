@@ -1,7 +1,6 @@
 """What utterances with ambiguous labels are like, and what training on them brings.
 
-An utterance is of one of three `KINDS`: its raters agreed on a primary emotion, called it other (O), or had no
-plurality (X).
+Of the three `KINDS` of utterances, raters agreed on a primary emotion, called it other (O), or had no plurality (X).
 """
 
 from collections.abc import Sequence
@@ -24,14 +23,10 @@ from study.results import Study, by_system, write_tables
 KINDS = {"agreed": "".join(PRIMARY_EMOTIONS), "other": "O", "no agreement": "X"}
 STATISTICS = ("mean", "sd", "raters' sd")
 
-# What the utterances are like
-
 
 def analyse(plan: Plan, question: Question, folder: Path) -> None:
-    """Write ``kinds.csv``: `described` for the whole corpus, emotions as its raters vote.
-
-    It is read for EmoTale, whose own label of the emotion is the enacted one.
-    """
+    """Write ``kinds.csv``: `described` for the whole corpus, emotions as its raters vote; it is read for EmoTale, whose
+    own label of the emotion is the enacted one."""
     corpus = corpora.read(plan.parameters("fusion", STUDY).corpus, 0)
     if corpus.ratings is not None:
         table = described(corpus.table.assign(emotion=voted(corpus.ratings)), corpus.ratings)
@@ -41,17 +36,12 @@ def analyse(plan: Plan, question: Question, folder: Path) -> None:
 def described(table: pd.DataFrame, ratings: pd.DataFrame | None) -> pd.DataFrame:
     """Attributes and raters of each kind of utterance, and their difference to the agreed ones, with 95 % intervals.
 
-    Limits are the value -+ t(G - 1) times its jackknife error over the G speakers (Efron, 1982).
+    Limits are the value -+ t(G - 1) times its jackknife error over the G speakers (Efron, 1982). Rows without
+    attributes, emotion or speaker are left out, as are kinds of fewer than two speakers.
 
-    Args:
-        table: rows of a corpus table; those without attributes, emotion or speaker are left out.
-        ratings: single ratings of them, or None.
-
-    Returns:
-        A row a kind, attribute and statistic: ``mean`` and ``sd`` of the consensus, ``raters' sd`` among the ratings of
-        one utterance (pooled), in points of the corpus's scale. Columns ``estimate``, ``low``, ``high``,
-        ``difference``, ``difference_low``, ``difference_high``, and the kind's ``utterances`` and ``speakers``. Kinds
-        of fewer than two speakers, of whom no interval follows, are left out.
+    Returns: A row a kind, attribute and statistic: ``mean`` and ``sd`` of the consensus, ``raters' sd`` among the
+    ratings of one utterance (pooled), in points of the corpus's scale. Columns ``estimate`` and ``difference`` with
+    their limits, and the kind's ``utterances`` and ``speakers``.
     """
     codes = {code: kind for kind, listed in KINDS.items() for code in listed}
     rows = table.dropna(subset=[*ATTRIBUTES, "emotion", "speaker"])
@@ -64,24 +54,16 @@ def described(table: pd.DataFrame, ratings: pd.DataFrame | None) -> pd.DataFrame
     reach = stats.t.ppf(0.975, len(sums) - 1)
     error = reach * jackknife_error(without)
     difference, distance = values - values[:1], reach * jackknife_error(without - without[:, :1])
-    columns = {
-        "estimate": values,
-        "low": values - error,
-        "high": values + error,
-        "difference": difference,
-        "difference_low": difference - distance,
-        "difference_high": difference + distance,
-    }
+    columns = {"estimate": values, "low": values - error, "high": values + error, "difference": difference}
+    columns |= {"difference_low": difference - distance, "difference_high": difference + distance}
     index = pd.MultiIndex.from_product([present, STATISTICS, ATTRIBUTES], names=["kind", "statistic", "endpoint"])
     found = pd.DataFrame({name: each.ravel() for name, each in columns.items()}, index=index)
     return found.join(sizes, on="kind").reset_index()
 
 
 def published() -> pd.DataFrame:
-    """The columns of `described` that follow from WHiSER's class statistics (scale 1 to 7, no intervals).
-
-    The agreed utterances are put together from their classes: moments are averaged by the number of utterances.
-    """
+    """The columns of `described` that follow from WHiSER's class statistics (scale 1 to 7, no intervals); the agreed
+    utterances are put together from their classes, moments averaged by the number of utterances."""
     rows = []
     for kind, listed in KINDS.items():
         classes = CLASSES.loc[CLASSES.index.isin(list(listed))]
@@ -91,14 +73,10 @@ def published() -> pd.DataFrame:
             centre = np.average(mean, weights=count)
             spread = np.sqrt(np.average(sd**2 + (mean - centre) ** 2, weights=count))
             values = (centre, spread, np.sqrt(np.average(within**2, weights=count)))
-            rows += [
-                {"kind": kind, "statistic": name, "endpoint": attribute, "estimate": value, "utterances": count.sum()}
-                for name, value in zip(STATISTICS, values, strict=True)
-            ]
-    table = pd.DataFrame(rows)
-    agreed = table[table["kind"] == "agreed"].set_index(["statistic", "endpoint"])["estimate"]
-    own = pd.MultiIndex.from_frame(table[["statistic", "endpoint"]])
-    return table.assign(difference=table["estimate"] - agreed.loc[own].to_numpy())
+            rows += [(kind, *each, count.sum()) for each in zip(STATISTICS, [attribute] * 3, values, strict=True)]
+    table = pd.DataFrame(rows, columns=["kind", "statistic", "endpoint", "estimate", "utterances"])
+    agreed = table.groupby(["statistic", "endpoint"])["estimate"].transform("first")
+    return table.assign(difference=table["estimate"] - agreed)
 
 
 def voted(ratings: pd.DataFrame) -> pd.Series:
@@ -110,16 +88,12 @@ def voted(ratings: pd.DataFrame) -> pd.Series:
 
 def sources(study: Study) -> pd.DataFrame:
     """`described` by ``source``: a study's train and development, EmoTale where it was written, and `published`."""
-    natural = study.corpus[study.corpus["split"].isin(["train", "development"])]
-    found = {"this study": described(natural, study.ratings)}
+    found = {"this study": described(_natural(study), study.ratings)}
     path = project_root() / "results" / "emotale" / "ambiguity_content" / "kinds.csv"
     if path.is_file():
         found["EmoTale (human, enacted)"] = pd.read_csv(path)
     found[f"{SOURCE} (human)"] = published()
     return pd.concat([table.assign(source=source) for source, table in found.items()], ignore_index=True)
-
-
-# What training on them brings
 
 
 def training_sets(study: Study, systems: Sequence[str]) -> pd.DataFrame:
@@ -148,16 +122,14 @@ def rater_noise(studies: Sequence[Study]) -> pd.DataFrame:
     and X beside agreed utterances in the soft loss."""
     rows = {}
     for study in studies:
-        natural = study.corpus[study.corpus["split"].isin(["train", "development"])]
-        spread = (
-            described(natural, study.ratings).query('statistic == "raters\' sd"').groupby("kind")["estimate"].mean()
-        )
+        statistics = described(_natural(study), study.ratings)
+        spread = statistics[statistics["statistic"] == STATISTICS[2]].groupby("kind")["estimate"].mean()
         train = study.corpus[study.corpus["split"] == "train"]
         weights = agreement_weights(study.ratings, train.index).mean(axis=1)
         ambiguous = train["emotion"].isin(["O", "X"])
         weight = weights[ambiguous].mean() / weights[~ambiguous].mean()
-        rows[study.condition] = {f"raters' sd: {kind}": spread.get(kind, np.nan) for kind in KINDS}
-        rows[study.condition] |= {"weight of O and X": weight}
+        spreads = {f"raters' sd: {kind}": spread.get(kind, np.nan) for kind in KINDS}
+        rows[study.condition] = spreads | {"weight of O and X": weight}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -167,9 +139,6 @@ def doses(differences: pd.DataFrame, study: Study) -> pd.DataFrame:
     rows = differences.query("reference == 'fusion_ambiguous_0' and endpoint == 'mean'")
     rows = rows[rows["system"].isin(["fusion_ambiguous_25", "fusion_ambiguous_50", "fusion"])]
     return rows.assign(share=rows["system"].map(shares))
-
-
-# Steps of the above
 
 
 def _sums(rows: pd.DataFrame, ratings: pd.DataFrame | None, kinds: list[str]) -> np.ndarray:
@@ -182,6 +151,11 @@ def _sums(rows: pd.DataFrame, ratings: pd.DataFrame | None, kinds: list[str]) ->
     shown = place >= 0
     np.add.at(sums, (speakers[shown], place[shown]), np.stack(terms, axis=1)[shown])
     return sums
+
+
+def _natural(study: Study) -> pd.DataFrame:
+    """The splits whose emotions have their natural shares."""
+    return study.corpus[study.corpus["split"].isin(["train", "development"])]
 
 
 def _within(utterances: pd.Index, ratings: pd.DataFrame | None) -> tuple[np.ndarray, np.ndarray]:

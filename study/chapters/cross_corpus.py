@@ -8,13 +8,13 @@ Conventions:
 - A system predicts from 0 to 1, which is mapped linearly to the scale of the corpus that it is tested on.
 - Each run is tested elsewhere by itself, and CCC is averaged over runs. On their own corpus the predictions of folds
   are pooled.
-- Corpora may share utterances, as releases of MSP-Podcast do: those of one name and duration are taken for the same. A
-  run is not tested on what it was trained on or chose its epoch by. A pair of corpora of which that leaves fewer than
-  two speakers is left out.
+- A run is not tested on what it was trained on or chose its epoch by: corpora may share utterances (of one name and
+  duration), as releases of MSP-Podcast do. Pairs of corpora with fewer than two speakers left are left out.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +34,12 @@ from study.plan import STUDY, Plan, Question, declared_corpora
 from study.results import by_system, matched, reported_split, write_tables
 
 TABLES = ("matrix", "errors", "differences")
-"""What `analyse` writes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """What a system that was trained on ``train`` predicts for ``test``.
-
-    ``gold``: rows with ``utterance``, ``speaker`` and the attributes, in the order of the utterances; ``predicted``:
-    shape (runs, utterances, attributes), in the scale of ``test``.
-    """
+    """What a system that was trained on ``train`` predicts for ``test``: gold rows (``utterance``, ``speaker``,
+    attributes), and predictions (runs, utterances, attributes) in the scale of ``test``."""
 
     train: str
     test: str
@@ -65,29 +61,18 @@ def analyse(plan: Plan, question: Question, folder: Path) -> None:
 
 
 def tables(
-    trained: Mapping[str, Sequence[Path]],
-    tested: Mapping[str, Mapping[str, Any]],
-    compared: Sequence[tuple[str, str]],
+    trained: Mapping[str, Sequence[Path]], tested: Mapping[str, Mapping[str, Any]], compared: Sequence[tuple[str, str]]
 ) -> dict[str, pd.DataFrame]:
-    """Test every run on every corpus: `TABLES`, aggregates alone, no row of an utterance.
+    """Test every run in the folders of `trained`, by corpus, on every corpus of `tested`: `TABLES`, aggregates alone.
 
     All are tidy tables with ``train``, ``test``, ``system`` and ``endpoint``. ``matrix``: ``measure`` is ``CCC`` or
     ``aligned CCC``, after the predictions were given mean and standard deviation of the gold values. ``errors``:
     ``measure`` is ``calibration error``, what aligning gains, or ``ranking error``, what the system trained on the test
-    corpus itself has more after aligning. ``differences``: the question's pairs of systems, for each pair of corpora,
-    all in one family.
-
-    Args:
-        trained: corpus -> folders of complete runs on it, of one system or more.
-        tested: corpus -> its parameters.
-        compared: pairs of systems, (system, reference).
-
-    Raises:
-        ParamsError: a folder holds no complete run, or parameters of a corpus are not valid.
-        CorpusError: a corpus cannot be read.
-        SignificanceError: the values give no interval.
+    corpus itself has more after aligning. ``differences``: the pairs `compared`, (system, reference), for each pair of
+    corpora, all in one family.
     """
-    known = {name: by_system([_read(path) for path in paths]) for name, paths in trained.items()}
+    read = {name: [runs.read(path) for path in paths] for name, paths in trained.items()}
+    known = {name: by_system([replace(run, system=run.params.variant) for run in each]) for name, each in read.items()}
     pairs = [
         _cell(train, test, system, of_system, corpus)
         for test, corpus in tested.items()
@@ -106,8 +91,8 @@ def sizes(tables: Mapping[str, pd.DataFrame], profile: str) -> pd.DataFrame:
 
 
 def summary(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Of each system on a corpus of others, for the mean of the attributes: its CCC, that of the same system trained on
-    the test corpus, and its errors; ``measure`` tells which."""
+    """Of each system on a corpus of others, for the mean of the attributes (``measure`` tells which): its CCC, that of
+    the same system trained on the test corpus, and its errors."""
     matrix = tables["matrix"].query("endpoint == 'mean' and measure == 'CCC'")
     own = matrix.query("train == test").drop(columns="train").assign(measure="CCC if trained there")
     elsewhere = matrix.query("train != test")
@@ -117,23 +102,13 @@ def summary(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat([elsewhere, known, errors], ignore_index=True).sort_values(keys, kind="stable")
 
 
-# What is tested
-
-
-def _read(folder: Path) -> Run:
-    run = runs.read(folder)
-    return replace(run, system=run.params.variant)
-
-
 def _cell(train: str, test: str, system: str, trained: Sequence[Run], corpus: Mapping[str, Any]) -> Cell | None:
     """None where fewer than two speakers are left, of whom no interval can be had."""
     if train == test:
         return Cell(train, test, system, *matched(trained, reported_split(trained)))
     params = with_corpus(trained[0].params, corpus).corpus
     rows = _tested(params)
-    elsewhere = [
-        replace(run, predictions=_predictions(run, test, corpus, _unseen(rows, run.params))) for run in trained
-    ]
+    elsewhere = [replace(run, predictions=_predictions(run, test, corpus, rows)) for run in trained]
     if pd.concat([run.predictions for run in elsewhere])["speaker"].nunique() < 2:
         return None
     return Cell(train, test, system, *matched(elsewhere, "tested"))
@@ -157,10 +132,8 @@ def _unseen(rows: pd.DataFrame, params: Params) -> pd.DataFrame:
 def _predictions(run: Run, test: str, corpus: Mapping[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
     assert run.folder is not None
     predicted = pd.read_parquet(evaluate(run.folder, test, corpus)).set_index("utterance")[PREDICTED]
-    return rows[["split", "speaker", "emotion", *ATTRIBUTES]].join(predicted, how="inner").reset_index()
-
-
-# What follows
+    gold = _unseen(rows, run.params)[["split", "speaker", "emotion", *ATTRIBUTES]]
+    return gold.join(predicted, how="inner").reset_index()
 
 
 def _matrix(cells: Sequence[Cell]) -> pd.DataFrame:
@@ -177,8 +150,8 @@ def _errors(cells: Sequence[Cell]) -> pd.DataFrame:
     tables = []
     for cell in cells:
         tables.append(_error("calibration error", cell, cell, ccc_of))
-        best = own.get((cell.test, cell.system))
-        if best is not None and best is not cell:
+        best = own.get((cell.test, cell.system), cell)
+        if best is not cell:
             tables.append(_error("ranking error", best, cell, correlation_of))
     return pd.concat(tables, ignore_index=True)
 
@@ -194,11 +167,10 @@ def _error(measure: str, aligned: Cell, cell: Cell, statistic: Any) -> pd.DataFr
 def _differences(cells: Sequence[Cell], compared: Sequence[tuple[str, str]]) -> pd.DataFrame:
     by_name = {(cell.train, cell.test, cell.system): cell for cell in cells}
     tables = []
-    for train, test in dict.fromkeys((cell.train, cell.test) for cell in cells):
-        for system, reference in compared:
-            if {(train, test, system), (train, test, reference)} <= by_name.keys():
-                one, other = by_name[train, test, system], by_name[train, test, reference]
-                tables.append(one.named(contrasts(system_difference(*_common(one, other)))).assign(reference=reference))
+    for one, (system, reference) in product(cells, compared):
+        other = by_name.get((one.train, one.test, reference))
+        if one.system == system and other is not None:
+            tables.append(one.named(contrasts(system_difference(*_common(one, other)))).assign(reference=reference))
     return family(pd.concat(tables, ignore_index=True))
 
 

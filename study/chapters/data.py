@@ -10,34 +10,27 @@ from sercore.raters import mean_of_others
 from simulation import release
 from simulation.whiser import RATERS
 
-MINIMUM_RATINGS = 30
-"""A rater's bias is estimated from this many ratings or more."""
+MINIMUM_RATINGS = 30  # from so many or more a rater's bias is estimated
+NATURAL = ("train", "development")  # the splits whose emotions have their natural shares
 
 
 def sizes(corpus: pd.DataFrame) -> pd.DataFrame:
     """A row a split: utterances, speakers, hours, median duration, share of O and X, and the smallest share of the
     speakers who together speak 80 % of the utterances."""
     groups = corpus.groupby("split")
-    table = pd.DataFrame(
-        {
-            "utterances": groups.size(),
-            "speakers": groups["speaker"].nunique(),
-            "hours": groups["duration"].sum() / 3600,
-            "median duration (s)": groups["duration"].median(),
-            "O and X": groups["emotion"].agg(lambda codes: codes.isin(["O", "X"]).mean()),
-            "speakers with 80 % of the utterances": groups["speaker"].agg(speaker_share),
-        }
-    )
-    return table.reindex([split for split in SPLITS if split in table.index])
+    columns = {
+        "utterances": groups.size(),
+        "speakers": groups["speaker"].nunique(),
+        "hours": groups["duration"].sum() / 3600,
+        "median duration (s)": groups["duration"].median(),
+        "O and X": groups["emotion"].agg(lambda codes: codes.isin(["O", "X"]).mean()),
+        "speakers with 80 % of the utterances": groups["speaker"].agg(speaker_share),
+    }
+    return pd.DataFrame(columns).reindex([split for split in SPLITS if split in groups.groups])
 
 
 def speaker_share(speakers: pd.Series, carried: float = 0.8) -> float:
-    """The smallest share of the speakers who together speak at least the share `carried` of the utterances.
-
-    Args:
-        speakers: of each utterance.
-        carried: from 0 to 1.
-    """
+    """The smallest share of the speakers who together speak at least the share `carried` of the utterances."""
     counts = speakers.value_counts()
     return float((np.searchsorted(np.cumsum(counts) / counts.sum(), carried - 1e-12) + 1) / len(counts))
 
@@ -49,22 +42,16 @@ def assumptions(params: Params) -> pd.DataFrame:
 
 
 def rater_statistics(
-    table: pd.DataFrame, ratings: pd.DataFrame | None, splits: tuple[str, ...] = ("train", "development")
+    table: pd.DataFrame, ratings: pd.DataFrame | None, splits: tuple[str, ...] = NATURAL
 ) -> pd.DataFrame:
-    """Spread, bias and agreement of the raters of `splits`, beside the published values.
+    """Spread, bias and agreement of the raters of `splits`, beside the published values; no row without ratings.
 
     Variances within and between utterances are those of a one-way analysis of variance (Shrout & Fleiss 1979, ICC(1,1)
     and ICC(1,k) with k the mean number of raters); a rater's bias is the mean distance to the mean of the utterance's
     other raters, over raters with `MINIMUM_RATINGS` or more; the CCC (Lin 1989) runs over all pairs of a rating and the
     mean of the others; kappa is that of Fleiss (1971) of pairs of votes.
 
-    Args:
-        table: of a corpus (see `sercore.corpus`), with or without paths.
-        ratings: its single ratings; without any, the tables have no row.
-        splits: by default those whose emotions have their natural shares.
-
-    Returns:
-        Index (statistic, attribute), as in `simulation.whiser.RATERS`; columns ``measured`` and ``published``.
+    Index (statistic, attribute), as in `simulation.whiser.RATERS`; columns ``measured`` and ``published``.
     """
     if ratings is None:
         return pd.DataFrame(columns=["measured", "published"])
@@ -77,27 +64,20 @@ def rater_statistics(
     return pd.DataFrame({"measured": [measured[key] for key in index], "published": RATERS.to_numpy()}, index=index)
 
 
-def class_statistics(
-    table: pd.DataFrame, ratings: pd.DataFrame | None, splits: tuple[str, ...] = ("train", "development")
-) -> pd.DataFrame:
+def class_statistics(table: pd.DataFrame, ratings: pd.DataFrame | None) -> pd.DataFrame:
     """Consensus and disagreement by emotion, in the columns of `simulation.whiser.CLASSES`; see `rater_statistics`."""
     if ratings is None:
         return pd.DataFrame()
-    table, ratings = _chosen(table, ratings, splits)
+    table, ratings = _chosen(table, ratings, NATURAL)
     emotion = ratings["utterance"].map(table["emotion"])
     values = ratings[list(ATTRIBUTES)]
     deviation = values - values.groupby(ratings["utterance"]).transform("mean")
     freedom = emotion.value_counts() - table["emotion"].value_counts()
     consensus = table.groupby("emotion")[list(ATTRIBUTES)]
-    return pd.concat(
-        [
-            table["emotion"].value_counts().rename("utterances"),
-            consensus.mean().add_prefix("mean "),
-            consensus.std().add_prefix("sd "),
-            np.sqrt(deviation.pow(2).groupby(emotion).sum().div(freedom, axis=0)).add_prefix("raters' sd "),
-        ],
-        axis=1,
-    ).reindex([code for code in EMOTIONS if code in set(table["emotion"])])
+    spread = np.sqrt(deviation.pow(2).groupby(emotion).sum().div(freedom, axis=0))
+    parts = [consensus.mean().add_prefix("mean "), consensus.std().add_prefix("sd "), spread.add_prefix("raters' sd ")]
+    statistics = pd.concat([table["emotion"].value_counts().rename("utterances"), *parts], axis=1)
+    return statistics.reindex([code for code in EMOTIONS if code in statistics.index])
 
 
 def _chosen(table: pd.DataFrame, ratings: pd.DataFrame, splits: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -117,7 +97,7 @@ def _spread(ratings: pd.DataFrame) -> dict[tuple[str, str], float]:
     by_rater = (values - others).groupby(ratings["rater"])
     biases = by_rater.mean()[by_rater.size() >= MINIMUM_RATINGS]
     covariance = ((values - values.mean()) * (others - others.mean())).mean()
-    distance = (values.mean() - others.mean()) ** 2
+    spread = values.var(ddof=0) + others.var(ddof=0) + (values.mean() - others.mean()) ** 2
     statistics = {
         "one rating: standard deviation": values.std(),
         "ratings of one utterance: standard deviation": np.sqrt(within),
@@ -126,9 +106,7 @@ def _spread(ratings: pd.DataFrame) -> dict[tuple[str, str], float]:
         "consensus: standard deviation": consensus.std(),
         "ICC(1,1)": (between - within) / (between + (raters - 1) * within),
         "ICC(1,k)": (between - within) / between,
-        "CCC of one rater and the mean of the others": 2
-        * covariance
-        / (values.var(ddof=0) + others.var(ddof=0) + distance),
+        "CCC of one rater and the mean of the others": 2 * covariance / spread,
     }
     return {(name, attribute): value for name, row in statistics.items() for attribute, value in row.items()}
 

@@ -7,7 +7,8 @@ Conventions:
 - CCC, RMSE and bias (mean of prediction minus gold) are averaged over runs; of the endpoint ``mean`` they are the mean
   of the three attributes'. RMSE and bias are in points of the corpus's scale.
 - Speakers are the units, as in `sercore.significance`; intervals are for the trained models as they are.
-- Tables hold aggregates alone: no utterance, no speaker.
+- `gold` has shape (utterances, 3), `predicted` (runs, utterances, 3), `speakers` (utterances,), `members` holds
+  `memberships`. Tables hold aggregates alone: no utterance, no speaker.
 """
 
 from pathlib import Path
@@ -20,18 +21,14 @@ from scipy import stats
 from sercore import ATTRIBUTES
 from sercore.corpus import EMOTIONS, GENDERS
 from sercore.significance import Contrast, ccc_interval, contrast
-from sercore.sums import ccc_of, jackknife_error, speaker_sums
+from sercore.sums import Array, ccc_of, jackknife_error, speaker_sums
 from study import results
 from study.comparisons import ENDPOINTS, aligned, estimates, family
 from study.plan import Plan, Question
 from study.results import Study, reported_split
 
-FEWEST = 10
-"""Utterances of a group, and of a speaker whose own CCC counts."""
-
+FEWEST = 10  # utterances of a group, and of a speaker whose own CCC counts
 TABLES = ("groups", "gaps", "speakers")
-
-Array = NDArray[np.float64]
 
 
 def analyse(plan: Plan, question: Question, folder: Path) -> None:
@@ -40,15 +37,10 @@ def analyse(plan: Plan, question: Question, folder: Path) -> None:
 
 
 def tables(study: Study, question: Question) -> dict[str, pd.DataFrame]:
-    """`scores` (``groups``), `gaps` and `speaker_spread` (``speakers``) of each system on the reported split.
+    """`scores` (``groups``), `gaps` and `speaker_spread` (``speakers``) of each system on the reported split, with
+    ``condition`` (the profile), ``split``, ``seeds``, ``sets`` and ``system``.
 
-    Returns:
-        Tidy tables with ``condition`` (the profile), ``split``, ``seeds``, ``sets`` and ``system``; in ``gaps`` those
-        of the mean CCC are one family, over all systems.
-
-    Raises:
-        ParamsError: a system has not been run.
-        SignificanceError: the values give no interval.
+    In ``gaps`` those of the mean CCC are one family, over all systems.
     """
     split = reported_split(study.runs)
     gold, predictions, seeds = aligned(study.runs, question.compared, split)
@@ -66,23 +58,14 @@ def tables(study: Study, question: Question) -> dict[str, pd.DataFrame]:
 
 
 def read(*folders: Path | str) -> dict[str, pd.DataFrame]:
-    """The tables that `analyse` left in each folder, by name; of two folders of a profile the first counts.
-
-    Raises:
-        ParamsError: a folder lacks a table.
-    """
+    """The tables that `analyse` left in each folder, by name; of two folders of a profile the first counts."""
     each = {str(folder): results.read_tables(folder, TABLES) for folder in folders}
     first = {part["groups"]["condition"].iloc[0]: part for part in reversed(each.values())}
     return {name: pd.concat([part[name] for part in reversed(first.values())], ignore_index=True) for name in TABLES}
 
 
 def memberships(gold: pd.DataFrame, corpus: pd.DataFrame) -> dict[str, pd.Categorical]:
-    """The group of each row of `gold` in each grouping, NaN where it is unknown; the groups in the order of reports.
-
-    Args:
-        gold: rows with ``utterance`` and ``emotion``.
-        corpus: the corpus table, for ``gender`` and ``duration``.
-    """
+    """The group of each row of `gold` in each grouping, NaN where it is unknown; the groups in the order of reports."""
     known = corpus.loc[gold["utterance"]]
     first, second = known["duration"].quantile([1 / 3, 2 / 3])
     spans = [f"up to {first:.1f} s", f"{first:.1f} to {second:.1f} s", f"above {second:.1f} s"]
@@ -95,18 +78,10 @@ def memberships(gold: pd.DataFrame, corpus: pd.DataFrame) -> dict[str, pd.Catego
 
 
 def scores(gold: Array, predicted: Array, speakers: NDArray, members: dict[str, pd.Categorical]) -> pd.DataFrame:
-    """CCC, bias and error of each group.
+    """CCC, bias and error of each group, a row a group and endpoint, after the rows of all utterances.
 
-    Args:
-        gold: shape (utterances, 3).
-        predicted: shape (runs, utterances, 3).
-        speakers: shape (utterances,).
-        members: see `memberships`.
-
-    Returns:
-        A row a group and endpoint, after the rows of all utterances (``grouping`` and ``group``: all): ``estimate``
-        (CCC), ``low``, ``high``, ``bias``, ``rmse``, ``deviation`` (standard deviation of the gold values),
-        ``utterances``, ``speakers``.
+    Columns ``grouping`` and ``group`` (or all), ``estimate`` (CCC), ``low``, ``high``, ``bias``, ``rmse``,
+    ``deviation`` (standard deviation of the gold values), ``utterances``, ``speakers``.
     """
     chosen = {("all", "all"): np.full(len(gold), True)}
     for grouping, groups in members.items():
@@ -122,13 +97,9 @@ def scores(gold: Array, predicted: Array, speakers: NDArray, members: dict[str, 
 
 
 def gaps(gold: Array, predicted: Array, speakers: NDArray, members: dict[str, pd.Categorical]) -> pd.DataFrame:
-    """Each group's CCC minus that of its grouping's reference: men, the shortest utterances, neutral ones.
+    """Each group's CCC minus that of its grouping's reference: men, the shortest utterances, neutral ones; see `gap`.
 
-    See `gap` for the interval; arguments as for `scores`.
-
-    Returns:
-        A row a gap and endpoint: ``grouping``, ``group``, ``reference``, ``estimate``, ``low``, ``high``, ``p``,
-        ``standard_error``, ``df``, ``utterances`` and ``speakers`` (of both groups together).
+    A row a gap and endpoint, ``utterances`` and ``speakers`` of both groups together.
     """
     references = {"gender": "Male", "duration": members["duration"].categories[0], "emotion": EMOTIONS["N"]}
     parts = []
@@ -138,75 +109,55 @@ def gaps(gold: Array, predicted: Array, speakers: NDArray, members: dict[str, pd
             found = gap(gold, predicted, speakers, groups[group], groups[reference])
             both = groups[group] | groups[reference]
             names = {"grouping": grouping, "group": group, "reference": reference, "endpoint": ENDPOINTS}
-            values = {"estimate": found.difference, "low": found.low, "high": found.high, "p": found.p}
+            values = {name: getattr(found, name) for name in ("low", "high", "p", "standard_error", "df")}
             size = {"utterances": both.sum(), "speakers": len(np.unique(speakers[both]))}
-            errors = {"standard_error": found.standard_error, "df": found.df}
-            parts.append(pd.DataFrame(names | values | errors | size))
+            parts.append(pd.DataFrame(names | {"estimate": found.difference} | values | size))
     return pd.concat(parts, ignore_index=True)
 
 
-def gap(
-    gold: Array,
-    predicted: Array,
-    speakers: NDArray,
-    one: NDArray[np.bool_],
-    other: NDArray[np.bool_],
-) -> Contrast:
+def gap(gold: Array, predicted: Array, speakers: NDArray, one: NDArray[np.bool_], other: NDArray[np.bool_]) -> Contrast:
     """CCC of the utterances `one` minus that of the utterances `other`, with a jackknife over speakers.
 
     Where no speaker is in both, the two are independent: their errors add up, with Satterthwaite's degrees of freedom.
     Else each speaker is left out of both at once (the paired jackknife), which has speakers - 1 degrees of freedom.
-
-    Args:
-        gold, predicted, speakers: as for `scores`.
-        one, other: whether an utterance belongs to the group, shape (utterances,).
     """
     known = np.unique(speakers[one | other])
     sums = []
     for rows in (one, other):
         whole = np.zeros((len(known), 6, len(predicted), gold.shape[1]))
-        whole[np.searchsorted(known, np.unique(speakers[rows]))] = speaker_sums(
-            gold[rows], predicted[:, rows], speakers[rows]
-        )
+        whole[np.isin(known, speakers[rows])] = speaker_sums(gold[rows], predicted[:, rows], speakers[rows])
         sums.append(whole)
     totals = [each.sum(axis=0) for each in sums]
     difference = ccc_of(totals[0]) - ccc_of(totals[1])
-    present = [each[:, 0, 0, 0] > 0 for each in sums]
+    there = [each[:, 0, 0, 0] > 0 for each in sums]
     without = [ccc_of(total - each) for total, each in zip(totals, sums, strict=True)]
-    if (present[0] & present[1]).any():
+    if (there[0] & there[1]).any():
         return contrast(difference, [jackknife_error(without[0] - without[1]) ** 2], [len(known) - 1])
-    errors = [jackknife_error(each[there]) for each, there in zip(without, present, strict=True)]
-    return contrast(difference, np.square(errors), [there.sum() - 1 for there in present])
+    errors = [jackknife_error(each[rows]) for each, rows in zip(without, there, strict=True)]
+    return contrast(difference, np.square(errors), [rows.sum() - 1 for rows in there])
 
 
 def speaker_spread(gold: Array, predicted: Array, speakers: NDArray) -> pd.DataFrame:
-    """How CCC differs between speakers, over those with `FEWEST` utterances or more; arguments as for `scores`.
+    """How CCC differs between speakers, a row an endpoint; none with fewer than two of `FEWEST` utterances or more.
 
-    Returns:
-        A row an endpoint, none with fewer than two such speakers: ``speakers``, ``lowest``, ``estimate`` (the median)
-        with ``low`` and ``high`` (95 %, from order statistics: Conover, 1999), ``highest``; ``deviation`` of CCC over
-        speakers, and ``true_deviation``, what remains of it without the error that so few utterances bring: the root of
-        the variance less the speakers' mean squared jackknife error over utterances (rather too large: Efron & Stein,
-        1981), or 0.
+    ``lowest``, ``highest`` and ``estimate`` (the median) with ``low`` and ``high`` (95 %, from order statistics:
+    Conover, 1999); ``deviation`` of CCC over speakers, and ``true_deviation``, what remains of it without the error
+    that so few utterances bring: the root of the variance less the speakers' mean squared jackknife error over
+    utterances (rather too large: Efron & Stein, 1981), or 0.
     """
-    found, errors = _of_speakers(gold, predicted, speakers)
-    if len(found) < 2:
+    names, counts = np.unique(speakers, return_counts=True)
+    chosen = [speakers == name for name in names[counts >= FEWEST]]
+    if len(chosen) < 2:
         return pd.DataFrame()
-    limits = [stats.quantile_test(values, p=0.5).confidence_interval(0.95) for values in found.T]
-    variance, chance = found.var(axis=0, ddof=1), (errors**2).mean(axis=0)
-    return pd.DataFrame(
-        {
-            "endpoint": ENDPOINTS,
-            "speakers": len(found),
-            "lowest": found.min(axis=0),
-            "estimate": np.median(found, axis=0),
-            "low": [one.low for one in limits],
-            "high": [one.high for one in limits],
-            "highest": found.max(axis=0),
-            "deviation": np.sqrt(variance),
-            "true_deviation": np.sqrt(np.maximum(variance - chance, 0)),
-        }
-    )
+    sums = [speaker_sums(gold[rows], predicted[:, rows], np.arange(rows.sum())) for rows in chosen]
+    found = np.array([ccc_of(each.sum(axis=0)) for each in sums])
+    chance = np.mean([jackknife_error(ccc_of(each.sum(axis=0) - each)) ** 2 for each in sums], axis=0)
+    low, high = np.transpose([stats.quantile_test(values, p=0.5).confidence_interval(0.95) for values in found.T])
+    table = pd.DataFrame(found, columns=ENDPOINTS).agg(["min", "median", "max", "std"]).T
+    table = table.set_axis(["lowest", "estimate", "highest", "deviation"], axis=1)
+    remaining = np.sqrt(np.maximum(table["deviation"] ** 2 - chance, 0))
+    table = table.assign(low=low, high=high, speakers=len(found), true_deviation=remaining)
+    return table.rename_axis("endpoint").reset_index()
 
 
 def bias_of(sums: Array) -> Array:
@@ -219,20 +170,6 @@ def rmse_of(sums: Array) -> Array:
     """Root of the mean squared error from sums (..., 6, runs, 3), over runs, the mean last: (..., endpoints)."""
     n, _, _, xx, yy, xy = np.moveaxis(sums, -3, 0)
     return _with_mean(np.sqrt(np.maximum(xx + yy - 2 * xy, 0) / n).mean(axis=-2))
-
-
-def _of_speakers(gold: Array, predicted: Array, speakers: NDArray) -> tuple[Array, Array]:
-    """CCC of each speaker with enough utterances, and its jackknife error over these, each (speakers, endpoints)."""
-    _, labels, counts = np.unique(speakers, return_inverse=True, return_counts=True)
-    enough = counts[labels] >= FEWEST
-    labels = np.unique(labels[enough], return_inverse=True)[1]
-    if not len(labels):
-        return np.empty((0, len(ENDPOINTS))), np.empty((0, len(ENDPOINTS)))
-    each = speaker_sums(gold[enough], predicted[:, enough], np.arange(len(labels)))
-    totals = np.zeros((labels.max() + 1, *each.shape[1:]))
-    np.add.at(totals, labels, each)
-    without = ccc_of(totals[labels] - each)
-    return ccc_of(totals), np.array([jackknife_error(without[labels == label]) for label in range(len(totals))])
 
 
 def _with_mean(values: Array) -> Array:

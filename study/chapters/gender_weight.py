@@ -5,6 +5,7 @@ The weight is alpha, of the gender head's cross-entropy; a system of weight 0 ha
 """
 
 from collections.abc import Sequence
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -38,24 +39,13 @@ def accuracies(studies: Sequence[Study], question: Question) -> pd.DataFrame:
 
 
 def gender_accuracy(runs: Sequence[Run], corpus: pd.DataFrame, split: str) -> dict[str, float]:
-    """How well a system recognises the speaker's gender: it says Female where the probability is above a half.
+    """How well a system recognises gender on `split`: it says Female where the probability is above a half.
 
-    Balanced accuracy is the mean of the recalls of women's and of men's utterances, over all runs together. A gender is
-    a speaker's, so speakers are the units: each recall has a jackknife error over the speakers of that gender; the
-    errors add up, with Satterthwaite's degrees of freedom. Limits are cut at 0 and 1.
-
-    Args:
-        runs: of one system.
-        corpus: the corpus table, for ``gender``.
-        split: whose utterances count; those of unknown gender or speaker do not.
-
-    Returns:
-        ``estimate`` (balanced accuracy) with ``low`` and ``high`` (95 %), ``accuracy``, ``majority`` (accuracy of
-        always saying the more frequent gender), ``utterances``, ``speakers``, ``seeds``.
-
-    Raises:
-        ParamsError: the runs do not say what gender they predict.
-        SignificanceError: there are not two women and two men.
+    ``estimate`` is balanced accuracy, the mean of the recalls of women's and of men's utterances, over all runs
+    together, ``majority`` the accuracy of always saying the more frequent gender. A gender is a speaker's, so speakers
+    are the units: each recall has a jackknife error over the speakers of that gender; the errors add up, with
+    Satterthwaite's degrees of freedom. Limits (95 %) are cut at 0 and 1. Utterances of unknown gender or speaker do not
+    count; fewer than two women or two men raise `SignificanceError`.
     """
     rows = pd.concat([run.predictions for run in runs])
     rows = rows[rows["split"] == split]
@@ -86,33 +76,25 @@ def gender_accuracy(runs: Sequence[Run], corpus: pd.DataFrame, split: str) -> di
 
 
 def link_effects(studies: Sequence[Study], question: Question) -> pd.DataFrame:
-    """What each weight gains with the gender link minus what it gains without, by weight and endpoint.
+    """What each weight gains with the gender link minus what it gains without; no row without two conditions.
 
-    The errors of the two gains are taken as independent and add up, with Satterthwaite's degrees of freedom. Without
-    two conditions the table has no row.
+    The errors of the two gains are taken as independent and add up, with Satterthwaite's degrees of freedom.
     """
-    table = by_condition(differences, studies, question).assign(
-        weight=lambda rows: rows["system"].map(weights(studies[0]))
-    )
+    table = by_condition(differences, studies, question)
+    table["weight"] = table["system"].map(weights(studies[0]))
     parts = [rows.reset_index() for _, rows in table.groupby("condition", sort=False)]
     if len(parts) < 2:
-        return table.assign(p=np.nan)[:0]
+        return table[:0]
     plain, linked = parts[:2]
-    effect = contrast(
-        linked["estimate"] - plain["estimate"],
-        [plain["standard_error"] ** 2, linked["standard_error"] ** 2],
-        [plain["df"], linked["df"]],
-    )
+    variances = [rows["standard_error"] ** 2 for rows in (plain, linked)]
+    effect = contrast(linked["estimate"] - plain["estimate"], variances, [plain["df"], linked["df"]])
     limits = {"low": effect.low, "high": effect.high, "p": effect.p}
     return plain[["system", "weight", "endpoint"]].assign(estimate=effect.difference, **limits)
 
 
 def gains_of_knowing(studies: Sequence[Study]) -> pd.DataFrame:
-    """Correlation of simulated arousal with its best reading from the voice, without and with the speaker's gender.
-
-    Returns:
-        A row a condition: ``condition``, ``link`` (standard deviations), ``voice alone``, ``voice and gender``.
-    """
+    """Correlation of simulated arousal with its best reading from the voice, without and with the speaker's gender, a
+    row a condition with its ``link`` (standard deviations)."""
     links = {one.condition: overrides(one.condition).get("corpus", {}).get("gender_link", 0.0) for one in studies}
     rows = [(condition, link, *reading(link)) for condition, link in links.items()]
     return pd.DataFrame(rows, columns=["condition", "link", "voice alone", "voice and gender"])
@@ -120,22 +102,16 @@ def gains_of_knowing(studies: Sequence[Study]) -> pd.DataFrame:
 
 def reading(link: float, utterances: int = 5000, speakers: int = 500) -> tuple[float, float]:
     """Correlation of true arousal with its best linear reading from pitch, range, rate and loudness of the voice, and
-    with that from these and the speaker's gender, in a simulation of numbers alone (of fixed seed).
-
-    Args:
-        link: ``gender_link`` of the simulated corpus.
-        utterances, speakers: how many.
-    """
+    with that from these and the speaker's gender, in a simulation of numbers alone with this ``gender_link``, of fixed
+    seed."""
     generator = np.random.default_rng(0)
     drawn = population.draw_utterances(generator, utterances, population.draw_raters(generator, 60), 5)
     people = population.draw_speakers(generator, speakers)
-    voices, female = [], []
-    for place, deviations in enumerate(drawn.deviations):
-        speaker = people[place % speakers]
+    voices = []
+    for speaker, deviations in zip(cycle(people), drawn.deviations, strict=False):
         prompt = population.draw_prompt(generator, speaker, "", deviations, link)
-        voices.append([1, prompt.pitch, prompt.range, prompt.rate, np.log(prompt.volume)])
-        female.append(speaker.gender == "Female")
-    alone, arousal = np.array(voices), drawn.deviations[:, 0]
-    known = np.column_stack([alone, female])
-    found = [np.corrcoef(x @ np.linalg.lstsq(x, arousal)[0], arousal)[0, 1] for x in (alone, known)]
-    return float(found[0]), float(found[1])
+        female = speaker.gender == "Female"
+        voices.append([1, prompt.pitch, prompt.range, prompt.rate, np.log(prompt.volume), female])
+    known, arousal = np.array(voices), drawn.deviations[:, 0]
+    alone, both = (np.corrcoef(x @ np.linalg.lstsq(x, arousal)[0], arousal)[0, 1] for x in (known[:, :-1], known))
+    return float(alone), float(both)

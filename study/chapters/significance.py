@@ -2,9 +2,9 @@
 
 Conventions of the simulation:
 
-- Everything is drawn from the model of `draw`: it shows how methods behave, and nothing about speech.
-- Gold values of an attribute have mean 0 and variance 1, and so have predictions, so that a system's true CCC is its
-  correlation with gold: the paper's, for `REFERENCE`. All systems have the same one; each rejection of that is false.
+- Everything is drawn by `draw`: it shows how methods behave, and nothing about speech.
+- Gold values and predictions have mean 0 and variance 1, so that a system's true CCC is its correlation with gold: the
+  paper's, for `REFERENCE`. All systems have the same one; each rejection of that is false.
 - An error of prediction is the sum of a part that the systems share, a part of the system, and a part of its trained
   run; each is the sum of an effect of the speaker and a residual of the utterance.
 
@@ -19,71 +19,46 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 from tqdm import tqdm
 
-from sercore import ATTRIBUTES
+from sercore import ATTRIBUTES, significance
 from sercore.params import project_root
-from sercore.significance import (
-    bootstrap_interval,
-    ccc_difference,
-    ccc_interval,
-    detection_power,
-    method_difference,
-    minimum_detectable_difference,
-)
 from sercore.sums import Array, ccc_of_runs, redrawn, speaker_sums, weigh
 from simulation.population import SKEW
 from study import paper
 from study.comparisons import ALPHA, aligned
 from study.plan import questions
-from study.results import Study, reported_split
+from study.results import Study, reported_split, write_tables
 
 RESULTS = project_root() / "results" / "significance"
 REFERENCE = "Table 2, MMWavLM"
-SETS = {"development": (714, 31_961), "Test3": (256, 3_200)}
-"""Speakers and utterances of the challenge's sets (arXiv 2506.10930)."""
-
-GOLD_SHARE = ERROR_SHARE = 0.2
-"""Shares of the variance of gold values and of errors that are effects of the speaker."""
-
-TAIL = 5
+SETS = {"development": (714, 31_961), "Test3": (256, 3_200)}  # speakers, utterances of the challenge (arXiv 2506.10930)
 SPEAKERS = (30, 100, 400)
-UTTERANCES = 20
-"""A speaker's utterances on average, between those of Test3 and of development. With more, what takes utterances for
-independent errs more."""
-
-CORRELATION = 0.8
-"""Of two systems' errors."""
-
+UTTERANCES = 20  # of a speaker on average, between those of Test3 and of development
+GOLD_SHARE = ERROR_SHARE = 0.2  # of the variance of gold values and of errors: effects of the speaker
+TAIL = 5
+CORRELATION = 0.8  # of two systems' errors
 RUNS = 5
-RUN_SHARE = 0.5
-"""Share of a system's own error that belongs to the trained run, where there are several runs."""
-
-RUN_DEVIATION = 0.005
-"""Standard deviation of the true CCC of the attributes over trained runs, where there are several runs."""
-
-REPETITIONS = 1000
-RESAMPLES = 500
-
+RUN_SHARE = 0.5  # of a system's own error: the trained run's, where there are several
+RUN_DEVIATION = 0.005  # standard deviation of the true CCC of the attributes over trained runs, where there are several
+REPETITIONS, POWER_REPETITIONS, RESAMPLES = 1000, 200, 500
 POWER_CORRELATIONS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99)
 POWER_SHARES = (0.0, 0.2, 0.4)
-POWER_REPETITIONS = 200
-
 SEED = 20250610
 
+# The paper's differences that the chapter weighs, as systems of params/variants.yaml.
 STEPS = {
     "text": ("fusion", "speech_only"),
     "gender": ("fusion_gender", "fusion"),
     "without O and X": ("fusion_without_ambiguous", "fusion"),
 }
-"""The paper's differences that the chapter weighs, as systems of ``params/variants.yaml``."""
-
+# The methods of `sercore.significance` that this study uses.
 USED = ("jackknife-t over speakers", "swaps within speakers", "jackknife over speakers plus seeds")
-"""The methods of `sercore.significance` that this study uses."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,15 +83,7 @@ def true_ccc() -> Array:
 
 
 def draw(speakers: int, utterances: int, runs: int, ccc: Array, generator: np.random.Generator) -> Sample:
-    """Two systems of the same true CCC on new speakers.
-
-    Args:
-        speakers: their number.
-        utterances: of all of them together, about.
-        runs: trained runs of each system; with one, nothing is the run's own.
-        ccc: true CCC of the attributes, shape (3,).
-        generator: draws everything.
-    """
+    """Two systems of the same true CCC (3,) on new speakers; with one run, nothing is the run's own."""
     labels = speakers_of_utterances(speakers, utterances, generator)
     gold = effects(labels, GOLD_SHARE, (), generator)
     common = effects(labels, ERROR_SHARE, (), generator)
@@ -158,15 +125,14 @@ def predict(gold: Array, error: Array, ccc: Array) -> Array:
 
 def jackknife_covers(sample: Sample, generator: np.random.Generator) -> bool:
     """Jackknife-t over speakers on Fisher's z."""
-    interval = ccc_interval(sample.gold, sample.predicted[0], sample.speakers)
+    interval = significance.ccc_interval(sample.gold, sample.predicted[0], sample.speakers)
     return bool(interval.low[-1] <= sample.ccc.mean() <= interval.high[-1])
 
 
 def bootstrap_covers(sample: Sample, generator: np.random.Generator, units: str) -> bool:
     """Percentile bootstrap; `units` are ``speakers`` or ``utterances``."""
-    interval = bootstrap_interval(
-        sample.gold, sample.predicted[0], getattr(sample, units), generator=generator, resamples=RESAMPLES
-    )
+    given = sample.gold, sample.predicted[0], getattr(sample, units)
+    interval = significance.bootstrap_interval(*given, generator=generator, resamples=RESAMPLES)
     return bool(interval.low[-1] <= sample.ccc.mean() <= interval.high[-1])
 
 
@@ -187,8 +153,7 @@ def bootstrap_rejects(sample: Sample, generator: np.random.Generator, units: str
 
 def williams_rejects(sample: Sample, generator: np.random.Generator) -> bool:
     """Williams' test of two dependent Pearson correlations (Steiger, 1980), those of the first attribute."""
-    a, b = sample.predicted[:, 0, :, 0]
-    return williams(sample.gold[:, 0], a, b) < ALPHA
+    return williams(sample.gold[:, 0], *sample.predicted[:, 0, :, 0]) < ALPHA
 
 
 def williams(gold: Array, a: Array, b: Array) -> float:
@@ -206,7 +171,9 @@ def williams(gold: Array, a: Array, b: Array) -> float:
 def swaps_reject(sample: Sample, generator: np.random.Generator) -> bool:
     """Permutation that swaps the two systems within speakers."""
     a, b = sample.predicted
-    result = ccc_difference(sample.gold, a, b, sample.speakers, generator=generator, resamples=RESAMPLES - 1)
+    result = significance.ccc_difference(
+        sample.gold, a, b, sample.speakers, generator=generator, resamples=RESAMPLES - 1
+    )
     return bool(result.p[-1] <= ALPHA)
 
 
@@ -220,39 +187,29 @@ def welch_rejects(sample: Sample, generator: np.random.Generator) -> bool:
 def method_rejects(sample: Sample, generator: np.random.Generator) -> bool:
     """Jackknife over speakers plus variance of the seeds, Satterthwaite's degrees of freedom."""
     a, b = sample.predicted
-    return bool(method_difference(sample.gold, a, b, sample.speakers).p[-1] < ALPHA)
+    return bool(significance.method_difference(sample.gold, a, b, sample.speakers).p[-1] < ALPHA)
 
 
-Method = Callable[[Sample, np.random.Generator], bool]
-COVERAGE: dict[str, Method] = {
-    "bootstrap over utterances": partial(bootstrap_covers, units="utterances"),
-    "bootstrap over speakers": partial(bootstrap_covers, units="speakers"),
-    "jackknife-t over speakers": jackknife_covers,
+METHODS: dict[tuple[str, str], tuple[int, Callable[[Sample, np.random.Generator], bool]]] = {
+    ("coverage", "bootstrap over utterances"): (1, partial(bootstrap_covers, units="utterances")),
+    ("coverage", "bootstrap over speakers"): (1, partial(bootstrap_covers, units="speakers")),
+    ("coverage", "jackknife-t over speakers"): (1, jackknife_covers),
+    ("two systems", "bootstrap over utterances"): (1, partial(bootstrap_rejects, units="utterances")),
+    ("two systems", "Williams' test"): (1, williams_rejects),
+    ("two systems", "bootstrap over speakers"): (1, partial(bootstrap_rejects, units="speakers")),
+    ("two systems", "swaps within speakers"): (1, swaps_reject),
+    ("two methods", "Welch's test on seeds"): (RUNS, welch_rejects),
+    ("two methods", "bootstrap over seeds and speakers"): (RUNS, partial(bootstrap_rejects, units="speakers")),
+    ("two methods", "jackknife over speakers plus seeds"): (RUNS, method_rejects),
 }
-TWO_SYSTEMS: dict[str, Method] = {
-    "bootstrap over utterances": partial(bootstrap_rejects, units="utterances"),
-    "Williams' test": williams_rejects,
-    "bootstrap over speakers": partial(bootstrap_rejects, units="speakers"),
-    "swaps within speakers": swaps_reject,
-}
-TWO_METHODS: dict[str, Method] = {
-    "Welch's test on seeds": welch_rejects,
-    "bootstrap over seeds and speakers": partial(bootstrap_rejects, units="speakers"),
-    "jackknife over speakers plus seeds": method_rejects,
-}
-FAMILIES = {"coverage": (1, COVERAGE), "two systems": (1, TWO_SYSTEMS), "two methods": (RUNS, TWO_METHODS)}
-"""What is asked, of how many runs a system, by which methods."""
+"""What is asked and by which method: runs of a system, and the method."""
 
 
 def repeat(speakers: int, repetition: int) -> dict[tuple[str, str], bool]:
-    """What each method of each family says of a new sample of its runs."""
+    """What each of `METHODS` says of a new sample of its runs."""
     generator = np.random.default_rng([SEED, speakers, repetition])
     samples = {runs: draw(speakers, UTTERANCES * speakers, runs, true_ccc(), generator) for runs in (1, RUNS)}
-    return {
-        (family, name): method(samples[runs], generator)
-        for family, (runs, methods) in FAMILIES.items()
-        for name, method in methods.items()
-    }
+    return {name: method(samples[runs], generator) for name, (runs, method) in METHODS.items()}
 
 
 def _rates(outcomes: Sequence[dict[tuple[str, str], bool]], speakers: int) -> pd.DataFrame:
@@ -264,72 +221,54 @@ def _rates(outcomes: Sequence[dict[tuple[str, str], bool]], speakers: int) -> pd
 
 
 def _differences(name: str, share: float, repetition: int) -> Array:
-    """Difference of two equal systems' mean CCC on a new set of the size of `SETS[name]`, by `POWER_CORRELATIONS`.
-
-    `share` of the variance of the errors is an effect of the speaker.
-    """
+    """Difference of two equal systems' mean CCC on a new set of the size of `SETS[name]`, by `POWER_CORRELATIONS`;
+    `share` of the variance of the errors is an effect of the speaker."""
     generator = np.random.default_rng([SEED, *SETS[name], round(100 * share), repetition])
     labels = speakers_of_utterances(*SETS[name], generator)
     gold, ccc = effects(labels, GOLD_SHARE, (), generator), true_ccc()
     own, common = effects(labels, share, (2,), generator), effects(labels, share, (), generator)
-    found = []
-    for correlation in POWER_CORRELATIONS:
-        predicted = predict(gold, mix(own, common, correlation), ccc)
-        a, b = ccc_of_runs(speaker_sums(gold, predicted, labels).sum(axis=0))[:, -1]
-        found.append(a - b)
-    return np.array(found)
+    predicted = [predict(gold, mix(own, common, correlation), ccc) for correlation in POWER_CORRELATIONS]
+    means = [ccc_of_runs(speaker_sums(gold, each, labels).sum(axis=0))[:, -1] for each in predicted]
+    return np.array([a - b for a, b in means])
 
 
 def _power(found: Sequence[Array], name: str, share: float) -> pd.DataFrame:
     """A row a correlation: the difference's standard error over repetitions, and the detectable difference."""
     speakers, utterances = SETS[name]
     error = np.std(found, axis=0, ddof=1)
-    return pd.DataFrame(
-        {
-            "set": name,
-            "speakers": speakers,
-            "utterances": utterances,
-            "speaker_share": share,
-            "correlation": POWER_CORRELATIONS,
-            "standard_error": error,
-            "df": speakers - 1,
-            "detectable": minimum_detectable_difference(error, speakers - 1, alpha=ALPHA),
-            "repetitions": len(found),
-            "monte_carlo_error": error / np.sqrt(2 * (len(found) - 1)),
-        }
-    )
+    size = {"set": name, "speakers": speakers, "utterances": utterances, "speaker_share": share}
+    detectable = significance.minimum_detectable_difference(error, speakers - 1, alpha=ALPHA)
+    table = pd.DataFrame({"correlation": POWER_CORRELATIONS, "standard_error": error, "detectable": detectable})
+    chance = error / np.sqrt(2 * (len(found) - 1))
+    return table.assign(**size, df=speakers - 1, repetitions=len(found), monte_carlo_error=chance)
 
 
 def simulate() -> None:
     """Repeat everything on all cores and write ``coverage.csv``, ``errors.csv`` and ``power.csv`` into `RESULTS`."""
     with ProcessPoolExecutor() as pool:
 
-        def repeated(function: Callable, repetitions: int, title: str) -> list:
-            results = pool.map(function, range(repetitions), chunksize=10)
-            return list(tqdm(results, total=repetitions, desc=title, unit="sample"))
+        def repeated(function: Callable, *given: Any, times: int) -> list:
+            results = pool.map(partial(function, *given), range(times), chunksize=10)
+            return list(tqdm(results, total=times, desc=f"{function.__name__} {given}", unit="sample"))
 
-        outcomes = pd.concat(
-            [_rates(repeated(partial(repeat, size), REPETITIONS, f"{size} speakers"), size) for size in SPEAKERS]
-        )
+        outcomes = pd.concat([_rates(repeated(repeat, size, times=REPETITIONS), size) for size in SPEAKERS])
         found = [
-            _power(repeated(partial(_differences, *each), POWER_REPETITIONS, f"power, {each}"), *each)
+            _power(repeated(_differences, *each, times=POWER_REPETITIONS), *each)
             for each in product(SETS, POWER_SHARES)
         ]
     covered = outcomes["family"] == "coverage"
     tables = {"coverage": outcomes[covered], "errors": outcomes[~covered], "power": pd.concat(found)}
-    for name, table in tables.items():
-        table.to_csv(RESULTS / f"{name}.csv", index=False, float_format="%.6g")
+    write_tables(RESULTS, tables)
 
 
 # What the page shows
 
 
 def rates() -> pd.DataFrame:
-    """Coverage and false rejections of each method by number of speakers, a row each.
+    """Coverage and false rejections of each method by number of speakers, a row each; `USED` ones are marked by a tick.
 
-    Returns:
-        Columns ``family``, ``method`` (those that this study uses marked by a tick), ``speakers``, ``estimate``,
-        ``low``, ``high`` (95 %, of the simulation's own chance), ``nominal`` and ``repetitions``.
+    Columns ``family``, ``method``, ``speakers``, ``estimate``, ``low``, ``high`` (95 %, of the simulation's own
+    chance), ``nominal``, ``repetitions``.
     """
     table = pd.concat([pd.read_csv(RESULTS / f"{name}.csv") for name in ("coverage", "errors")], ignore_index=True)
     half_width = stats.norm.ppf(0.975) * table["monte_carlo_error"]
@@ -344,14 +283,15 @@ def power() -> pd.DataFrame:
     table = pd.read_csv(RESULTS / "power.csv")
     sizes = {name: abs(found[0]) for name, pair in STEPS.items() if (found := paper.difference(*pair))}
     errors = table["standard_error"], table["df"]
-    return table.assign(**{name: detection_power(size, *errors, alpha=ALPHA) for name, size in sizes.items()})
+    return table.assign(
+        **{name: significance.detection_power(size, *errors, alpha=ALPHA) for name, size in sizes.items()}
+    )
 
 
 def slips() -> pd.DataFrame:
     """Rows of the paper whose printed mean is not that of the three printed CCCs beyond rounding, or is doubted.
 
-    Returns:
-        Index: the row; ``printed``, ``mean of the three``, ``rounding`` (what it can explain), ``note``.
+    ``rounding`` is what rounding can explain.
     """
     numbers, texts = paper.results(), paper.printed()
     rows = numbers.dropna(subset=[*ATTRIBUTES, "mean"])
@@ -366,19 +306,17 @@ def slips() -> pd.DataFrame:
 def errors_of(study: Study) -> pd.DataFrame:
     """How the errors of the first compared pair of a study's systems go together, on the reported split.
 
-    Returns:
-        A row a quantity, all averaged over attributes and runs: correlation of the two systems' errors, share of their
-        variance that is the speaker's, correlation of two runs of one system (NaN with one run).
+    A row a quantity, all averaged over attributes and runs: correlation of the two systems' errors, share of their
+    variance that is the speaker's, correlation of two runs of one system (NaN with one run).
     """
     pair = next(iter(questions(study.params.profile).values())).pairs[0]
     gold, predicted, _ = aligned(study.runs, pair, reported_split(study.runs))
     one, other = (predicted[name] - gold[list(ATTRIBUTES)].to_numpy() for name in pair)
+    of_runs = _correlation(one[:-1], one[1:]) if len(one) > 1 else np.nan
     quantities = {
         f"correlation of the errors of {' and '.join(pair)}": _correlation(one, other),
         "share of the errors' variance that is the speaker's": _speaker_share([one, other], gold["speaker"]),
-        f"correlation of the errors of two runs of {pair[0]}": _correlation(one[:-1], one[1:])
-        if len(one) > 1
-        else np.nan,
+        f"correlation of the errors of two runs of {pair[0]}": of_runs,
     }
     return pd.DataFrame({"quantity": quantities.keys(), "value": quantities.values()})
 

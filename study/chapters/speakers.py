@@ -7,12 +7,13 @@ Conventions:
 - The skew of a corpus is the share of the training utterances that the most talkative 26 % of the speakers speak.
 - The silhouette of an utterance is (b - a) / max(a, b), with its mean cosine distance a to the others of its speaker
   and b to those of the nearest other speaker; their mean is near 0 where speakers do not cluster (Rousseeuw, 1987).
-- The equal-error rate is that of verification by the cosine of two embeddings, over all pairs of utterances; .5 is
-  guessing.
+- The equal-error rate is that of verification by the cosine of embeddings, over all pairs of utterances (.5: guessing).
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,21 +28,11 @@ from sercore.corpus import CorpusError
 from sercore.encoders import SpeakerEncoder
 from sercore.hub import quieten
 from simulation.population import SKEW
-from study import comparisons
+from study import comparisons, results
 from study.plan import STUDY, Plan, Question
-from study.results import (
-    Study,
-    busiest_share,
-    labelled_splits,
-    read_tables,
-    reported_split,
-    talkativeness,
-    write_tables,
-)
+from study.results import Study, busiest_share, labelled_splits, reported_split, talkativeness
 
-SPEAKERS, UTTERANCES = 10, 100
-"""The authors' choice: so many speakers, and utterances of each."""
-
+SPEAKERS, UTTERANCES = 10, 100  # the authors' choice: so many speakers, and utterances of each
 TABLES = ("counts", "embedding_2d", "embedding")
 
 
@@ -50,11 +41,8 @@ def analyse(plan: Plan, question: Question, folder: Path) -> None:
 
     ``counts.csv``: ``utterances`` of each known speaker, of all splits, the most talkative first. ``embedding_2d.csv``:
     ``x``, ``y`` and the number ``speaker`` (from 1) of up to 100 random utterances of each of the ten most talkative
-    speakers, by t-SNE (van der Maaten & Hinton, 2008), in random order. ``embedding.csv``: of the same utterances, but
-    on the whole embedding, see `separation`, with the ``encoder``.
-
-    Raises:
-        CorpusError: fewer than two speakers have two utterances.
+    speakers, by t-SNE (van der Maaten & Hinton, 2008), in random order. ``embedding.csv``: `separation` of the same
+    utterances in the whole embedding, with the ``encoder``.
     """
     quieten()
     params = plan.parameters("fusion_speaker_embedding", STUDY)
@@ -64,24 +52,24 @@ def analyse(plan: Plan, question: Question, folder: Path) -> None:
     encoder = SpeakerEncoder(params.speaker.encoder)
     paths = tqdm(rows["path"], "speaker embeddings", unit="utterance")
     embeddings = np.concatenate([encoder(audio.load(path, params.speech.max_seconds)) for path in paths])
-    plane = pd.DataFrame(project(embeddings).round(2), columns=["x", "y"])
+    projection = TSNE(perplexity=min(30, (len(rows) - 1) / 3), metric="cosine", random_state=0)
+    plane = pd.DataFrame(projection.fit_transform(embeddings).round(2), columns=["x", "y"])
     tables = {
         "counts": pd.DataFrame({"utterances": table["speaker"].value_counts().to_numpy()}),
         "embedding_2d": plane.assign(speaker=rows["number"].to_numpy()),
         "embedding": separation(embeddings, rows["number"]).assign(encoder=params.speaker.encoder),
     }
-    write_tables(folder, tables)
+    results.write_tables(folder, tables)
 
 
 def read(folders: dict[str, str]) -> dict[str, pd.DataFrame]:
     """The tables that `analyse` wrote into folders, by the corpus's name, which is the column ``corpus``."""
-    each = {name: read_tables(folder, TABLES) for name, folder in folders.items()}
+    each = {name: results.read_tables(folder, TABLES) for name, folder in folders.items()}
     return {table: pd.concat([part[table].assign(corpus=name) for name, part in each.items()]) for table in TABLES}
 
 
 def lorenz(studies: Sequence[Study], counts: pd.DataFrame) -> pd.DataFrame:
-    """Lorenz curves (`study.results.talkativeness`) by ``corpus``: of each condition's training split, and of the
-    corpora of ``counts`` beside the study's own."""
+    """`study.results.talkativeness` by ``corpus``: each condition's training split, the other corpora of `counts`."""
     others = counts[counts["corpus"] != counts["corpus"].iloc[0]]
     spoken = others.loc[others.index.repeat(others["utterances"])].assign(speaker=lambda rows: rows.index)
     trained = [one.corpus[one.corpus["split"] == "train"].assign(corpus=one.condition) for one in studies]
@@ -101,13 +89,8 @@ def skew(study: Study) -> float:
 
 
 def differences(studies: Sequence[Study], question: Question) -> pd.DataFrame:
-    """`study.comparisons.differences` for seen and for unseen speakers under each condition, a family each.
-
-    A condition of which no training utterance was held out has unseen speakers alone.
-
-    Returns:
-        The least skewed condition first, with ``kind`` (seen, unseen) and ``skew``.
-    """
+    """`study.comparisons.differences` for seen and for unseen speakers (``kind``) under each condition, a family each,
+    the least skewed condition first; without held-out training utterances for unseen speakers alone."""
     tables = []
     for study in sorted(studies, key=skew):
         splits = {"unseen": reported_split(study.runs)}
@@ -119,16 +102,10 @@ def differences(studies: Sequence[Study], question: Question) -> pd.DataFrame:
 
 
 def changes(table: pd.DataFrame) -> pd.DataFrame:
-    """How much each tested difference changes from the least to the most skewed condition.
+    """How much each tested difference changes from the least to the most skewed condition, a row a kind and system.
 
     The limits take the two differences for independent. On the same test speakers they are not, and what these share
     cancels in the change, so the interval is rather too wide.
-
-    Args:
-        table: of `differences`, of two or more conditions.
-
-    Returns:
-        A row a kind of speakers and system: ``kind``, ``system``, ``estimate``, ``low``, ``high``.
     """
     keys = ["kind", "system"]
     ordered = comparisons.tested(table).sort_values("skew", kind="stable").groupby(keys, sort=False)
@@ -139,11 +116,7 @@ def changes(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def choose(table: pd.DataFrame, generator: np.random.Generator) -> pd.DataFrame:
-    """Random rows of the busiest speakers, in random order, with a random ``number`` (from 1) of each speaker.
-
-    Raises:
-        CorpusError: fewer than two speakers have two utterances.
-    """
+    """Random rows of the busiest speakers, in random order, with a random ``number`` (from 1) of each speaker."""
     shuffled = table.iloc[generator.permutation(len(table))]
     counts = shuffled["speaker"].value_counts()
     busiest = counts[counts >= 2].index[:SPEAKERS]
@@ -154,54 +127,38 @@ def choose(table: pd.DataFrame, generator: np.random.Generator) -> pd.DataFrame:
     return rows.assign(number=rows["speaker"].map(numbers))
 
 
-def project(embeddings: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Embeddings (utterances, width) on a plane (utterances, 2), near ones near each other; always the same."""
-    perplexity = min(30, (len(embeddings) - 1) / 3)
-    return TSNE(perplexity=perplexity, metric="cosine", random_state=0).fit_transform(embeddings)
-
-
 def separation(embeddings: NDArray[np.float64], speakers: ArrayLike) -> pd.DataFrame:
     """Silhouette and equal-error rate, each with a 95 % jackknife-t interval over the speakers (Efron, 1982).
 
-    Args:
-        embeddings: shape (utterances, width), L2-normalised.
-        speakers: shape (utterances,), any labels; three or more, each of two or more utterances.
+    ``embeddings`` are L2-normalised, (utterances, width); three speakers or more have two utterances or more each.
     """
     speakers = np.asarray(speakers)
-    similarity = np.clip(embeddings.astype(np.float64) @ embeddings.T.astype(np.float64), -1, 1)
-    np.fill_diagonal(similarity, 1)
-    measures = {"silhouette": (_silhouette, -1), "equal-error rate": (_verification_error, 0)}
-    rows = [
-        {"measure": name, **_interval(measure, similarity, speakers, lowest)}
-        for name, (measure, lowest) in measures.items()
-    ]
+    distance = 1 - np.clip(embeddings.astype(np.float64) @ embeddings.T.astype(np.float64), -1, 1)
+    np.fill_diagonal(distance, 0)
+    silhouette: Callable = partial(silhouette_score, metric="precomputed")
+    measures = {"silhouette": (silhouette, -1), "equal-error rate": (_verification_error, 0)}
+    rows = [{"measure": name} | _interval(distance, speakers, *given) for name, given in measures.items()]
     return pd.DataFrame(rows).assign(speakers=len(set(speakers)), utterances=len(speakers))
 
 
 def equal_error_rate(same: ArrayLike, scores: ArrayLike) -> float:
     """Share of both errors where they are equal, between two thresholds by linear interpolation.
 
-    Args:
-        same: whether a pair is of one speaker, shape (pairs,); both kinds occur.
-        scores: similarity, shape (pairs,).
+    ``same`` says whether a pair is of one speaker (both kinds occur), ``scores`` is the similarity, both (pairs,).
     """
     accepted, found, _ = roc_curve(same, scores)
     return float(np.interp(0, accepted + found - 1, accepted))
 
 
-def _verification_error(similarity: NDArray[np.float64], speakers: NDArray) -> float:
+def _verification_error(distance: NDArray[np.float64], speakers: NDArray) -> float:
     one, other = np.triu_indices(len(speakers), 1)
-    return equal_error_rate(speakers[one] == speakers[other], similarity[one, other])
+    return equal_error_rate(speakers[one] == speakers[other], -distance[one, other])
 
 
-def _silhouette(similarity: NDArray[np.float64], speakers: NDArray) -> float:
-    return float(silhouette_score(1 - similarity, speakers, metric="precomputed"))
-
-
-def _interval(measure: Callable, similarity: NDArray[np.float64], speakers: NDArray, lowest: float) -> dict[str, float]:
+def _interval(distance: NDArray[np.float64], speakers: NDArray, measure: Callable, lowest: float) -> dict[str, Any]:
     names = np.unique(speakers)
     kept = [np.flatnonzero(speakers != name) for name in names]
-    without = np.array([measure(similarity[np.ix_(rows, rows)], speakers[rows]) for rows in kept])
+    without = np.array([measure(distance[np.ix_(rows, rows)], speakers[rows]) for rows in kept])
     error = np.sqrt((len(names) - 1) * without.var())
-    value, reach = measure(similarity, speakers), stats.t.ppf(0.975, len(names) - 1) * error
+    value, reach = measure(distance, speakers), stats.t.ppf(0.975, len(names) - 1) * error
     return {"estimate": value, "low": max(value - reach, lowest), "high": min(value + reach, 1)}

@@ -19,8 +19,6 @@ from study import comparisons
 from study.plan import STUDY, Plan, Question, systems, tested_on
 from study.results import Study, read_tables, write_tables
 
-RATES = "wer"
-
 
 def analyse(plan: Plan, question: Question, folder: Path) -> None:
     """Measure the errors of each evaluation set's transcripts, and of what the systems are trained on, as ``wer.csv``.
@@ -33,12 +31,12 @@ def analyse(plan: Plan, question: Question, folder: Path) -> None:
     tested, training = reported(_table(said)), _table(said).query("split == 'train'")
     rows = [_rates(test, said, with_corpus(said, tested_on(test)), tested) for test in question.tests]
     rows += [_rates(params.variant, said, params, training) for params in trained if params.text]
-    write_tables(folder, {RATES: pd.DataFrame(rows)})
+    write_tables(folder, {"wer": pd.DataFrame(rows)})
 
 
 def rates(folder: Path | str) -> pd.DataFrame:
     """The table that `analyse` wrote."""
-    return read_tables(folder, [RATES])[RATES]
+    return read_tables(folder, ["wer"])["wer"]
 
 
 def scores(study: Study, question: Question, rates: pd.DataFrame) -> pd.DataFrame:
@@ -48,14 +46,7 @@ def scores(study: Study, question: Question, rates: pd.DataFrame) -> pd.DataFram
 
 
 def differences(study: Study, question: Question, rates: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
-    """`study.comparisons.differences` on the evaluation sets of some kinds, all of them one family.
-
-    Args:
-        study: whose runs were tested on them.
-        question: names the systems and pairs.
-        rates: see `rates`.
-        kinds: such as ``words`` of ``words_10``.
-    """
+    """`study.comparisons.differences` on the evaluation sets of `kinds` (``words`` of ``words_10``), all one family."""
     tests = [test for test in _tests(study, rates) if test.partition("_")[0] in kinds]
     tables = [comparisons.differences(_on(study, test), question).assign(evaluation=test) for test in tests]
     return _with_rates(comparisons.family(pd.concat(tables, ignore_index=True).drop(columns="paper")), rates)

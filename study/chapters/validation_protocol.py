@@ -34,15 +34,11 @@ from study.plan import Plan, Question
 from study.results import matched, reported_split, write_tables
 
 DRAWS = 1000
-SIZES = (2, 4, 8, 20, 50, 100)
-"""Values of k, as far as the rarest emotion allows them; the profile's own is added."""
+SIZES = (2, 4, 8, 20, 50, 100)  # values of k, as far as the rarest emotion allows them; the profile's own is added
 
+# Differences of the paper that chance is compared with, as systems of params/variants.yaml.
 STEPS = {"gender": ("fusion_gender", "fusion"), "ambiguous": ("fusion_without_ambiguous", "fusion")}
-"""Differences of the paper that chance is compared with, as systems of ``params/variants.yaml``."""
-
 LAST = "last epoch"
-"""The kind of set that chooses nothing."""
-
 TABLES = ("curves", "selection", "differences", "speakers")
 
 
@@ -55,19 +51,6 @@ class Sets:
     weights: sparse.csr_array
 
 
-@dataclass(frozen=True, eq=False)
-class Choice:
-    """What sets chose: arrays (draws,) of the epoch, from 0, and of its CCC on the set and on test.
-
-    ``regret``: CCC of the best epoch on test minus that of the chosen one. The last two may be None.
-    """
-
-    epoch: NDArray[np.intp]
-    reported: Array
-    test: Array | None
-    regret: Array | None
-
-
 def analyse(plan: Plan, question: Question, folder: Path) -> None:
     """Write `statistics` of the runs that kept every epoch's predictions, as CSV files into ``draws``."""
     runs = [read(path) for condition in question.conditions for path in plan.run_folders(question, condition)]
@@ -75,17 +58,14 @@ def analyse(plan: Plan, question: Question, folder: Path) -> None:
 
 
 def statistics(runs: Sequence[Run], pairs: Sequence[tuple[str, str]]) -> dict[str, pd.DataFrame]:
-    """What validation sets would have chosen and reported for complete runs.
+    """What validation sets would have chosen and reported for complete runs, trained with ``training.every_epoch``.
 
     ``curves``: CCC of each epoch on ``set``: the development split ``whole`` and ``weighted``, and the reported split.
     ``selection``: of each run and kind of set, mean and standard deviation over the draws of the chosen epoch, of its
     CCC on the set (``reported``) and on test, and of the regret. ``differences``: of each pair, its reported difference
     on the ``same`` draw and on ``independent`` ones, the share of draws with the other sign than their mean
-    (``flips``), and the share which lies as far from their mean as the paper's difference is long (a column for each of
-    `STEPS`). ``speakers``: see `speaker_schemes`.
-
-    Raises:
-        ParamsError: a run was trained without ``training.every_epoch``.
+    (``flips``), and the share as far from their mean as the paper's difference is long (a column for each of `STEPS`).
+    ``speakers``: see `speaker_schemes`.
     """
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     for seed in sorted({run.params.seed for run in runs}):
@@ -101,12 +81,8 @@ def own_size(tables: Mapping[str, pd.DataFrame], k: int | None) -> int:
 
 
 def by_kind(tables: Mapping[str, pd.DataFrame], k: int) -> pd.DataFrame:
-    """What each kind of development set of size k (or undrawn) chooses and reports, a row a system and kind.
-
-    Returns:
-        Means over the runs: ``epoch``, ``reported``, ``test``, ``regret``; standard deviations over the draws, as root
-        mean squares over the runs: ``epoch_sd``, ``reported_sd``, ``test_sd``.
-    """
+    """What each kind of development set of size k (or undrawn) chooses and reports, a row a system and kind: means over
+    the runs, and standard deviations over the draws (``..._sd``) as root mean squares over the runs."""
     rows = tables["selection"].query("pool == 'development' and k in (0, @k)")
     groups = rows.groupby(["system", "kind"], sort=False)
     means = groups[["epoch", "reported", "test", "regret"]].mean()
@@ -123,19 +99,13 @@ def flips(tables: Mapping[str, pd.DataFrame], k: int) -> pd.DataFrame:
 
 
 def spreads(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Standard deviation over the draws of a reported CCC and of a difference, against k.
-
-    Returns:
-        A row a ``pool``, ``k`` and ``measure``: ``estimate`` (root mean square over systems, pairs and runs), ``low``,
-        ``high`` (their range).
-    """
+    """Standard deviation over the draws of a reported CCC and of a difference, a row a ``pool``, ``k`` and ``measure``:
+    ``estimate`` (root mean square over systems, pairs and runs), ``low``, ``high`` (their range)."""
     selection = tables["selection"].query("k > 0")
+    differences = tables["differences"].query("k > 0 and kind == 'balanced'")
     rows = [
         selection.assign(measure="CCC, " + selection["kind"] + " set", sd=selection["reported_sd"]),
-        *(
-            part.assign(measure=f"difference, {draw} set", sd=part["difference_sd"])
-            for draw, part in tables["differences"].query("k > 0 and kind == 'balanced'").groupby("draw", sort=False)
-        ),
+        differences.assign(measure="difference, " + differences["draw"] + " set", sd=differences["difference_sd"]),
     ]
     groups = pd.concat(rows).groupby(["pool", "measure", "k"], sort=False)["sd"]
     return groups.agg(estimate=root_mean_square, low="min", high="max").reset_index()
@@ -146,12 +116,8 @@ def schemes(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     ``optimism``, and the root mean square of the optimism over draws and runs (``error``)."""
     rows = tables["speakers"].assign(error=lambda each: np.hypot(each["optimism"], each["optimism_sd"]))
     groups = rows.groupby(["pool", "scheme"], sort=False)
-    return (
-        groups[["speakers", "reported", "truth", "optimism"]]
-        .mean()
-        .join(groups["error"].agg(root_mean_square))
-        .reset_index()
-    )
+    means = groups[["speakers", "reported", "truth", "optimism"]].mean()
+    return means.join(groups["error"].agg(root_mean_square)).reset_index()
 
 
 def root_mean_square(values: pd.Series) -> float:
@@ -178,14 +144,7 @@ def validation_sets(
 
 
 def draw(labels: NDArray[np.intp], each: int, draws: int, generator: np.random.Generator) -> sparse.csr_array:
-    """`each` random units of every class, without replacement: (draws, units), 1 where drawn.
-
-    Args:
-        labels: class of each unit, from 0; negative ones are never drawn.
-        each: units of a class, no more than the smallest has.
-        draws: sets.
-        generator: source of randomness.
-    """
+    """`each` random units of every class (not negative) without replacement: (draws, units), 1 where drawn."""
     drawn = []
     for label in range(labels.max() + 1):
         members = np.flatnonzero(labels == label)
@@ -193,22 +152,17 @@ def draw(labels: NDArray[np.intp], each: int, draws: int, generator: np.random.G
     return _indicator(np.hstack(drawn), len(labels))
 
 
-def choose(sets: Sets, sums: Array, test: Array | None) -> Choice:
+def choose(sets: Sets, sums: Array, test: Array) -> pd.DataFrame:
     """The epoch with the best CCC on each set, the first of equals (or the last epoch, by `LAST`), and its worth.
 
-    Args:
-        sets: of a pool.
-        sums: of the pool's utterances, (utterances, 6, epochs, attributes).
-        test: CCC of each epoch on test.
+    ``sums`` are of the pool's utterances, (utterances, 6, epochs, attributes), ``test`` is the CCC of each epoch on
+    test. The result has a row a draw: ``epoch`` (from 1), its CCC on the set (``reported``) and on ``test``, and the
+    ``regret``: CCC of the best epoch on test minus that of the chosen one.
     """
     reported = _ccc(sets.weights, sums)
     epoch = np.full(len(reported), reported.shape[1] - 1) if sets.kind == LAST else reported.argmax(axis=1)
-    return Choice(
-        epoch,
-        _at(reported, epoch),
-        None if test is None else test[epoch],
-        None if test is None else test.max() - test[epoch],
-    )
+    columns = {"epoch": epoch + 1, "reported": _at(reported, epoch), "test": test[epoch]}
+    return pd.DataFrame(columns | {"regret": test.max() - test[epoch]})
 
 
 def speaker_schemes(speakers: pd.Series, sums: Array, draws: int, generator: np.random.Generator) -> pd.DataFrame:
@@ -216,18 +170,10 @@ def speaker_schemes(speakers: pd.Series, sums: Array, draws: int, generator: np.
 
     ``same``: all utterances of that half choose and report. ``split``: half of its speakers choose, the others report.
     ``crossed``: each part reports on what the other chose, and the mean is given, for the epoch that all choose. Truth
-    is the CCC of the chosen epoch on the pool's other speakers.
+    is the CCC of the chosen epoch on the pool's other speakers. ``sums``: see `choose`.
 
-    Args:
-        speakers: of each utterance.
-        sums: of the pool's utterances, (utterances, 6, epochs, attributes).
-        draws: halves of the speakers.
-        generator: source of randomness.
-
-    Returns:
-        A row a scheme: ``scheme``, ``speakers`` (of the half), means over the draws of ``reported`` and ``truth``,
-        ``optimism`` (their difference, by which a report is off) and its ``optimism_sd``; no row where the pool has
-        fewer than four speakers.
+    A row a scheme, none with fewer than four speakers: ``scheme``, ``speakers`` (of the half), means over the draws of
+    ``reported``, ``truth`` and ``optimism``, by which a report is off, and ``optimism_sd``.
     """
     labels, known = pd.factorize(speakers, sort=True)
     half = len(known) // 2
@@ -240,22 +186,16 @@ def speaker_schemes(speakers: pd.Series, sums: Array, draws: int, generator: np.
         _ccc(_indicator(part, len(known)), by_speaker)
         for part in (order[:, : half // 2], order[:, half // 2 : half], order[:, :half], order[:, half:])
     )
-    best = {name: part.argmax(axis=1) for name, part in (("first", first), ("second", second), ("both", both))}
-    crossed = (_at(second, best["first"]) + _at(first, best["second"])) / 2
+    by_first, by_second, by_both = (part.argmax(axis=1) for part in (first, second, both))
     schemes = {
-        "same": (_at(both, best["both"]), _at(others, best["both"])),
-        "split": (_at(second, best["first"]), _at(others, best["first"])),
-        "crossed": (crossed, _at(others, best["both"])),
+        "same": (_at(both, by_both), _at(others, by_both)),
+        "split": (_at(second, by_first), _at(others, by_first)),
+        "crossed": ((_at(second, by_first) + _at(first, by_second)) / 2, _at(others, by_both)),
     }
-    rows = [
-        {"scheme": name, "speakers": half, "reported": reported.mean(), "truth": truth.mean()}
-        | _moments("optimism", reported - truth)
-        for name, (reported, truth) in schemes.items()
-    ]
-    return pd.DataFrame(rows)
-
-
-# Steps of the above
+    drawn = pd.concat({name: pd.DataFrame(values, ["reported", "truth"]).T for name, values in schemes.items()})
+    groups = drawn.assign(optimism=drawn["reported"] - drawn["truth"]).groupby(level=0, sort=False)
+    table = groups.mean().assign(speakers=half, optimism_sd=groups["optimism"].std(ddof=0))
+    return table.rename_axis("scheme").reset_index()
 
 
 def _of_seed(runs: Sequence[Run], pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -267,23 +207,18 @@ def _of_seed(runs: Sequence[Run], pairs: Sequence[tuple[str, str]]) -> Iterator[
     own = runs[0].params.sampling.validation_per_emotion
     for pool, (rows, sums) in splits.items():
         generator = np.random.default_rng(runs[0].params.seed)
+        # Sets of the reported split are no validation sets for it: what they choose is not tested.
+        test = {name: np.full(len(ccc), np.nan) if pool == reported else ccc for name, ccc in tests.items()}
         for sets in validation_sets(rows["emotion"], sorted({*SIZES, own or SIZES[0]}), DRAWS, generator):
-            test = dict.fromkeys(tests) if pool == reported else tests
             choices = {name: choose(sets, each, test[name]) for name, each in sums.items()}
-            yield from _of_sets(choices, pairs, {"pool": pool, "kind": sets.kind, "k": sets.k})
+            keys = {"pool": pool, "kind": sets.kind, "k": sets.k}
+            yield "selection", pd.DataFrame([{"system": name} | keys | _moments(choices[name]) for name in choices])
+            yield "differences", _differences(choices, pairs).assign(**keys)
             if pool == "development" and sets.kind in ("whole", "weighted"):
                 yield from (("curves", _curve(n, sets.kind, _ccc(sets.weights, each)[0])) for n, each in sums.items())
         for name, each in sums.items():
             generator = np.random.default_rng(runs[0].params.seed)
             yield "speakers", speaker_schemes(rows["speaker"], each, DRAWS, generator).assign(system=name, pool=pool)
-
-
-def _of_sets(
-    choices: dict[str, Choice], pairs: Sequence[tuple[str, str]], keys: dict[str, str | int]
-) -> Iterator[tuple[str, pd.DataFrame]]:
-    """What one kind of set chose for each system, as rows of `TABLES`."""
-    yield "selection", pd.DataFrame([{"system": name} | keys | _selection(choice) for name, choice in choices.items()])
-    yield "differences", _differences(choices, pairs).assign(**keys)
 
 
 def _aligned(runs: Sequence[Run], split: str) -> tuple[pd.DataFrame, dict[str, Array]]:
@@ -323,30 +258,26 @@ def _at(ccc: Array, epoch: NDArray[np.intp]) -> Array:
     return np.take_along_axis(ccc, epoch[:, None], axis=1)[:, 0]
 
 
-def _moments(name: str, values: NDArray[Any] | None) -> dict[str, float]:
-    """Mean and standard deviation over the draws, as columns; none where nothing was measured."""
-    return {} if values is None else {name: values.mean(), f"{name}_sd": values.std()}
-
-
-def _selection(choice: Choice) -> dict[str, float]:
-    row = {"draws": len(choice.epoch)} | _moments("epoch", choice.epoch + 1) | _moments("reported", choice.reported)
-    return row | _moments("test", choice.test) | _moments("regret", choice.regret)
+def _moments(draws: pd.DataFrame) -> dict[str, Any]:
+    """Mean and standard deviation of each column, as columns."""
+    return {"draws": len(draws)} | draws.mean().to_dict() | draws.std(ddof=0).add_suffix("_sd").to_dict()
 
 
 def _curve(system: str, name: str, ccc: Array) -> pd.DataFrame:
     return pd.DataFrame({"system": system, "set": name, "epoch": range(1, len(ccc) + 1), "ccc": ccc})
 
 
-def _differences(choices: dict[str, Choice], pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+def _differences(choices: dict[str, pd.DataFrame], pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
     rows = []
     for system, reference in pairs:
-        one, other = choices[system].reported, choices[reference].reported
+        one, other = (choices[name]["reported"].to_numpy() for name in (system, reference))
         for draw, values in (("same", one - other), ("independent", one - np.roll(other, 1))):
-            row = {"system": system, "reference": reference, "draw": draw} | _moments("difference", values)
+            row: dict[str, Any] = {"system": system, "reference": reference, "draw": draw}
+            row |= {"difference": values.mean(), "difference_sd": values.std()}
             row["flips"] = (np.sign(values) != np.sign(values.mean())).mean()
             for name, step in STEPS.items():
                 published = paper.difference(*step)
-                far = published and np.abs(values - values.mean()) >= abs(published[0])
-                row[name] = np.mean(far) if far is not None else np.nan
+                far = np.abs(values - values.mean()) >= abs(published[0]) if published else np.nan
+                row[name] = np.mean(far)
             rows.append(row)
     return pd.DataFrame(rows)

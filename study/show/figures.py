@@ -1,8 +1,8 @@
 """One theme for all figures, and the few kinds that several chapters draw; a chapter's others call seaborn themselves.
 
-Every figure is a seaborn call on a tidy table. A table's own limits ``low`` and ``high`` are drawn by handing seaborn
-all three values of a row: the median of low, estimate and high is the estimate, and they span the interval. Colour is
-never the only cue: marks and lines differ as well.
+Every figure is a seaborn call on a tidy table with ``estimate``, ``low`` and ``high``, to which ``options`` go. Limits
+are drawn by handing seaborn all three values of a row: their median is the estimate, and they span the interval. Colour
+is never the only cue: marks and lines differ as well.
 """
 
 import textwrap
@@ -14,17 +14,12 @@ from IPython import get_ipython
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 from study.comparisons import tested
-from study.show.tables import number
+from study.show.tables import interval, number
 
-WIDTH = 6.8
-"""Inches of a figure, at which its text has 9 points or more on the page."""
-
-VERDICTS = {"better": (">", "C0"), "worse": ("<", "C3"), "inconclusive": ("o", "C7")}
-"""Marker and colour of each verdict."""
-
+WIDTH = 6.8  # inches of a figure, at which its text has 9 points or more on the page
+VERDICTS = {"better": (">", "C0"), "worse": ("<", "C3"), "inconclusive": ("o", "C7")}  # marker and colour
 MARKERS = ["o", "s", "D", "^", "v", "P", "X", "*"]
-INTERVAL: dict[str, Any] = {"estimator": "median", "errorbar": ("pi", 100)}
-"""What makes seaborn draw the intervals of `spread` rows."""
+INTERVAL: dict[str, Any] = {"estimator": "median", "errorbar": ("pi", 100)}  # draws the intervals of `spread` rows
 
 sns.set_theme(
     context="paper",
@@ -44,60 +39,28 @@ def spread(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def points(table: pd.DataFrame, y: str, label: str, **options: Any) -> sns.FacetGrid:
-    """Estimates with their intervals as points and bars, a row a value of `y`.
-
-    Args:
-        table: tidy, with ``estimate``, ``low``, ``high``.
-        y: column of categories.
-        label: of the horizontal axis, with its unit.
-        options: of `seaborn.catplot`, such as ``hue`` and ``col``.
-    """
+    """Estimates with their intervals as points and bars, a row a value of `y`; `label` is the horizontal axis's."""
     hues = table[options["hue"]].nunique() if "hue" in options else 1
-    style: dict[str, Any] = {
-        "linestyle": "none",
-        "capsize": 0.2,
-        "err_kws": {"linewidth": 1.3},
-        "dodge": 0.4 if hues > 1 else False,
-    }
-    style |= {"markers": MARKERS[:hues], "height": 1 + 0.3 * table[y].nunique() * max(1, hues / 2)} | options
+    style: dict[str, Any] = {"linestyle": "none", "capsize": 0.2, "err_kws": {"linewidth": 1.3}}
+    style |= {"dodge": 0.4 if hues > 1 else False, "markers": MARKERS[:hues]}
+    style |= {"height": 1 + 0.3 * table[y].nunique() * max(1, hues / 2)} | options
     style |= {"aspect": _aspect(table, style["height"], options)}
     grid = sns.catplot(spread(table), kind="point", x="value", y=y, **INTERVAL, **style)
     return legend_above(_titled(grid.set_axis_labels(label, "")))
 
 
 def curves(table: pd.DataFrame, x: str, labels: tuple[str, str], **options: Any) -> sns.FacetGrid:
-    """Estimates with their intervals as lines and bars against a number.
-
-    Args:
-        table: tidy, with ``estimate``, ``low``, ``high``.
-        x: column of numbers.
-        labels: of the horizontal and vertical axis, with their units.
-        options: of `seaborn.relplot`, such as ``hue`` and ``col``.
-    """
-    style: dict[str, Any] = {
-        "style": options.get("hue"),
-        "markers": "hue" in options,
-        "err_style": "bars",
-        "err_kws": {"capsize": 3},
-    }
-    style |= {"height": 3.2} | options
+    """Estimates with their intervals as lines and bars against the numbers `x`; `labels` of both axes."""
+    style: dict[str, Any] = {"style": options.get("hue"), "markers": "hue" in options, "height": 3.2}
+    style |= {"err_style": "bars", "err_kws": {"capsize": 3}} | options
     style |= {"aspect": _aspect(table, style["height"], options)}
     grid = sns.relplot(spread(table), kind="line", x=x, y="value", **INTERVAL, **style)
     return legend_above(_titled(grid.set_axis_labels(*labels)))
 
 
 def heatmap(table: pd.DataFrame, y: str, x: str, labels: tuple[str, str], **options: Any) -> sns.FacetGrid:
-    """Estimates as colours, each with its interval in figures.
-
-    Args:
-        table: tidy, with ``estimate``, ``low``, ``high``.
-        y, x: columns of categories.
-        labels: of the horizontal and vertical axis.
-        options: of `seaborn.FacetGrid`, such as ``col`` and ``row``.
-    """
-    cells = table.assign(
-        text=[f"{number(row.estimate, 2)}\n[{number(row.low, 2)}, {number(row.high, 2)}]" for row in table.itertuples()]
-    )
+    """Estimates as colours, each with its interval in figures, by two columns of categories; `labels` of both axes."""
+    cells = table.assign(text=[f"{number(row['estimate'], 2)}\n{interval(row)}" for _, row in table.iterrows()])
     size = {"height": 1 + 0.7 * table[y].nunique(), "sharex": False, "sharey": False} | options
     grid = sns.FacetGrid(cells, **size | {"aspect": _aspect(table, size["height"], options)})
     span = {"vmin": min(0, table["estimate"].min()), "vmax": max(0, table["estimate"].max())}
@@ -108,29 +71,18 @@ def heatmap(table: pd.DataFrame, y: str, x: str, labels: tuple[str, str], **opti
 def forest(table: pd.DataFrame, row: str | None = None) -> sns.FacetGrid:
     """The tested differences, a line a pair, with 95 % intervals and verdicts; a cross is the paper's own difference.
 
-    Args:
-        table: of `study.comparisons.differences`, or several of them.
-        row: column that divides the pairs into panels, such as ``question``.
+    `row` is a column that divides the pairs into panels, such as ``question``.
     """
     shown = tested(table)
     shown = shown.assign(pair=shown["system"].map(_broken) + "\n− " + shown["reference"].map(_broken))
     shown["lines"] = shown["pair"].str.count("\n") + 1
     lines = shown.groupby(row, sort=False)["lines"].sum() if row else shown["lines"].groupby(lambda _: 0).sum()
     marks = {verdict: mark for verdict, mark in VERDICTS.items() if verdict in set(shown["verdict"])}
-    height = (0.9 + 0.23 * lines.sum()) / len(lines)
+    markers, palette = map(list, zip(*marks.values(), strict=True))
+    style = {"hue": "verdict", "hue_order": list(marks), "markers": markers, "palette": palette, "dodge": False}
+    style |= {"height": (0.9 + 0.23 * lines.sum()) / len(lines)}
     panels = {"sharey": False, "facet_kws": {"gridspec_kws": {"height_ratios": lines.to_list()}}, "row": row}
-    grid = points(
-        shown,
-        "pair",
-        "",
-        hue="verdict",
-        hue_order=list(marks),
-        markers=[marker for marker, _ in marks.values()],
-        palette=[colour for _, colour in marks.values()],
-        dodge=False,
-        height=height,
-        **panels if row else {},
-    )
+    grid = points(shown, "pair", "", **style | (panels if row else {}))
     if "paper" in shown and shown["paper"].notna().any():
         grid.map_dataframe(sns.scatterplot, x="paper", y="pair", marker="x", color="black", s=40, linewidth=1.5)
     grid.refline(x=0, color="black", linestyle="-", linewidth=0.8)

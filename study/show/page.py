@@ -29,21 +29,16 @@ def players(folder: Path | str) -> HTML:
     for code in [code for code in EMOTIONS if code in found]:
         kind = {".mp3": "mpeg", ".flac": "flac"}[found[code].suffix]
         sound = f"data:audio/{kind};base64,{base64.b64encode(found[code].read_bytes()).decode()}"
-        player = (
-            f'<audio controls preload="none" style="width:100%" aria-label="{EMOTIONS[code]}" src="{sound}"></audio>'
-        )
-        figures.append(f'<figure style="{style}"><figcaption>{EMOTIONS[code]}</figcaption>{player}</figure>')
+        name = EMOTIONS[code]
+        player = f'<audio controls preload="none" style="width:100%" aria-label="{name}" src="{sound}"></audio>'
+        figures.append(f'<figure style="{style}"><figcaption>{name}</figcaption>{player}</figure>')
     return HTML(f"<div>{''.join(figures)}</div>")
 
 
 def refuse_unknown(cells: Sequence[str]) -> None:
     """Refuse parameters that a notebook does not have; papermill would only warn and run the defaults.
 
-    Args:
-        cells: the cells executed so far (IPython's ``In``): the notebook's own parameters, then papermill's.
-
-    Raises:
-        ParamsError: names the unknown parameters and lists the valid ones.
+    ``cells`` are those executed so far (IPython's ``In``): the notebook's own parameters, then papermill's.
     """
     executed = [cell for cell in cells if cell]
     if not executed:  # nbval keeps no history, and injects nothing

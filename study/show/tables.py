@@ -2,6 +2,7 @@
 
 import base64
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,42 +11,29 @@ from IPython.display import HTML
 from study import paper
 from study.comparisons import tested
 
+SYSTEM = ("system",)
+
 
 def scores(
-    table: pd.DataFrame,
-    caption: str,
-    *,
-    rows: tuple[str, ...] = ("system",),
-    columns: str = "endpoint",
-    name: str = "scores",
+    table: pd.DataFrame, caption: str, *, rows: Sequence[str] = SYSTEM, columns: str = "endpoint", name: str = "scores"
 ) -> HTML:
-    """Estimates with intervals, by default CCCs, a column an endpoint; systems alone stand beside the paper's CCCs.
+    """Estimates with intervals, by default CCCs: a row a value of the columns `rows`, a column a value of `columns`.
 
-    Args:
-        table: of `study.comparisons.scores`, or tidy like it.
-        caption: what is shown; what it rests on is added.
-        rows: columns that name a row.
-        columns: the column that names a column.
-        name: of the files.
+    Systems alone stand beside the paper's CCCs. What the estimates rest on is added to the caption; files are called
+    `name`.
     """
     cells = with_interval(table)
     shown = cells.pivot_table(index=list(rows), columns=columns, values="cell", aggfunc="first", sort=False)
     shown = shown[list(dict.fromkeys(table[columns]))].fillna("–")
-    quoted = paper.printed_scores(shown.index) if rows == ("system",) and columns == "endpoint" else None
+    quoted = paper.printed_scores(shown.index) if rows == SYSTEM and columns == "endpoint" else None
     if quoted is not None:
         shown = pd.concat({"this study": shown, "the paper": quoted.set_axis(shown.index)}, axis=1)
     return show(shown, f"{caption} {basis(table)}", name, table)
 
 
 def differences(table: pd.DataFrame, caption: str, *, rows: tuple[str, ...] = (), name: str = "differences") -> HTML:
-    """Differences of the tested endpoint with interval, p, Holm's p, detectable difference, verdict, and the paper's.
-
-    Args:
-        table: of `study.comparisons.differences`, or several of them.
-        caption: what is shown; what it rests on is added.
-        rows: columns that name a row beside the pair, such as ``condition``.
-        name: of the files.
-    """
+    """Differences of the tested endpoint with interval, p, Holm's p, detectable difference, verdict, and the paper's;
+    `rows` are columns that name a row beside the pair, such as ``condition``. See `scores`."""
     shown = tested(table)
     columns = {
         "difference": with_interval(shown, sign=True)["cell"],
@@ -55,9 +43,7 @@ def differences(table: pd.DataFrame, caption: str, *, rows: tuple[str, ...] = ()
         "verdict": shown["verdict"],
     }
     if "paper" in shown and shown["paper"].notna().any():
-        columns["the paper"] = [
-            printed(system, reference) for system, reference in shown[["system", "reference"]].to_numpy()
-        ]
+        columns["the paper"] = [printed(*pair) for pair in shown[["system", "reference"]].to_numpy()]
     pair = shown["system"].map(breakable) + " − " + shown["reference"].map(breakable)
     names = [*(shown[row].map(str) for row in rows), pair]
     text = pd.DataFrame(columns).set_axis(pd.MultiIndex.from_arrays(names) if rows else pair.to_numpy())
@@ -65,19 +51,14 @@ def differences(table: pd.DataFrame, caption: str, *, rows: tuple[str, ...] = ()
 
 
 def show(shown: pd.DataFrame, caption: str, name: str, numbers: pd.DataFrame | None = None) -> HTML:
-    """A table of texts or numbers with its caption; columns of the paper are set apart by the class ``paper``.
+    """A table of texts or numbers with its caption and, as CSV, the `numbers` behind it (by default itself).
 
-    Args:
-        shown: its index is shown where it holds texts. Floats get three decimals, or none where they are large.
-        caption: at most some 35 words.
-        name: of the files.
-        numbers: what the CSV holds; by default `shown`.
+    Its index is shown where it holds texts. Floats get three decimals, or none where they are large. Columns of the
+    paper are set apart by the class ``paper``.
     """
     shown = shown.rename_axis(index=[None] * shown.index.nlevels, columns=[None] * shown.columns.nlevels)
     texts = shown.map(_text)
-    quoted = [
-        "paper" if "the paper" in (column if isinstance(column, tuple) else (column,)) else "" for column in shown
-    ]
+    quoted = np.where(shown.columns.to_frame().eq("the paper").any(axis=1), "paper", "")
     classes = pd.DataFrame([quoted] * len(shown), shown.index, shown.columns)
     style = texts.style.set_table_attributes('class="dataframe"').set_uuid(name).set_td_classes(classes)
     named = not pd.api.types.is_numeric_dtype(shown.index)
@@ -85,9 +66,8 @@ def show(shown: pd.DataFrame, caption: str, name: str, numbers: pd.DataFrame | N
         style = style.hide(axis="index")
     table, index = (shown, named) if numbers is None else (numbers, False)
     csv = table.to_csv(index=index, float_format="%.4f", lineterminator="\n")
-    links = " · ".join(
-        [_link(f"{name}.csv", "text/csv", csv), _link(f"{name}.tex", "application/x-tex", latex(texts, caption))]
-    )
+    tex = latex(texts, caption)
+    links = f"{_link(f'{name}.csv', 'text/csv', csv)} · {_link(f'{name}.tex', 'application/x-tex', tex)}"
     return HTML(f'{style.to_html()}<p class="caption">{caption}</p><p class="downloads">{links}</p>')
 
 
@@ -105,16 +85,12 @@ def basis(table: pd.DataFrame) -> str:
     return f"{', '.join(parts)}{pooled}{limits}." if parts else ""
 
 
-def with_interval(table: pd.DataFrame, *, sign: bool = False, digits: int = 3) -> pd.DataFrame:
+def with_interval(table: pd.DataFrame, *, sign: bool = False) -> pd.DataFrame:
     """`table` with a column ``cell``: HTML of the estimate, and below it of its interval in small letters."""
     form = signed if sign else number
-    cells = [
-        f"{form(row['estimate'], digits)}<br><small>{interval(row, 3 if sign else 2)}</small>"
-        if pd.notna(row["low"])
-        else form(row["estimate"], digits)
-        for _, row in table.iterrows()
-    ]
-    return table.assign(cell=pd.Series(cells, table.index, dtype=object))
+    limits = [f"<br><small>{interval(row, 3 if sign else 2)}</small>" for _, row in table.iterrows()]
+    shown = pd.Series(limits, table.index, dtype=object).where(table["low"].notna(), "")
+    return table.assign(cell=table["estimate"].map(form) + shown)
 
 
 def number(value: float, digits: int = 3) -> str:

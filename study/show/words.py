@@ -10,11 +10,7 @@ from study.show.tables import basis, interval, number, printed, probability, sig
 
 
 def answer(table: pd.DataFrame) -> Markdown:
-    """How many differences of each condition and split are significant, and each in words.
-
-    Args:
-        table: of `study.comparisons.differences`.
-    """
+    """How many differences of each condition and split are significant, and each in words."""
     lines = []
     for (condition, split), rows in tested(table).groupby(["condition", "split"], sort=False):
         found = (rows["verdict"] != "inconclusive").sum()
@@ -25,11 +21,7 @@ def answer(table: pd.DataFrame) -> Markdown:
 
 
 def beside_the_paper(table: pd.DataFrame) -> Markdown:
-    """Each difference that the paper prints, whether it has the same sign here, and notes on the paper's figures.
-
-    Args:
-        table: of `study.comparisons.differences`.
-    """
+    """Each difference that the paper prints, whether it has the same sign here, and notes on the paper's figures."""
     rows = tested(table)
     lines = [f"- {_pair(row)}: {_beside(row)}" for _, row in rows.dropna(subset="paper").iterrows()]
     names = [paper_row(system) for system in (*rows["system"], *rows["reference"])]
@@ -45,12 +37,9 @@ def caveat() -> Markdown:
 
 
 def repeats(table: pd.DataFrame, tolerance: float = 0.05) -> Markdown:
-    """Whether CCCs repeat those of the committed results.
+    """Whether CCCs (``estimate``) repeat the ``committed`` ones.
 
-    Args:
-        table: with ``estimate`` and ``committed``, see `study.chapters.ablation.repeated`.
-        tolerance: largest difference that counts as the same: training amplifies what processors round differently,
-            and other seeds differ by about as much.
+    Up to `tolerance` they count as the same: training amplifies what processors round differently.
     """
     if table.empty:
         return Markdown("The committed results have no run of this profile, system and seed to compare with.")
@@ -67,9 +56,8 @@ def contents(profile: str) -> Markdown:
 
 def _evidence(rows: pd.DataFrame) -> str:
     tested_are = "two trained models of each pair" if rows["sets"].max() == 1 else "two ways of training of each pair"
-    return (
-        f"Holm's p < {number(ALPHA, 2)}; {tested_are}; {basis(rows[['utterances', 'speakers', 'seeds']]).rstrip('.')}"
-    )
+    size = basis(rows[["utterances", "speakers", "seeds"]]).rstrip(".")
+    return f"Holm's p < {number(ALPHA, 2)}; {tested_are}; {size}"
 
 
 def _sentence(row: pd.Series) -> str:
