@@ -68,7 +68,8 @@ def show(shown: pd.DataFrame, caption: str, name: str, numbers: pd.DataFrame | N
     csv = table.to_csv(index=index, float_format="%.4f", lineterminator="\n")
     tex = latex(texts, caption)
     links = f"{_link(f'{name}.csv', 'text/csv', csv)} · {_link(f'{name}.tex', 'application/x-tex', tex)}"
-    return HTML(f'{style.to_html()}<p class="caption">{caption}</p><p class="downloads">{links}</p>')
+    shown_caption = re.sub("`(.+?)`", r"<code>\1</code>", caption)
+    return HTML(f'{style.to_html()}<p class="caption">{shown_caption}</p><p class="downloads">{links}</p>')
 
 
 def _text(value: object) -> str:
