@@ -8,9 +8,12 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import nn
+
+if TYPE_CHECKING:  # torch takes seconds to import, and parameters are loaded without
+    from torch import nn
 
 
 class Ragged(Sequence[np.ndarray]):
@@ -36,7 +39,7 @@ class Ragged(Sequence[np.ndarray]):
 
 def stored(
     root: Path | None,
-    key: Sequence[str | Path | nn.Module],
+    key: Sequence["str | Path | nn.Module"],
     compute: Callable[[], Iterable[np.ndarray]],
     kind: str = "float32",
     size: float = 0,
@@ -68,17 +71,22 @@ def stored(
     return Ragged(folder)
 
 
-def complete(folder: Path, write: Callable[[Path], object]) -> None:
-    """Make `folder` by `write`, which fills the folder that it is given; it appears only when it is complete."""
+def complete(folder: Path, write: Callable[[Path], object], *, replace: bool = False) -> None:
+    """Make `folder` by `write`, which fills the folder that it is given; it appears only when it is complete.
+
+    One that is there already is taken for another process's, with the same content, or with `replace` for an older one.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder.parent) as parent:
         partial = Path(parent, folder.name)
         partial.mkdir()
         write(partial)
+        if replace:
+            shutil.rmtree(folder, ignore_errors=True)
         try:
             partial.rename(folder)
         except OSError:
-            if not folder.is_dir():  # else another process was faster: its content is the same
+            if not folder.is_dir():
                 raise
 
 
@@ -93,7 +101,7 @@ def complete_file(path: Path, write: Callable[[Path], object]) -> None:
         partial.replace(path)
 
 
-def model_digest(model: nn.Module) -> str:
+def model_digest(model: "nn.Module") -> str:
     """Hexadecimal digest of a model's weights and buffers."""
     content = blake2b(digest_size=16)
     for name, tensor in model.state_dict().items():
@@ -107,7 +115,7 @@ def file_key(paths: Iterable[Path]) -> list[str]:
     return [f"{path} {(stat := path.stat()).st_size} {stat.st_mtime_ns}" for path in paths]
 
 
-def _digest(part: str | Path | nn.Module) -> str:
+def _digest(part: "str | Path | nn.Module") -> str:
     if isinstance(part, str):
         return part
     return file_key([part])[0] if isinstance(part, Path) else model_digest(part)

