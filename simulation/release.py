@@ -4,7 +4,6 @@
 """
 
 import json
-import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,8 +122,7 @@ def write(params: Params) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         if _recipe_of(folder) != recipe:
-            shutil.rmtree(folder, ignore_errors=True)
-            complete(folder, lambda partial: _write_release(list(_splits(params)), recipe, partial))
+            complete(folder, lambda partial: _write_release(list(_splits(params)), recipe, partial), replace=True)
     return folder
 
 

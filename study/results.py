@@ -83,8 +83,7 @@ def write_tables(folder: Path, tables: Mapping[str, pd.DataFrame]) -> None:
 def read_tables(folder: Path | str, names: Sequence[str]) -> dict[str, pd.DataFrame]:
     """What `write_tables` wrote, by name, or `ParamsError`; a relative path is relative to the project's root."""
     folder = resolve(Path(folder))
-    missing = [name for name in names if not (folder / f"{name}.csv").is_file()]
-    if missing:
+    if missing := [name for name in names if not (folder / f"{name}.csv").is_file()]:
         raise ParamsError(f"{folder}: missing {', '.join(missing)}. Run `make study` with CHAPTER= to create them.")
     return {name: pd.read_csv(folder / f"{name}.csv") for name in names}
 
@@ -168,8 +167,7 @@ def collect(folders: Sequence[Path], corpus: Corpus, results: Path, tests: Seque
     read = {folder: read_run(folder) for folder in folders}
     named = {folder: replace(run, system=run.params.variant) for folder, run in read.items()}
     trained = dict(sorted(named.items(), key=lambda item: _place(item[1])))
-    shutil.rmtree(results, ignore_errors=True)
-    complete(results, lambda partial: _write(trained, corpus, tests, partial))
+    complete(results, lambda partial: _write(trained, corpus, tests, partial), replace=True)
 
 
 def _write(trained: Mapping[Path, Run], corpus: Corpus, tests: Sequence[str], folder: Path) -> None:

@@ -8,7 +8,6 @@ fixed seed. Beside its weights each folder gets a ``recipe.json`` with what was 
 import argparse
 import json
 import math
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -280,15 +279,14 @@ def minimise(loss: Callable[[], Tensor], parameters: list[nn.Parameter], steps: 
 
 
 def publish(name: str, model: PreTrainedModel, extractor: Any, measured: dict[str, Any]) -> None:
-    """Write the folder in the hub's format replacing the old one."""
+    """Write the folder in the hub's format, in place of the old one."""
 
     def write(partial: Path) -> None:
         model.save_pretrained(partial)
         extractor.save_pretrained(partial)
         (partial / "recipe.json").write_text(json.dumps({"seed": SEED, **measured}, indent=2) + "\n", encoding="utf-8")
 
-    shutil.rmtree(HERE / name, ignore_errors=True)
-    complete(HERE / name, write)
+    complete(HERE / name, write, replace=True)
 
 
 MAKERS: dict[str, Callable[[str, Pool], None]] = {

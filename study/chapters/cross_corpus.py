@@ -73,11 +73,13 @@ def tables(
     """
     read = {name: [runs.read(path) for path in paths] for name, paths in trained.items()}
     known = {name: by_system([replace(run, system=run.params.variant) for run in each]) for name, each in read.items()}
+    by_seed = {name: {run.params.seed: run.params for run in each} for name, each in read.items()}
+    seen = {name: {seed: _seen(params) for seed, params in each.items()} for name, each in by_seed.items()}
     pairs = [
-        _cell(train, test, system, of_system, corpus)
+        _cell(train, test, of_system, corpus, seen[train])
         for test, corpus in tested.items()
         for train, systems in known.items()
-        for system, of_system in systems.items()
+        for of_system in systems.values()
     ]
     cells = [cell for cell in pairs if cell is not None]
     return {"matrix": _matrix(cells), "errors": _errors(cells), "differences": _differences(cells, compared)}
@@ -102,16 +104,18 @@ def summary(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat([elsewhere, known, errors], ignore_index=True).sort_values(keys, kind="stable")
 
 
-def _cell(train: str, test: str, system: str, trained: Sequence[Run], corpus: Mapping[str, Any]) -> Cell | None:
-    """None where fewer than two speakers are left, of whom no interval can be had."""
+def _cell(
+    train: str, test: str, trained: Sequence[Run], corpus: Mapping[str, Any], seen: Mapping[int, pd.Series]
+) -> Cell | None:
+    """None where fewer than two speakers are left, of whom no interval can be had; `seen`: by the run's seed."""
     if train == test:
-        return Cell(train, test, system, *matched(trained, reported_split(trained)))
-    params = with_corpus(trained[0].params, corpus).corpus
-    rows = _tested(params)
-    elsewhere = [replace(run, predictions=_predictions(run, test, corpus, rows)) for run in trained]
-    if pd.concat([run.predictions for run in elsewhere])["speaker"].nunique() < 2:
+        return Cell(train, test, trained[0].system, *matched(trained, reported_split(trained)))
+    rows = _tested(with_corpus(trained[0].params, corpus).corpus)
+    predictions = [_predictions(run, test, corpus, _unseen(rows, seen[run.params.seed])) for run in trained]
+    elsewhere = [replace(run, predictions=table) for run, table in zip(trained, predictions, strict=True)]
+    if pd.concat(predictions)["speaker"].nunique() < 2:
         return None
-    return Cell(train, test, system, *matched(elsewhere, "tested"))
+    return Cell(train, test, trained[0].system, *matched(elsewhere, "tested"))
 
 
 def _tested(corpus: CorpusParams) -> pd.DataFrame:
@@ -122,18 +126,21 @@ def _tested(corpus: CorpusParams) -> pd.DataFrame:
     return table.assign(split="tested")
 
 
-def _unseen(rows: pd.DataFrame, params: Params) -> pd.DataFrame:
-    """`rows` without those that have trained a run, or chosen its epoch."""
+def _seen(params: Params) -> pd.Series:
+    """Durations of the utterances that have trained a run, or chosen its epoch."""
     own = corpora.read(params.corpus, params.seed).table
-    seen = own.loc[own["split"].isin(["train", "development"]), "duration"].reindex(rows.index)
-    return rows[~np.isclose(rows["duration"], seen, rtol=0, atol=0.01)]
+    return own.loc[own["split"].isin(["train", "development"]), "duration"]
+
+
+def _unseen(rows: pd.DataFrame, seen: pd.Series) -> pd.DataFrame:
+    """`rows` without those of the name and duration of one of `seen`."""
+    return rows[~np.isclose(rows["duration"], seen.reindex(rows.index), rtol=0, atol=0.01)]
 
 
 def _predictions(run: Run, test: str, corpus: Mapping[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
     assert run.folder is not None
     predicted = pd.read_parquet(evaluate(run.folder, test, corpus)).set_index("utterance")[PREDICTED]
-    gold = _unseen(rows, run.params)[["split", "speaker", "emotion", *ATTRIBUTES]]
-    return gold.join(predicted, how="inner").reset_index()
+    return rows[["split", "speaker", "emotion", *ATTRIBUTES]].join(predicted, how="inner").reset_index()
 
 
 def _matrix(cells: Sequence[Cell]) -> pd.DataFrame:
