@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -248,7 +249,9 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
 
 def machine() -> dict[str, Any]:
     """Processor, GPU and versions."""
-    found = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+    information = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
+    named = re.search(r"^model name\s*: (.+)$", information, re.MULTILINE)
+    found = {"processor": named[1] if named else platform.machine(), "cores": os.cpu_count()}
     found |= {"threads": torch.get_num_threads(), "python": platform.python_version()}
     found |= {package: version(package) for package in ("torch", "transformers", "numpy")}
     return found | ({"gpu": torch.cuda.get_device_name()} if GPU else {})
