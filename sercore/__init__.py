@@ -10,7 +10,7 @@ Conventions, everywhere in the package:
 """
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
     from sercore.predict import load as load
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 # In a notebook tqdm asks for widgets; bars of text are what a file of outputs can keep.
 warnings.filterwarnings("ignore", "IProgress not found")
 
-ATTRIBUTES = ("arousal", "valence", "dominance")
+Attribute = Literal["arousal", "valence", "dominance"]
+ATTRIBUTES: tuple[Attribute, ...] = get_args(Attribute)
 
 
 def __getattr__(name: str) -> Any:

@@ -17,9 +17,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and parameters are loaded wi
 
 
 class Ragged(Sequence[np.ndarray]):
-    """Arrays (length_i, ...) behind each other in one memory-mapped file; `OSError` or `ValueError` if absent or cut
-    off.
-    """
+    """Arrays (length_i, ...) in one memory-mapped file; `OSError` or `ValueError` if it is absent or cut off."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -72,10 +70,8 @@ def stored(
 
 
 def complete(folder: Path, write: Callable[[Path], object], *, replace: bool = False) -> None:
-    """Make `folder` by `write`, which fills the folder that it is given; it appears only when it is complete.
-
-    One that is there already is taken for another process's, with the same content, or with `replace` for an older one.
-    """
+    """Make `folder` by `write`, which fills the folder that it is given; it appears only when it is complete, in place
+    of an older one with `replace` (else one that is there is another process's, with the same content)."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder.parent) as parent:
         partial = Path(parent, folder.name)

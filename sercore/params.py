@@ -17,11 +17,9 @@ from pydantic import BaseModel, ValidationError, create_model
 
 from sercore.sections import CorpusParams, Params
 
-READERS = ("emotale", "iemocap", "manifest", "msp_podcast")
-"""The readers that `sercore.corpora` has."""
+READERS = ("emotale", "iemocap", "manifest", "msp_podcast")  # those of sercore.corpora
 
-ENCODERS = ("wavlm", "whisper", "text", "speaker")
-"""What a profile names under ``encoders``: folders in the hub's format, or names on the hub."""
+ENCODERS = ("wavlm", "whisper", "text", "speaker")  # of a profile: folders in the hub's format, or names on the hub
 
 
 class ParamsError(ValueError):

@@ -5,6 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from sercore import ATTRIBUTES, Attribute
+
 
 class Section(BaseModel):
     """Base of every section: immutable, unknown keys and infinite numbers refused."""
@@ -107,11 +109,7 @@ class Loss(Section):
     attribute (``agreement``, see `sercore.raters.agreement_weights`).
     """
 
-    attributes: Annotated[tuple[Literal["arousal", "valence", "dominance"], ...], AfterValidator(_once_each)] = (
-        "arousal",
-        "valence",
-        "dominance",
-    )
+    attributes: Annotated[tuple[Attribute, ...], AfterValidator(_once_each)] = ATTRIBUTES
     gender: float = Field(0.0, ge=0)
     speaker: float = Field(0.0, ge=0)
     adversarial: bool = False

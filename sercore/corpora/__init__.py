@@ -2,8 +2,7 @@
 
 A reader has:
 
-- ``Params``: a subclass of `sercore.params.CorpusParams` with the corpus's own options, and ``folds`` where there is no
-  official split;
+- ``Params``: a `sercore.params.CorpusParams` with the corpus's own options, and ``folds`` without an official split;
 - ``read(params, seed)``: gives a `sercore.corpus.Corpus`; ``seed`` chooses the fold where there are folds;
 - ``KIND``: simulated, enacted, acted, naturalistic, or unspecified;
 - ``DESCRIPTION``: one sentence for a reader of the book, on which speech its figures were measured.

@@ -102,9 +102,9 @@ def _annotations(path: Path) -> pd.DataFrame:
 
 
 def _ratings(published: pd.DataFrame, rater: str, path: Path) -> pd.DataFrame:
-    attributes = {name: files.numbers(published[f"{rater}_{name[0].upper()}"], path) for name in ATTRIBUTES}
+    given = {name: files.numbers(published[f"{rater}_{name[0].upper()}"], path) for name in ATTRIBUTES}
     votes = published[f"{rater}_cat"].replace("B", "O")
-    return pd.DataFrame({"rater": rater, "emotion": votes, **attributes}).reset_index()[list(RATING_COLUMNS)]
+    return pd.DataFrame(given).assign(rater=rater, emotion=votes).reset_index()[list(RATING_COLUMNS)]
 
 
 def _genders(path: Path) -> dict[str, str]:
