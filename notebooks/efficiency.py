@@ -1,16 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # Efficiency
 #
@@ -48,7 +35,7 @@ grid = show.points(speed.query("part.str.contains('step')"), "part", "times as f
 show.scores(
     speed,
     "Times as fast as the first way of a part; median and range over rounds in turn.",
-    rows=("device", "part", "way"),
+    rows=("device", "part", "precision", "way"),
     columns="measure",
     name="speed",
 )
@@ -61,19 +48,19 @@ show.scores(
 # %% tags=["hide-input"]
 steps = measured.query("part.str.contains('step')")
 show.show(
-    steps.query("measure in ['seconds', 'memory (MiB)', 'difference of the loss']").pivot_table(
-        "estimate", ["device", "part", "way"], "measure", sort=False
+    steps.query("measure in ['seconds', 'memory (MiB)', 'distance of the gradient']").pivot_table(
+        "estimate", ["device", "part", "precision", "way"], "measure", sort=False
     ),
-    "Median seconds and memory of a training step, and how far its loss is from the plain one.",
+    "Median seconds and memory of a training step, and how far its gradient is from the plain one's, relative to its length.",
     "steps",
 )
 
 # %% tags=["hide-input"]
 show.show(
-    measured.query("part in ['equality', 'exact CCC', 'killed and resumed', 'msp_podcast']")[
+    measured.query("part in ['exact CCC', 'killed and resumed', 'msp_podcast']")[
         ["device", "part", "size", "way", "precision", "measure", "estimate"]
     ].fillna("–"),
-    "Distance of gradients from the plain way's or the whole batch's, relative to their length.",
+    "Distance of a gradient from the whole batch's, relative to its length; a killed training beside a whole one.",
     "equality",
 )
 

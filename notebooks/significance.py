@@ -1,16 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # Statistical significance
 #
@@ -153,8 +140,8 @@ show.show(
 # one matrix product.
 
 # %% tags=["hide-input"]
-show.show(significance.speed(), "Time of 10,000 resamples over 400 speakers, extrapolated for the slow ways.", "speed")
+show.show(significance.speed(), "Time of 10,000 resamples over 400 speakers, extrapolated for the loop.", "speed")
 
 # %% [markdown]
-# `confidence_intervals` does more: it also draws utterances within the drawn speakers. The functions are those of
-# [`sercore.significance`](/api), usable for any predictions.
+# The functions are those of [`sercore.significance`](/api), usable for any predictions. The package
+# `confidence_intervals` does more: it also draws utterances within the drawn speakers.
