@@ -8,6 +8,7 @@ are not measured stay as they are. Ways of a part are timed in turn, so that wha
 import argparse
 import functools
 import json
+import multiprocessing
 import os
 import platform
 import re
@@ -18,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
-from itertools import product
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,12 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
-from torch import Tensor
+from numpy.linalg import norm
 from torch.utils.benchmark import Timer
 from tqdm import tqdm
 
-from benchmarks.models import WAYS, autocast, batches, build, step_memory, training_step, way
+from benchmarks.models import WAYS, batches, build, step_memory, training_step, way
+from sercore import ATTRIBUTES
 from sercore.cache import complete_file
 from sercore.encoders import DEVICE
 from sercore.fast.exact_ccc import first_pass, second_pass
@@ -44,11 +46,11 @@ Row = dict[str, Any]
 
 
 def timed(steps: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each step, `rounds` times in turn, after one that warms up."""
+    """Seconds of each step, `rounds` times in turn; a timer warms up each time."""
     threads = torch.get_num_threads()
     timers = {name: Timer("step()", globals={"step": step}, num_threads=threads) for name, step in steps.items()}
-    turns = [[timer.timeit(1).mean for timer in timers.values()] for _ in tqdm(range(rounds + 1), desc="rounds")]
-    return {name: [turn[place] for turn in turns[1:]] for place, name in enumerate(timers)}
+    turns = [[timer.timeit(1).mean for timer in timers.values()] for _ in tqdm(range(rounds), desc="rounds")]
+    return {name: [turn[place] for turn in turns] for place, name in enumerate(timers)}
 
 
 def ratios(found: Mapping[str, list[float]], reference: str, **keys: Any) -> list[Row]:
@@ -66,31 +68,29 @@ def row(way: str, measure: str, values: Any, **keys: Any) -> Row:
     return keys | {"way": way, "measure": measure} | {name: float(f"{one:.4g}") for name, one in numbers.items()}
 
 
-def gradient(model: AttributeModel) -> Tensor:
+def gradient(model: AttributeModel) -> np.ndarray:
     """All gradients, behind each other by the names of the parameters."""
     found = {name.replace("speech.", ""): one.grad for name, one in model.named_parameters()}
-    return torch.cat([found[name].float().flatten() for name in sorted(found) if found[name] is not None])
-
-
-def distance(one: Tensor, other: Tensor) -> float:
-    """Distance of two gradients, relative to the other's length."""
-    return float((one - other).norm() / other.norm())
-
-
-# Parts
+    return torch.cat([found[name].float().flatten() for name in sorted(found) if found[name] is not None]).cpu().numpy()
 
 
 def step(size: str, lora: int | None = None, rounds: int = 5) -> list[Row]:
-    """A training step in each of `WAYS`: time, memory, and how far the loss is from the plain one."""
-    keys = {"size": size, "precision": "float32"}
-    steps = {
-        name: training_step(way(name, size, lora), batches(size, BATCH[size], kind)) for name, (kind, _) in WAYS.items()
-    }
-    losses = {name: float(each()) for name, each in steps.items()}
-    rows = ratios(timed(steps, rounds), "plain", **keys)
-    for name in WAYS:
-        rows.append(row(name, "difference of the loss", abs(losses[name] - losses["plain"]), **keys))
-        rows.append(row(name, "memory (MiB)", step_memory(name, size, BATCH[size], lora), **keys))
+    """A training step in each of `WAYS`: time, memory, and how far its gradient is from the plain one in float32."""
+    rows, reference = [], None
+    for precision in ("float32", "bfloat16") if GPU else ("float32",):
+        keys = {"size": size, "precision": precision}
+        models = {name: way(name, size, lora) for name in WAYS}
+        data = {kind: batches(size, BATCH[size], kind) for kind in ("audio", "features")}
+        steps = {name: training_step(models[name], data[kind], precision) for name, (kind, _) in WAYS.items()}
+        for name, run in steps.items():
+            run()
+            found = gradient(models[name])
+            reference = found if reference is None else reference
+            rows.append(row(name, "distance of the gradient", norm(found - reference) / norm(reference), **keys))
+            with multiprocessing.get_context("spawn").Pool(1) as alone:
+                memory = alone.apply(step_memory, (name, size, BATCH[size], lora, precision))
+            rows.append(row(name, "memory (MiB)", memory, **keys))
+        rows += ratios(timed(steps, rounds), "plain", **keys)
     return rows
 
 
@@ -109,51 +109,29 @@ def exact_ccc() -> list[Row]:
             second_pass(model, part, one).backward()
 
     ways = {"one batch": lambda: model(**whole).loss.backward(), "averaged over steps": averaged, "exact_ccc": exact}
-    gradients, rows = {}, ratios(timed(ways, 3), "one batch", size="small", precision="float32")
+    rows, reference, keys = [], None, {"size": "small", "precision": "float32"}
     for name, run in ways.items():
         model.zero_grad()
         run()
-        gradients[name] = gradient(model)
-        off = distance(gradients[name], gradients["one batch"])
-        rows.append(row(name, "distance of the gradient", off, size="small", precision="float32"))
-    return rows
-
-
-def equality() -> list[Row]:
-    """Gradients of the plain way and of all together, in float32 and bfloat16, beside the plain way's in float32."""
-    rows = []
-    for size in ("small", "large, 4 layers"):
-        reference = torch.empty(0)
-        for name, precision in product(("plain", "all together"), ("float32", "bfloat16") if GPU else ("float32",)):
-            model, data = way(name, size), batches(size, 4, WAYS[name][0], 1)[0]
-            with autocast(precision):
-                loss = model(**data).loss
-            loss.backward()
-            found = gradient(model)
-            reference = reference if len(reference) else found
-            off = distance(found, reference)
-            rows.append(row(name, "distance of the gradient", off, size=size, precision=precision))
-    return rows
+        found = gradient(model)
+        reference = found if reference is None else reference
+        rows.append(row(name, "distance of the gradient", norm(found - reference) / norm(reference), **keys))
+    return rows + ratios(timed(ways, 3), "one batch", **keys)
 
 
 def msp_podcast() -> list[Row]:
     """A step at the sizes of ``params/msp_podcast.yaml``: WavLM-Large, 32 utterances, bfloat16."""
-    rows, settings = [], yaml.safe_load(Path("params/msp_podcast.yaml").read_text())["training"]
+    settings = yaml.safe_load(Path("params/msp_podcast.yaml").read_text())["training"]
     precision, count = settings["precision"], settings["batch_size"]
-    for name, (size, parts) in {
-        "all together": (count, 1),
-        "8 utterances, 4 steps": (count // 4, 4),
-        "plain": (count, 1),
-    }.items():
-        kind = "plain" if name == "plain" else "all together"
-        keys = {"size": "large", "precision": precision}
+    ways = {"in 4 parts": ("all together", count // 4, 4)}
+    ways |= {name: (name, count, 1) for name in ("all together", "plain")}
+    rows, keys = [], {"size": "large", "precision": precision}
+    for name, (kind, size, parts) in ways.items():
         try:
-            torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
             run = training_step(way(kind, "large"), batches("large", size, WAYS[kind][0], parts), precision, parts)
-            seconds = timed({name: run}, 3)[name]
-            peak = torch.cuda.max_memory_allocated() / 2**20
-            rows += [row(name, "seconds", seconds, **keys), row(name, "peak memory (MiB)", peak, **keys)]
+            rows.append(row(name, "seconds", timed({name: run}, 3)[name], **keys))
+            rows.append(row(name, "peak memory (MiB)", torch.cuda.max_memory_allocated() / 2**20, **keys))
         except torch.cuda.OutOfMemoryError:
             rows.append(row(name, "out of memory", 1, **keys))
     return rows
@@ -183,15 +161,14 @@ def _project(root: Path) -> Path:
     root.mkdir()
     for name in ("params", "models"):
         (root / name).symlink_to(Path(name).resolve())
-    generator, rows = np.random.default_rng(0), []
-    for number in range(160):
-        split = ("train", "train", "development", "test1")[number % 4]
-        values = generator.uniform(1, 7, 3).round(2)
-        noise = generator.normal(0, 0.01 * values[0], int(16_000 * generator.uniform(1, 3)))
+    generator = np.random.default_rng(0)
+    table = pd.DataFrame(generator.uniform(1, 7, (160, 3)).round(2), columns=[*ATTRIBUTES])
+    table["split"] = ["train", "train", "development", "test1"] * 40
+    table["speaker"] = table["split"] + (table.index % 20).astype(str)
+    for number, arousal in table["arousal"].items():
+        noise = generator.normal(0, 0.01 * arousal, int(16_000 * generator.uniform(1, 3)))
         soundfile.write(root / f"{number}.wav", noise, 16_000)
-        keys = {"utterance": str(number), "path": f"{number}.wav", "split": split, "speaker": f"{split}{number % 20}"}
-        rows.append(keys | dict(zip(("arousal", "valence", "dominance"), values, strict=True)))
-    pd.DataFrame(rows).to_csv(root / "corpus.csv", index=False)
+    table.assign(path=table.index.map("{}.wav".format)).to_csv(root / "corpus.csv", index_label="utterance")
     return root
 
 
@@ -204,38 +181,28 @@ def _train(project: Path) -> subprocess.Popen:
 
 
 def intervals() -> list[Row]:
-    """10,000 resamples of 400 speakers, 3 attributes: sums beside other ways, extrapolated from fewer resamples."""
+    """10,000 resamples of 400 speakers, 3 attributes: sums beside a loop, extrapolated from 20 resamples."""
     import audmetric
-    from confidence_intervals import evaluate_with_conf_int
 
     generator, speakers = np.random.default_rng(0), np.repeat(np.arange(400), 75)
     gold = generator.normal(4, 1, (len(speakers), 3))
     predicted = gold + generator.normal(0, 1, gold.shape)
-    by_speaker = np.arange(len(gold)).reshape(400, 75)
 
-    def mean_ccc(y: np.ndarray, x: np.ndarray) -> float:
-        return float(np.mean([audmetric.concordance_cc(x[:, column], y[:, column]) for column in range(3)]))
+    def loop() -> None:
+        for _ in range(20):
+            chosen = np.arange(len(gold)).reshape(400, 75)[generator.integers(400, size=400)].ravel()
+            [audmetric.concordance_cc(gold[chosen, column], predicted[chosen, column]) for column in range(3)]
 
-    def loop(resamples: int) -> None:
-        for _ in range(resamples):
-            chosen = by_speaker[generator.integers(400, size=400)].ravel()
-            mean_ccc(predicted[chosen], gold[chosen])
-
-    def sums(resamples: int) -> None:
-        bootstrap_interval(gold, predicted, speakers, generator=generator, resamples=resamples)
-
-    def library(resamples: int) -> None:
-        evaluate_with_conf_int(predicted, mean_ccc, labels=gold, conditions=speakers, num_bootstraps=resamples)
-
-    ways = {"sercore.significance": sums, "loop over audmetric": loop, "confidence_intervals": library}
-    counts = dict(zip(ways, (10_000, 20, 10), strict=True))
-    found = timed({name: functools.partial(run, counts[name]) for name, run in ways.items()}, 3)
-    scaled = {name: [each * 10_000 / counts[name] for each in seconds] for name, seconds in found.items()}
-    return ratios(scaled, "confidence_intervals", size="400 speakers", precision="float64")
+    ways = {
+        "sums": lambda: bootstrap_interval(gold, predicted, speakers, generator=generator),
+        "loop over audmetric": loop,
+    }
+    found = timed(ways, 3)
+    found["loop over audmetric"] = [500 * seconds for seconds in found["loop over audmetric"]]
+    return ratios(found, "loop over audmetric", size="400 speakers", precision="float64")
 
 
 PARTS: dict[str, Callable[[], list[Row]]] = {
-    "equality": equality,
     "exact CCC": exact_ccc,
     "step, small": functools.partial(step, "small"),
     "step, base-plus": functools.partial(step, "base-plus", rounds=3),
@@ -249,9 +216,8 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
 
 def machine() -> dict[str, Any]:
     """Processor, GPU and versions."""
-    information = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
-    named = re.search(r"^model name\s*: (.+)$", information, re.MULTILINE)
-    found = {"processor": named[1] if named else platform.machine(), "cores": os.cpu_count()}
+    name = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    found = {"processor": name[1] if name else platform.machine(), "cores": os.cpu_count()}
     found |= {"threads": torch.get_num_threads(), "python": platform.python_version()}
     found |= {package: version(package) for package in ("torch", "transformers", "numpy")}
     return found | ({"gpu": torch.cuda.get_device_name()} if GPU else {})
@@ -274,8 +240,7 @@ def main() -> None:
         entry = content.get(DEVICE.type, {"rows": []})
         kept = [row for row in entry["rows"] if row["part"] != name]
         content[DEVICE.type] = {"machine": machine(), "rows": kept + [{"part": name} | row for row in rows]}
-        text = json.dumps(content, indent=1) + "\n"
-        complete_file(TARGET, lambda partial, text=text: partial.write_text(text))
+        complete_file(TARGET, methodcaller("write_text", json.dumps(content, indent=1) + "\n"))
         print(f"{name}: {time.perf_counter() - start:.0f} s\n{pd.DataFrame(rows).to_string()}", flush=True)
 
 

@@ -8,7 +8,6 @@ import contextlib
 import ctypes
 import gc
 import itertools
-import multiprocessing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,17 +32,14 @@ SIZES["small"] |= {"do_stable_layer_norm": True, "conv_dim": (256,) * 7}  # a fr
 SIZES["large"] |= {"do_stable_layer_norm": True}
 SIZES["large, 4 layers"] = SIZES["large"] | {"num_hidden_layers": 4}
 
-# Nothing random, so that all ways give the same; a front-end with layer norms, which padding does not change.
-STILL = dict.fromkeys(
-    ("hidden_dropout", "attention_dropout", "activation_dropout", "feat_proj_dropout", "layerdrop", "mask_time_prob"),
-    0.0,
-)
-
 
 def build(size: str, lora: int | None = None) -> AttributeModel:
-    """The study's model with a random WavLM, whose transformer is trained."""
+    """The study's model with a random WavLM, whose transformer is trained; its front-end has layer norms, which padding
+    does not change, and nothing is random in training, so that all ways give the same."""
     torch.manual_seed(0)
-    speech = WavLMConfig(**STILL, feat_extract_norm="layer", **SIZES[size])
+    random = ("hidden_dropout", "attention_dropout", "activation_dropout", "feat_proj_dropout", "layerdrop")
+    still = dict.fromkeys([*random, "mask_time_prob"], 0.0)
+    speech = WavLMConfig(feat_extract_norm="layer", **still, **SIZES[size])
     return AttributeModel(AttributeConfig(speech=speech.to_dict(), dropout=0.0, lora=lora)).to(DEVICE).train()
 
 
@@ -132,14 +128,9 @@ def autocast(precision: str) -> contextlib.AbstractContextManager:
     return torch.autocast(DEVICE.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def step_memory(name: str, size: str, count: int, lora: int | None = None) -> float:
-    """MiB that a training step takes at most beyond what is there before it, in a process of its own."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_step_memory, (name, size, count, lora))
-
-
-def _step_memory(name: str, size: str, count: int, lora: int | None) -> float:
-    step = training_step(way(name, size, lora), batches(size, count, WAYS[name][0], 2))
+def step_memory(name: str, size: str, count: int, lora: int | None, precision: str) -> float:
+    """MiB that a training step takes at most beyond what is there before it; for a process of its own."""
+    step = training_step(way(name, size, lora), batches(size, count, WAYS[name][0], 2), precision)
     step()  # makes the optimiser's state
     if DEVICE.type == "cuda":
         torch.cuda.reset_peak_memory_stats()

@@ -93,6 +93,7 @@ def test_files_hold_the_numbers_and_the_shown_table(differences):
 def test_a_table_says_what_it_rests_on(study):
     assert basis(pd.DataFrame({"utterances": [1600, 1600], "seeds": [5.0, np.nan]})) == "1,600 utterances, 5 seeds."
     pooled = pd.DataFrame({"seeds": [3, 3], "sets": [1, 1], "low": [0, 0]})
+    assert basis(pd.DataFrame({"seeds": [1]})) == "1 seed."
     assert basis(pooled) == "3 seeds (folds, pooled); in brackets: 95 % interval."
 
 

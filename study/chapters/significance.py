@@ -323,8 +323,8 @@ def errors_of(study: Study) -> pd.DataFrame:
 
 def speed() -> pd.DataFrame:
     """Time of each way to bootstrap CCC over speakers, from the benchmark: ``way``, ``seconds``, ``times as fast``."""
-    content = json.loads((project_root() / "benchmarks" / "results.json").read_text(encoding="utf-8"))
-    rows = pd.DataFrame(content["cpu"]["rows"]).query("part == 'intervals'")
+    rows = json.loads((project_root() / "benchmarks" / "results.json").read_text(encoding="utf-8"))["cpu"]["rows"]
+    rows = pd.DataFrame([row for row in rows if row["part"] == "intervals"])
     return rows.pivot_table("value", "way", "measure", sort=False).reset_index()
 
 

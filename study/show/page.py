@@ -26,10 +26,9 @@ def players(folder: Path | str) -> HTML:
         return HTML(f"<p>This copy of the results has no audio ({folder.name}/ is missing).</p>")
     style = "display:inline-block;width:15rem;max-width:100%;margin:.3rem .8rem .3rem 0"
     figures = []
-    for code in [code for code in EMOTIONS if code in found]:
+    for code, name in [(code, name) for code, name in EMOTIONS.items() if code in found]:
         kind = {".mp3": "mpeg", ".flac": "flac"}[found[code].suffix]
         sound = f"data:audio/{kind};base64,{base64.b64encode(found[code].read_bytes()).decode()}"
-        name = EMOTIONS[code]
         player = f'<audio controls preload="none" style="width:100%" aria-label="{name}" src="{sound}"></audio>'
         figures.append(f'<figure style="{style}"><figcaption>{name}</figcaption>{player}</figure>')
     return HTML(f"<div>{''.join(figures)}</div>")

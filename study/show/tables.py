@@ -80,7 +80,7 @@ def _text(value: object) -> str:
 
 def basis(table: pd.DataFrame) -> str:
     """What the estimates of a table rest on, from its columns ``utterances``, ``speakers``, ``seeds`` and ``sets``."""
-    parts = [f"{_range(table[name])} {name}" for name in ("utterances", "speakers", "seeds") if name in table]
+    parts = [_counted(table[name]) for name in ("utterances", "speakers", "seeds") if name in table]
     pooled = " (folds, pooled)" if {"sets", "seeds"} <= {*table} and (table["sets"] < table["seeds"]).any() else ""
     limits = "; in brackets: 95 % interval" if "low" in table else ""
     return f"{', '.join(parts)}{pooled}{limits}." if parts else ""
@@ -138,9 +138,10 @@ def _plain(text: object) -> str:
     return re.sub(r"<[^>]+>", "", str(text).replace("<br>", " ")).replace("&lt;", "<").replace("&shy;", "")
 
 
-def _range(values: pd.Series) -> str:
+def _counted(values: pd.Series) -> str:
     low, high = np.nanmin(values), np.nanmax(values)
-    return f"{low:,.0f}" if low == high else f"{low:,.0f} to {high:,.0f}"
+    shown = f"{low:,.0f}" if low == high else f"{low:,.0f} to {high:,.0f}"
+    return f"{shown} {values.name}".removesuffix("s" if high == 1 else "")
 
 
 def _link(file: str, kind: str, content: str) -> str:
