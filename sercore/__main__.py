@@ -44,7 +44,7 @@ def _predict(given: argparse.Namespace) -> None:
 def _submission(given: argparse.Namespace) -> None:
     from sercore import runs, submission
 
-    written = submission.write([runs.read(folder) for folder in given.runs], given.output)
+    written = submission.write([runs.read(runs.located(folder)) for folder in given.runs], given.output)
     print(f"{given.output}: {len(written)} utterances, the mean of {len(given.runs)} run(s)")
 
 

@@ -18,9 +18,10 @@ from tqdm import tqdm
 from sercore import audio, corpora
 from sercore.cache import Ragged, stored
 from sercore.corpus import some
+from sercore.disk import cache_folder
 from sercore.encoders import DEVICE, AudioInputs, SpeakerEncoder, SpeechEncoder, TextEncoder, TextInputs
 from sercore.hub import encoder_config, quieten
-from sercore.params import Params, ParamsError, project_root
+from sercore.params import Params, ParamsError
 
 SMALLEST = 1e-5
 """Standard deviation below which a channel counts as constant."""
@@ -92,7 +93,7 @@ class FrozenEncoders:
         if len(short):
             problem = f"{len(short)} utterances are shorter than a frame of {self.params.speech.encoder}"
             raise audio.AudioError(f"{problem} ({shortest:.3f} s): {some(short)}; remove them.")
-        root = project_root() / "data" / "cache" if cached else None
+        root = cache_folder() if cached else None
         paths, seconds = list(table["path"]), self.params.speech.max_seconds
         text, tokens, speaker = None, None, None
         speech = self._speech(table, root) if root and self.params.speech.cache else None

@@ -17,9 +17,9 @@ from tqdm import tqdm
 
 from sercore import ATTRIBUTES
 from sercore.audio import SAMPLE_RATE
-from sercore.cache import complete
 from sercore.corpora import msp_podcast
 from sercore.corpus import PRIMARY_EMOTIONS, Corpus, CorpusError
+from sercore.disk import complete
 from sercore.params import CorpusParams, ParamsError, resolve
 from simulation import grammar, population, whiser
 from simulation.espeak import Prompt, synthesise

@@ -10,6 +10,7 @@ import pandas as pd
 
 from sercore import ATTRIBUTES
 from sercore.corpus import Corpus, CorpusError, some
+from sercore.disk import digests
 
 Tree = list[tuple[Path, list[str]]]
 
@@ -24,13 +25,20 @@ def walk(folder: Path) -> Tree:
 
 
 def by_stem(tree: Tree, suffix: str) -> dict[str, Path]:
-    """The files that end in `suffix`, by the name without it; of two with one name, that of the fuller folder.
+    """The files that end in `suffix`, by the name without it; `CorpusError` if two of one name have another content.
 
     Only the suffix is cut off, since names may have dots: ``006-040.1-2_13.wav`` is ``006-040.1-2_13``.
     """
-    kept = [(folder, [name for name in names if name.lower().endswith(suffix)]) for folder, names in tree]
-    kept.sort(key=lambda item: (len(item[1]), item[0]))
-    return {name[: -len(suffix)]: folder / name for folder, names in kept for name in names}
+    paths = [folder / name for folder, names in tree for name in names if name.lower().endswith(suffix)]
+    found = {path.name[: -len(suffix)]: path for path in reversed(paths)}
+    twins = [(path, first) for path in paths if (first := found[path.name[: -len(suffix)]]) != path]
+    of_each = zip(*(digests(pair) for pair in zip(*twins, strict=True)), strict=True) if twins else []
+    differing = [pair for pair, (one, other) in zip(twins, of_each, strict=True) if one != other]
+    if differing:
+        one, other = differing[0]
+        problem = f"{len(differing)} files have two contents, as {one} and {other}"
+        raise CorpusError(f"{problem}: move one folder elsewhere, or name each path in a manifest (reader: manifest).")
+    return found
 
 
 def read_csv(path: Path) -> pd.DataFrame:
