@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 
 def main() -> None:
     """Run the command that is given; a wrong input ends with one sentence and exit status 1."""
@@ -49,10 +47,12 @@ def _submission(given: argparse.Namespace) -> None:
 
 
 def _yaml(text: str) -> Any:
+    from sercore.params import ParamsError, parse_yaml
+
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not YAML: {' '.join(str(error).split())}") from None
+        return parse_yaml(text)
+    except ParamsError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is {error}") from None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -36,7 +36,9 @@ def clone(tmp_path):
     (tmp_path / "audio").mkdir()
     for number, row in enumerate(rows()):
         shape = (4800, 2) if number % 2 else (1600,)
-        soundfile.write(tmp_path / "audio" / row.split(",")[0], np.zeros(shape), 48_000 if number % 2 else 16_000)
+        soundfile.write(
+            tmp_path / "audio" / row.split(",")[0], np.full(shape, number / 1000), 48_000 if number % 2 else 16_000
+        )
     return tmp_path
 
 
@@ -120,10 +122,16 @@ def test_any_rate_and_channel_count_has_its_duration(clone):
     assert set(emotale.read(params(clone), 0).table["duration"]) == {0.1}
 
 
-def test_the_fuller_folder_is_taken_where_a_file_is_there_twice(clone):
-    (clone / "a_few_originals").mkdir()
-    soundfile.write(clone / "a_few_originals" / "EN_001_A_2.wav", np.zeros(48_000), 48_000)
+def test_a_recording_in_two_folders_is_refused_unless_it_is_a_copy_or_a_published_original(clone):
+    for name in ("copies", "denoised", emotale.ORIGINALS):
+        (clone / name).mkdir()
+    soundfile.write(clone / emotale.ORIGINALS / "EN_001_A_2.wav", np.zeros(48_000), 48_000)
+    (clone / "copies" / "EN_001_A_2.wav").write_bytes((clone / "audio" / "EN_001_A_2.wav").read_bytes())
     assert emotale.read(params(clone), 0).table.loc["EN_001_A_2", "path"].parent == clone / "audio"
+    soundfile.write(clone / "denoised" / "EN_001_A_2.wav", np.zeros(48_000), 48_000)
+    message = r"1 files have two contents, as .*/audio/EN_001_A_2\.wav and .*/denoised/EN_001_A_2\.wav: move one folder"
+    with pytest.raises(CorpusError, match=message):
+        emotale.read(params(clone), 0)
 
 
 def test_rows_without_audio_are_counted_or_skipped(clone):

@@ -21,6 +21,7 @@ DESCRIPTION = (
     " They do not show how a system performs on spontaneous speech."
 )
 SCALE = (1.0, 5.0)
+ORIGINALS = "originals_48kHz"  # a few files of the published folder again, as they were recorded
 RATERS = ("a1", "a2", "a3")
 LANGUAGES = {"EN": "English", "DK": "Danish"}
 # As in the corpus's README, but for the "frigde" of the first English one.
@@ -74,7 +75,8 @@ def read(params: Params, seed: int) -> Corpus:
     if published.empty:
         raise CorpusError(f"{path} has no row in {params.language}: restore the published table.")
     ratings = pd.concat([_ratings(published, rater, path) for rater in RATERS], ignore_index=True)
-    waves = files.by_stem(files.walk(root), ".wav")
+    tree = [(folder, names) for folder, names in files.walk(root) if folder.name != ORIGINALS]
+    waves = files.by_stem(tree, ".wav")
     table = published[["speaker"]].assign(
         path=[waves.get(name) for name in published.index],
         emotion=published["gt_emotion"].replace("B", "O"),

@@ -31,7 +31,7 @@ def by_stem(tree: Tree, suffix: str) -> dict[str, Path]:
     """
     paths = [folder / name for folder, names in tree for name in names if name.lower().endswith(suffix)]
     found = {path.name[: -len(suffix)]: path for path in reversed(paths)}
-    twins = [(path, first) for path in paths if (first := found[path.name[: -len(suffix)]]) != path]
+    twins = [(first, path) for path in paths if (first := found[path.name[: -len(suffix)]]) != path]
     of_each = zip(*(digests(pair) for pair in zip(*twins, strict=True)), strict=True) if twins else []
     differing = [pair for pair, (one, other) in zip(twins, of_each, strict=True) if one != other]
     if differing:
