@@ -52,9 +52,9 @@ class CorpusParams(Section):
 
     reader: str
     path: Path
-    damaged: Literal["refuse", "skip"] = "refuse"
     folds: Annotated[int | None, AfterValidator(_official)] = None
     transcripts: Transcripts = Transcripts()
+    damaged: Literal["refuse", "skip"] = "refuse"
 
 
 class FrozenEncoder(Section):

@@ -36,7 +36,11 @@ def clone(tmp_path):
     (tmp_path / "audio").mkdir()
     for number, row in enumerate(rows()):
         shape = (4800, 2) if number % 2 else (1600,)
-        soundfile.write(tmp_path / "audio" / row.split(",")[0], np.zeros(shape), 48_000 if number % 2 else 16_000)
+        soundfile.write(
+            tmp_path / "audio" / row.split(",")[0],
+            np.resize([0.1, 0.1, -0.1, -0.1], shape),
+            48_000 if number % 2 else 16_000,
+        )
     return tmp_path
 
 
@@ -122,7 +126,7 @@ def test_any_rate_and_channel_count_has_its_duration(clone):
 
 def test_the_fuller_folder_is_taken_where_a_file_is_there_twice(clone):
     (clone / "a_few_originals").mkdir()
-    soundfile.write(clone / "a_few_originals" / "EN_001_A_2.wav", np.zeros(48_000), 48_000)
+    soundfile.write(clone / "a_few_originals" / "EN_001_A_2.wav", np.resize([0.1, -0.1], 48_000), 48_000)
     assert emotale.read(params(clone), 0).table.loc["EN_001_A_2", "path"].parent == clone / "audio"
 
 

@@ -72,11 +72,12 @@ def release(tmp_path):
         write(labels / "Self-evaluation" / f"{impro}_f1_atr.txt", "[broken\n")
         write(folder / "dialog" / "transcriptions" / f"{impro}.txt", TRANSCRIPT.replace("Ses01", f"Ses0{session}"))
         (folder / "dialog" / "wav").mkdir()
-        soundfile.write(folder / "dialog" / "wav" / f"{impro}.wav", np.zeros(800), 8000)
+        soundfile.write(folder / "dialog" / "wav" / f"{impro}.wav", np.resize([0.1, -0.1], 800), 8000)
         for turn in (*turns, f"{impro}_F000", f"{impro}_M000", f"{impro}_F001"):
             wave = folder / "sentences" / "wav" / turn.rsplit("_", 1)[0] / f"{turn}.wav"
             wave.parent.mkdir(parents=True, exist_ok=True)
-            soundfile.write(wave, np.zeros(8000 * 31 if turn == "Ses01F_impro01_F001" else 1600), 8000)
+            frames = 8000 * 31 if turn == "Ses01F_impro01_F001" else 1600
+            soundfile.write(wave, np.resize([0.1, -0.1], frames), 8000)
             (wave.parent / f"._{turn}.wav").write_bytes(b"\x00\x05\x16\x07")
     return tmp_path
 

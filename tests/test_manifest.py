@@ -26,7 +26,7 @@ SHORT = """dominance,valence,arousal,split,path,utterance
 def folder(tmp_path):
     (tmp_path / "sounds").mkdir()
     for number, name in enumerate("abc"):
-        soundfile.write(tmp_path / "sounds" / f"{name}.wav", np.zeros(1600 * (number + 1)), 16_000)
+        soundfile.write(tmp_path / "sounds" / f"{name}.wav", np.resize([0.1, -0.1], 1600 * (number + 1)), 16_000)
     (tmp_path / "mine.csv").write_text(FULL)
     return tmp_path
 
