@@ -155,7 +155,9 @@ def _length(path: Path, file: BinaryIO) -> tuple[int, int]:
         if sizes and sizes[0] > sizes[1]:
             raise _other_length(path, *sizes, "bytes") from None
         reason = error.error_string.rstrip(".")
-        raise AudioError(f"{path} is not audio that libsndfile can read ({reason}): replace the file.") from error
+        raise AudioError(
+            f"{path} is not audio that libsndfile can read ({reason}): replace it, or convert it to WAV."
+        ) from error
     if form not in FORMATS:
         raise AudioError(f"{path} is {form}, in which a cut file would go unnoticed: convert it to WAV or FLAC.")
     if not RATES[0] <= rate <= RATES[1]:
@@ -213,5 +215,5 @@ def _flac_frames(file: BinaryIO, frames: int) -> int:
 
 
 def _other_length(path: Path | str, promised: float, held: float, unit: str) -> AudioError:
-    lengths = f"its header promises {promised:.5g} {unit} and it holds {held:.5g} {unit}"
+    lengths = f"its header promises {round(promised, 4):,} {unit} and it holds {round(held, 4):,} {unit}"
     return AudioError(f"{path} is {'truncated' if held < promised else 'damaged'} ({lengths}): copy it again.")

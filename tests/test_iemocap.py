@@ -11,6 +11,7 @@ from sercore import audio, params
 from sercore.corpora import iemocap, read
 from sercore.corpora.iemocap import Params
 from sercore.corpus import CorpusError
+from tests import faults
 
 FIRST = """\
 % [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]
@@ -227,3 +228,12 @@ def test_the_profile_reads_it():
     assert chosen.corpus == settings(Path("data/iemocap"))
     assert chosen.corpus.folds == 5
     assert pd.Series([chosen.sampling.samples_per_emotion, chosen.sampling.validation_per_emotion]).isna().all()
+
+
+def test_damaged_files_are_left_out_and_leave_the_splits_alone(release, corpus, project):
+    whole = corpus
+    faults.cut(whole.table["path"].iloc[0])
+    with pytest.warns(UserWarning, match=f"1 of {len(whole.table)} audio files .* left out: {whole.table.index[0]}"):
+        left = iemocap.read(settings(release, damaged="skip"), 0)
+    pd.testing.assert_frame_equal(left.table, whole.table.iloc[1:])
+    assert whole.table.index[0] not in set(left.ratings["utterance"])

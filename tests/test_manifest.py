@@ -83,7 +83,7 @@ def test_rows_without_audio_are_counted_or_skipped(folder):
 
 def test_an_unusable_audio_file_is_named(folder):
     (folder / "sounds" / "b.wav").write_text("not a sound")
-    with pytest.raises(audio.AudioError, match=r"b\.wav is not audio .*: replace the file\.$"):
+    with pytest.raises(audio.AudioError, match=r"b\.wav is not audio .*: replace it, or convert it to WAV\.$"):
         read(folder)
 
 
