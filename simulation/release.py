@@ -99,7 +99,8 @@ class Params(CorpusParams):
 
 def read(params: Params, seed: int) -> Corpus:
     """`write` the release, and read it as `sercore.corpora.msp_podcast` does; errors as there."""
-    return msp_podcast.read(msp_podcast.Params(reader="msp_podcast", path=write(params)), seed)
+    release = msp_podcast.Params(reader="msp_podcast", path=write(params), damaged=params.damaged)
+    return msp_podcast.read(release, seed)
 
 
 def write(params: Params) -> Path:

@@ -77,7 +77,7 @@ def write_json(path: Path, content: dict) -> None:
 
 def write_wave(path: Path, frames: int = 1600) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, np.zeros(frames), 16_000)
+    soundfile.write(path, np.resize([0.1, -0.1], frames), 16_000)
 
 
 def consensus_csv(folder: Path, name: str = "labels_consensus.csv", without: tuple[str, ...] = (), **renamed) -> None:

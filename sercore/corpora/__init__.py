@@ -27,7 +27,7 @@ def read(params: CorpusParams, seed: int) -> Corpus:
 
     Raises:
         CorpusError: the folder or file is not what the reader expects, or the corpus is not valid.
-        AudioError: an audio file is not usable.
+        AudioError: an audio file is damaged, unless these are skipped.
         ParamsError: the recogniser of its transcripts is not there.
     """
     corpus = reader(params.reader).read(params, seed)

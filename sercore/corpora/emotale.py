@@ -10,7 +10,7 @@ from typing import Literal
 import pandas as pd
 from pydantic import Field
 
-from sercore import ATTRIBUTES, audio
+from sercore import ATTRIBUTES
 from sercore.corpora import files
 from sercore.corpus import COLUMNS, RATING_COLUMNS, Corpus, CorpusError, some
 from sercore.params import CorpusParams, resolve
@@ -63,7 +63,7 @@ def read(params: Params, seed: int) -> Corpus:
 
     Raises:
         CorpusError: the folder is not EmoTale, a row has no audio, or there are fewer speakers than folds.
-        AudioError: an audio file is not usable.
+        AudioError: an audio file is damaged, unless these are skipped.
     """
     root = resolve(params.path)
     path = root / "annotations.csv"
@@ -85,8 +85,8 @@ def read(params: Params, seed: int) -> Corpus:
     )
     table = table.join(ratings.groupby("utterance")[list(ATTRIBUTES)].mean())
     table = files.require_audio(table, params.missing_audio, path)
-    splits = _splits(table, params.folds, seed % params.folds)
-    table = table.assign(split=splits, duration=audio.durations(table["path"]))
+    table = table.assign(split=_splits(table, params.folds, seed % params.folds))
+    table = files.with_durations(table, params.damaged, path)
     ratings = ratings[ratings["utterance"].isin(table.index)]
     return files.validated(path, f"EmoTale ({params.language})", table[list(COLUMNS)], SCALE, ratings)
 
