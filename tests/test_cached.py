@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from sercore import audio, corpora, params
-from sercore.corpora import msp_podcast
+from sercore.corpora import files, msp_podcast
 from tests import faults
 
 TINY = yaml.safe_load("""
@@ -31,7 +31,7 @@ def refuse(*_, **__):
 def test_it_is_read_once(tiny, project, monkeypatch):
     as_it_is = msp_podcast.Params(reader="msp_podcast", path=project / "release")
     first = corpora.read(as_it_is, 0)
-    monkeypatch.setattr(audio, "durations_or_errors", refuse)
+    monkeypatch.setattr(files, "with_durations", refuse)
     for one in (tiny.corpus, as_it_is):
         again = corpora.read(one, 0)
         pd.testing.assert_frame_equal(again.table, first.table)
@@ -46,7 +46,7 @@ def test_it_is_read_once(tiny, project, monkeypatch):
 def test_a_changed_file_is_noticed(tiny, project, monkeypatch, pattern):
     changed = next((project / "release").rglob(pattern.rpartition("/")[2]))
     os.utime(changed, ns=(1, 1))
-    monkeypatch.setattr(audio, "durations_or_errors", refuse)
+    monkeypatch.setattr(files, "with_durations", refuse)
     with pytest.raises(AssertionError, match="read again"):
         corpora.read(tiny.corpus, 0)
 

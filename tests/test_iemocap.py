@@ -78,7 +78,7 @@ def release(tmp_path):
             wave = folder / "sentences" / "wav" / turn.rsplit("_", 1)[0] / f"{turn}.wav"
             wave.parent.mkdir(parents=True, exist_ok=True)
             frames = 8000 * 31 if turn == "Ses01F_impro01_F001" else 1600
-            soundfile.write(wave, np.resize([0.1, -0.1], frames), 8000)
+            soundfile.write(wave, generator.normal(0, 0.1, frames), 8000)
             (wave.parent / f"._{turn}.wav").write_bytes(b"\x00\x05\x16\x07")
     return tmp_path
 

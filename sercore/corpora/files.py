@@ -38,7 +38,8 @@ def by_stem(tree: Tree, suffix: str) -> dict[str, Path]:
     differing = [pair for pair, (one, other) in zip(twins, of_each, strict=True) if one != other]
     if differing:
         one, other = differing[0]
-        problem = f"{len(differing)} files have two contents, as {one} and {other}"
+        others = f", as do {len(differing) - 1} other pairs" if len(differing) > 1 else ""
+        problem = f"{one} and {other} differ, though they have one name{others}"
         raise CorpusError(f"{problem}: move one folder elsewhere, or name each path in a manifest (reader: manifest).")
     return found
 
