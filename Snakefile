@@ -4,9 +4,9 @@ import json
 import shutil
 from pathlib import Path
 
-from study.plan import STUDY, Plan
+from study.plan import STUDY, planned
 
-plan = Plan(config.get("profile", "embedded"), config.get("data"), config.get("chapter", "paper"), config.get("seeds"))
+plan = planned(**config)
 BUILD = f"build/{plan.profile}"
 RUNS = "build/{profile}/runs/{condition}/{variant}"
 

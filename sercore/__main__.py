@@ -8,19 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from sercore.failures import one_sentence
+
 
 def main() -> None:
     """Run the command that is given; a wrong input ends with one sentence and exit status 1."""
     given = _parser().parse_args()
-    # Only now, since these take seconds to import and `--help` need not wait.
-    from sercore.audio import AudioError
-    from sercore.corpus import CorpusError
-    from sercore.params import ParamsError
-
-    try:
+    with one_sentence():
         given.command(given)
-    except (AudioError, CorpusError, ParamsError) as error:
-        sys.exit(f"error: {error}")
 
 
 def _train(given: argparse.Namespace) -> None:
@@ -34,9 +29,22 @@ def _train(given: argparse.Namespace) -> None:
 
 
 def _predict(given: argparse.Namespace) -> None:
+    from sercore.params import ParamsError
     from sercore.predict import load
+    from sercore.recordings import listed
 
-    load(given.run)(given.files, given.text).to_csv(sys.stdout, float_format="%.6f")
+    if not given.files and given.text:
+        raise ParamsError("--text takes all that follows it, and leaves no file: put the files before it.")
+    if not given.files:
+        given.refuse("the following arguments are required: file")
+    table, predictor = listed(given.files, given.text), load(given.run)
+    unusable = predictor.unusable(table["path"], windows=given.windows)
+    good = table[~table["path"].isin(unusable)]
+    predicted = predictor(good["path"], good["transcript"], windows=given.windows)
+    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # names of files are bytes
+    predicted.to_csv(sys.stdout, float_format="%.6f")
+    if unusable:
+        sys.exit("\n".join(f"error: {problem}" for problem in unusable.values()))
 
 
 def _submission(given: argparse.Namespace) -> None:
@@ -70,9 +78,11 @@ def _parser() -> argparse.ArgumentParser:
 
     predict = commands.add_parser("predict", help="print a CSV: utterance, arousal, valence, dominance of each file")
     predict.add_argument("run", type=Path, help="a run's folder, with its model")
-    predict.add_argument("files", nargs="+", type=Path, metavar="file", help="audio in any format of libsndfile")
+    kinds = "audio in any format of libsndfile, a folder of it, or a CSV with a column path and perhaps transcript"
+    predict.add_argument("files", nargs="*", type=Path, metavar="file", help=kinds)
     predict.add_argument("--text", nargs="+", help="the transcript of each file, in the same order; '' where unknown")
-    predict.set_defaults(command=_predict)
+    predict.add_argument("--windows", action="store_true", help="predict long files by the mean over all their parts")
+    predict.set_defaults(command=_predict, refuse=predict.error)
 
     submission = commands.add_parser("submission", help="write the challenge's file: the mean of the runs for Test3")
     submission.add_argument("runs", nargs="+", type=Path, metavar="run", help="a run's folder")

@@ -85,14 +85,15 @@ class FrozenEncoders:
             AudioError: an audio file cannot be used, or is too short for the speech encoder.
 
         Warns:
-            UserWarning: utterances have no transcript, although the system takes text; or the disk has no room for the
-                speech features, which every step then computes.
+            UserWarning: utterances are longer than ``speech.max_seconds``, or have no transcript, although the system
+                takes text; or the disk has no room for the speech features, which every step then computes.
         """
-        shortest = self.speech.shortest / audio.SAMPLE_RATE
-        short = table.index[table["duration"] < shortest]
-        if len(short):
-            problem = f"{len(short)} utterances are shorter than a frame of {self.params.speech.encoder}"
-            raise audio.AudioError(f"{problem} ({shortest:.3f} s): {some(short)}; remove them.")
+        self.require_frames(table["duration"])
+        long = table.index[table["duration"] > self.params.speech.max_seconds]
+        if len(long):
+            problem = f"{len(long)} of {len(table)} utterances are longer than {self.params.speech.max_seconds:g} s"
+            remedy = "predict with windows, or train with a larger speech.max_seconds, to use all"
+            warnings.warn(f"{problem}, and only that much is used of each: {some(long)}; {remedy}.", stacklevel=2)
         root = cache_folder() if cached else None
         paths, seconds = list(table["path"]), self.params.speech.max_seconds
         text, tokens, speaker = None, None, None
@@ -114,6 +115,14 @@ class FrozenEncoders:
                 lambda: (x_vector(audio.load(path, seconds)) for path in tqdm(paths, "speaker embeddings")),
             )
         return Features(paths, seconds, self.inputs, speech, text, tokens, speaker)
+
+    def require_frames(self, durations: pd.Series) -> None:
+        """Raise `AudioError`, which names them, if utterances are too short for the speech encoder; index: names."""
+        shortest = self.speech.shortest / audio.SAMPLE_RATE
+        short = durations.index[durations < shortest]
+        if len(short):
+            problem = f"{len(short)} utterances are shorter than a frame of {self.params.speech.encoder}"
+            raise audio.AudioError(f"{problem} ({shortest:.3f} s): {some(short)}; remove them.")
 
     def _speech(self, table: pd.DataFrame, root: Path) -> Sequence[np.ndarray] | None:
         """The output of the speech encoder's frozen part, if there is room for it."""

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
@@ -16,7 +18,7 @@ from sercore.corpus import GENDERS
 from sercore.encoders import SpeechEncoder, TextModel
 from sercore.hub import encoder_config
 from sercore.losses import AdditiveAngularMargin, ccc_loss, classification_loss, reverse_gradient
-from sercore.params import Params
+from sercore.params import Params, ParamsError
 
 
 class AttributeConfig(PretrainedConfig):
@@ -223,6 +225,14 @@ class AttributeModel(PreTrainedModel):
         if self.config.layers == "last":
             return functional.one_hot(torch.tensor(self.speech.layers - 1)).float().to(self.device)
         return self.layer_weights.softmax(0)
+
+
+def require_finite(predictions: NDArray, where: str) -> None:
+    """Raise `ParamsError`, which says `where`, unless all predictions (utterances, 3) are numbers."""
+    lost = ~np.isfinite(predictions).all(axis=1)
+    if lost.any():
+        problem = f"{where} predicts NaN for {lost.sum()} of {len(lost)} utterances, since its training diverged"
+        raise ParamsError(f"{problem}: lower training.learning_rate, or set training.precision to float32.")
 
 
 class MeanPooling(nn.Module):

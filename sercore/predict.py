@@ -11,6 +11,8 @@ b          3.21...   3.90...    3.71...
 """
 
 import contextlib
+import math
+import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 from pyarrow import ArrowInvalid
 from safetensors import SafetensorError
+from scipy.io import wavfile
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
@@ -34,7 +37,7 @@ from sercore.disk import complete_file
 from sercore.encoders import DEVICE
 from sercore.features import FrozenEncoders
 from sercore.hub import quieten
-from sercore.model import AttributeModel
+from sercore.model import AttributeModel, require_finite
 from sercore.params import Params, ParamsError, with_corpus
 
 BATCH_SIZE = 8
@@ -71,11 +74,17 @@ class Predictor:
     def __init__(self, params: Params, model: AttributeModel) -> None:
         self.model, self.encoders = model, FrozenEncoders(params, model.speech)
 
-    def __call__(self, files: Sequence[Path | str], texts: Sequence[str | None] | None = None) -> pd.DataFrame:
+    def __call__(
+        self, files: Sequence[Path | str], texts: Sequence[str | None] | None = None, *, windows: bool = False
+    ) -> pd.DataFrame:
         """Predict for each of `files`, in any format, sampling rate and number of channels that `sercore.audio.load`
         reads.
 
-        `texts` are their transcripts, None or empty where there is none; a system without text needs no `texts`.
+        `texts` are their transcripts, None or empty where there is none; a system without text needs no `texts`. A file
+        longer than the system's ``speech.max_seconds`` is predicted from its start; with `windows` it is cut into as
+        few equal parts as are no longer, and gets the mean of their predictions, each with the whole transcript.
+
+        All files are predicted or none: leave out those that `unusable` names.
 
         Returns:
             Columns arousal, valence, dominance; a row a file, in the order given. The index, ``utterance``, is the
@@ -83,10 +92,11 @@ class Predictor:
 
         Raises:
             AudioError: a file is missing, no usable audio, shorter than a frame, or given twice.
-            ParamsError: there are more or fewer texts than files.
+            ParamsError: there are more or fewer texts than files, or the system predicts NaN.
 
         Warns:
-            UserWarning: files without a transcript, although the system takes text; or texts that it does not take.
+            UserWarning: files without a transcript, although the system takes text; texts that it does not take; or
+                files that are cut.
         """
         paths = [Path(file) for file in ([files] if isinstance(files, Path | str) else files)]
         texts = [None] * len(paths) if texts is None else [texts] if isinstance(texts, str) else list(texts)
@@ -96,11 +106,28 @@ class Predictor:
             warnings.warn("this system takes no text: the transcripts are not used.", stacklevel=2)
         columns = {"path": paths, "transcript": texts, "duration": audio.durations(paths)}
         table = pd.DataFrame(columns, index=_utterances(paths))
-        by_length = table.sort_values("duration", ascending=False, kind="stable")
-        features = self.encoders(by_length, cached=False)
-        low, high = self.model.config.scale
-        predicted = low + (high - low) * _predictions(self.model, features, BATCH_SIZE).astype(np.float64)
-        return pd.DataFrame(predicted, by_length.index, list(ATTRIBUTES)).loc[table.index]
+        with tempfile.TemporaryDirectory() as folder:
+            parts = _parts(table, self.encoders.params.speech.max_seconds, Path(folder)) if windows else table
+            by_length = parts.sort_values("duration", ascending=False, kind="stable")
+            features = self.encoders(by_length, cached=False)
+            low, high = self.model.config.scale
+            values = low + (high - low) * _predictions(self.model, features, BATCH_SIZE).astype(np.float64)
+        predicted = pd.DataFrame(values, by_length.index, list(ATTRIBUTES))
+        return predicted.groupby(level=0).mean().loc[table.index]
+
+    def unusable(self, files: Sequence[Path | str], *, windows: bool = False) -> dict[Path, str]:
+        """The files for which a call would raise `AudioError`, found by decoding each, with what is wrong with it."""
+        seconds, found = self.encoders.params.speech.max_seconds, {}
+        for path in map(Path, files):
+            try:
+                duration = audio.duration(path)
+                self.encoders.require_frames(pd.Series([duration], [path]))
+                audio.load(path, max(duration, seconds) if windows else seconds)
+            except audio.AudioError as error:
+                found[path] = str(error)
+            except OSError as error:  # a folder that may not be entered, or a name that is too long
+                found[path] = f"{path} cannot be read ({error.strerror}): check its name and permissions."
+        return found
 
 
 def evaluate(folder: Path, test: str, corpus: Mapping[str, Any]) -> Path:
@@ -176,7 +203,23 @@ def _predictions(
         for batch in tqdm(batches, "predictions", disable=len(batches) < 2):
             inputs = {name: part.to(DEVICE) for name, part in batch.items()}
             parts.append(model(**inputs).predictions.float().cpu().numpy())
-    return np.concatenate(parts)
+    values = np.concatenate(parts)
+    require_finite(values, "this system")
+    return values
+
+
+def _parts(table: pd.DataFrame, seconds: float, folder: Path) -> pd.DataFrame:
+    """`table` with each file longer than `seconds` as the fewest equal parts that are not, written into `folder`."""
+    rows = []
+    for _, row in table.iterrows():
+        if (count := math.ceil(row["duration"] / seconds)) < 2:
+            rows.append(row)
+            continue
+        for part in np.array_split(audio.load(row["path"], row["duration"] + 1), count):
+            path = folder / f"{len(rows)}.wav"
+            wavfile.write(path, audio.SAMPLE_RATE, part)
+            rows.append(pd.Series({**row, "path": path, "duration": len(part) / audio.SAMPLE_RATE}, name=row.name))
+    return pd.DataFrame(rows, columns=table.columns).rename_axis(table.index.name)
 
 
 def _utterances(paths: Sequence[Path]) -> pd.Index:

@@ -265,7 +265,10 @@ def _read_params(folder: Path) -> Params:
 
 
 def _environment() -> dict[str, Any]:
-    git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=project_root(), check=False)
+    revision = ""
+    with contextlib.suppress(OSError):  # no git on this machine
+        git = ["git", "rev-parse", "HEAD"]
+        revision = subprocess.run(git, capture_output=True, text=True, cwd=project_root(), check=False).stdout.strip()
     packages = ("torch", "transformers", "accelerate", "numpy", "pandas", "scipy")
     return {
         "python": platform.python_version(),
@@ -273,5 +276,5 @@ def _environment() -> dict[str, Any]:
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU ({platform.machine()})",
         "threads": torch.get_num_threads(),
         "code": code(),
-        "git_revision": git.stdout.strip() or None,
+        "git_revision": revision or None,
     }

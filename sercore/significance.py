@@ -8,6 +8,7 @@ Conventions:
 - Results hold one value an attribute and, last, the mean of the attributes: the endpoint declared in advance.
 - Speakers are the units: a speaker is left out, drawn or swapped with all utterances, in all runs.
 - ``confidence`` is that of an interval, ``alpha`` the level of a test; both lie between 0 and 1.
+- Predictions that are all the same have CCC 0 and no interval: its limits are NaN. Differences from them are finite.
 - What is drawn at random comes from the given generator alone: the same seed, the same figures.
 
 Everything follows from the sums of `sercore.sums`, and every function refuses what `sercore.sums.speaker_sums` refuses.
@@ -25,6 +26,7 @@ from sercore.sums import (
     Statistic,
     ccc_of,
     ccc_of_runs,
+    constant,
     correlation_of,
     jackknife_error,
     redrawn,
@@ -114,7 +116,8 @@ def bootstrap_interval(
     sums = speaker_sums(gold, predicted, speakers)
     drawn = np.concatenate([ccc_of(weigh(weights, sums)) for weights in redrawn(len(sums), resamples, generator)])
     low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
-    return Interval(ccc_of(sums.sum(axis=0)), low, high, *_size(sums))
+    total = sums.sum(axis=0)
+    return Interval(ccc_of(total), *_unless_constant(total, low, high), *_size(sums))
 
 
 def difference_interval(
@@ -270,7 +273,14 @@ def _interval(
     z = _fisher(value)
     reach = stats.t.ppf((1 + confidence) / 2, len(sums) - 1) * jackknife_error(_fisher(statistic(total - sums)))
     low, high = np.tanh(z - reach), np.tanh(z + reach)
-    return Interval(value, np.minimum(low, value), np.maximum(high, value), *_size(sums))
+    limits = _unless_constant(total, np.minimum(low, value), np.maximum(high, value))
+    return Interval(value, *limits, *_size(sums))
+
+
+def _unless_constant(total: Array, *limits: Array) -> list[Array]:
+    """`limits`, NaN for an attribute that all runs predict as a constant, and for the mean of such attributes alone."""
+    collapsed = constant(total).all(axis=-2)
+    return [np.where(np.append(collapsed, collapsed.all()), np.nan, limit) for limit in limits]
 
 
 def _fisher(ccc: Array) -> Array:

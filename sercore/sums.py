@@ -34,7 +34,7 @@ def speaker_sums(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike) -> 
 
     Raises:
         SignificanceError: shapes that do not fit, a value that is not finite, an unknown speaker, fewer than two
-            speakers, or an attribute whose gold or predicted values are all the same.
+            speakers, or an attribute whose gold values are all the same.
     """
     gold, predicted, labels = _validate(gold, predicted, speakers)
     membership = sparse.csr_array((np.ones(len(labels)), (labels, np.arange(len(labels)))))
@@ -56,13 +56,19 @@ def ccc_of(sums: Array) -> Array:
 
 
 def ccc_of_runs(sums: Array) -> Array:
-    """CCC of each run, (..., runs, attributes + 1); 0 where gold and predicted values are both constant."""
+    """CCC of each run, (..., runs, attributes + 1); 0 where the predicted values, or both, are constant."""
     n, x, y, xx, yy, xy = np.moveaxis(sums, -3, 0)
     mean_x, mean_y, square = x / n, y / n, (xx + yy) / n
     spread = square - 2 * mean_x * mean_y
-    varies = spread > 1e-14 * square
+    varies = (spread > 1e-14 * square) & ~constant(sums)
     ccc = np.divide(2 * (xy / n - mean_x * mean_y), spread, out=np.zeros_like(spread), where=varies)
     return np.concatenate([ccc, ccc.mean(axis=-1, keepdims=True)], axis=-1)
+
+
+def constant(sums: Array) -> NDArray[np.bool_]:
+    """Where the predictions of a run are all the same, but for rounding: (..., runs, attributes)."""
+    n, _, y, _, yy, _ = np.moveaxis(sums, -3, 0)
+    return yy / n - (y / n) ** 2 <= 1e-12 * (yy / n)
 
 
 def correlation_of(sums: Array) -> Array:
@@ -126,8 +132,8 @@ def _validate(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike) -> tup
         wrong = ~np.isfinite(values)
         if wrong.any():
             raise SignificanceError(f"{wrong.sum()} {name} values are NaN or infinite; leave these utterances out.")
-        if (np.ptp(values, axis=-2) == 0).any():
-            raise SignificanceError(f"all {name} values of an attribute are the same, so its CCC has no interval.")
+    if (np.ptp(gold, axis=0) == 0).any():
+        raise SignificanceError("all gold values of an attribute are the same, so its CCC has no interval.")
     labels, known = pd.factorize(pd.Series(speakers), sort=True)  # draws do not depend on the order of utterances
     if (labels < 0).any():
         raise SignificanceError(f"{(labels < 0).sum()} utterances have no known speaker; leave them out.")

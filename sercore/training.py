@@ -1,6 +1,7 @@
 """Train one system: `train(params, corpus)` leaves a complete run, and continues an interrupted one."""
 
 import contextlib
+import errno
 import gc
 import json
 import resource
@@ -17,6 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 from accelerate import PartialState
+from safetensors import SafetensorError
 from scipy.special import softmax
 from tqdm import tqdm
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments, set_seed
@@ -30,7 +32,7 @@ from sercore.fast.exact_ccc import first_pass, second_pass
 from sercore.features import Features, FrozenEncoders
 from sercore.hub import quieten
 from sercore.losses import ccc
-from sercore.model import AttributeModel
+from sercore.model import AttributeModel, require_finite
 from sercore.params import Params
 from sercore.sampling import EpochSampler, Rows, choose
 
@@ -45,7 +47,8 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
     Raises:
         CorpusError: speakers in two splits, no labelled training or validation utterance, too few of an emotion,
             fewer utterances in an epoch than in a batch, or no gender, speaker or ratings for a loss that needs it.
-        ParamsError: an encoder cannot be loaded.
+        ParamsError: an encoder cannot be loaded, or an epoch ends with predictions that are NaN.
+        OSError: a checkpoint or the model cannot be written.
     """
     quieten()
     gc.collect()  # what trainers of this process left in reference cycles
@@ -80,7 +83,8 @@ def _trained(trainer: "AttributeTrainer") -> runs.Run:
     seconds = time.perf_counter() - start
     predictions, history = trainer.predicted(trainer.rows.predicted), _history(trainer.state.log_history)
     if trainer.is_world_process_zero():
-        trainer.model.save_pretrained(partial / "model")
+        with _written(partial):
+            trainer.model.save_pretrained(partial / "model")
         shutil.rmtree(partial / "checkpoints")
         metrics = _metrics(trainer.params, trainer.model, predictions, history, seconds)
         runs.finish(partial, metrics, history, predictions)
@@ -120,6 +124,7 @@ class AttributeTrainer(Trainer):
     def predicted(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Predictions for rows of the corpus table, as `sercore.runs.Run` has them."""
         outputs = _heads(self.predict(self.utterances.of(rows), ignore_keys=["speaker"]).predictions)
+        require_finite(outputs[0], f"{self.args.run_name}, with the model of its best epoch,")
         low, high = self.model.config.scale
         predicted = dict(zip(runs.PREDICTED, (outputs[0] * (high - low) + low).T, strict=True))
         if len(outputs) > 1:
@@ -136,6 +141,10 @@ class AttributeTrainer(Trainer):
             if self.is_world_process_zero():
                 runs.keep_epoch(self.partial, round(self.state.epoch), predictions)
         return metrics
+
+    def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
+        with _written(self.partial):
+            super()._save_checkpoint(*arguments, **options)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """transformers' own, whose groups are divided where an encoder has a learning rate of its own."""
@@ -178,7 +187,18 @@ class AttributeTrainer(Trainer):
         return self.sampler
 
     def _validation_ccc(self, evaluation: EvalPrediction) -> dict[str, float]:
-        return _ccc(evaluation.label_ids, _heads(evaluation.predictions)[0], self.params.loss.attributes)
+        predictions = _heads(evaluation.predictions)[0]
+        require_finite(predictions, f"epoch {round(self.state.epoch)} of {self.args.run_name}")
+        return _ccc(evaluation.label_ids, predictions, self.params.loss.attributes)
+
+
+@contextlib.contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    """Raise `OSError` where `folder` cannot be written: torch and safetensors have types of their own for that."""
+    try:
+        yield
+    except (RuntimeError, SafetensorError) as error:
+        raise OSError(errno.EIO, f"cannot be written ({error})", str(folder)) from error
 
 
 def _heads(outputs: np.ndarray | tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:

@@ -7,12 +7,14 @@ import shutil
 import sys
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 
 import yaml
 
+from sercore.failures import one_sentence
 from sercore.params import ParamsError, with_corpus
-from study.plan import PAPER, Plan, tested_on
+from study.plan import PAPER, Plan, planned, tested_on
 
 
 def main() -> None:
@@ -26,17 +28,14 @@ def main() -> None:
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=described)
     parser.add_argument("values", nargs="*", metavar="value", help="of the command, such as a question")
     given = parser.parse_args()
-    # Only now, since these take seconds to import.
-    from sercore.audio import AudioError
-    from sercore.corpus import CorpusError
-
-    plan = Plan(given.profile, given.data, given.chapter, given.seeds)
-    try:
+    wanted = list(signature(COMMANDS[given.command]).parameters)[1:]
+    with one_sentence():
+        if len(given.values) != len(wanted):
+            raise ParamsError(f"{given.command} takes {', '.join(wanted) or 'no value'}, not {given.values}.")
+        plan = planned(given.profile, given.data, given.chapter, given.seeds)
+        if wanted[:1] == ["part"] and given.values[0] not in plan.parts:
+            raise ParamsError(f"{given.values[0]!r} is no part of this study; it has {', '.join(plan.parts)}.")
         COMMANDS[given.command](plan, *given.values)
-    except (AudioError, CorpusError, ParamsError) as error:
-        sys.exit(f"error: {error}")
-    except TypeError as error:
-        sys.exit(f"error: {given.command}: {error}")
 
 
 def features(plan: Plan, profile: str, variant: str, condition: str) -> None:
@@ -90,8 +89,10 @@ def execute(plan: Plan, notebook: str, output: str, parameters: str) -> None:
         # What runs inside shows its progress bars on stderr.
         quiet = {"progress_bar": False, "stderr_file": sys.stderr, "extra_arguments": ["--log-level=ERROR"]}
         papermill.execute_notebook(notebook, output, json.loads(parameters), **quiet)
+    except json.JSONDecodeError as error:
+        raise ParamsError(f"{parameters!r} is not JSON ({error}).") from None
     except PapermillExecutionError as error:
-        sys.exit(f"{output} failed: {error.ename}: {error.evalue}")
+        sys.exit(f"error: {output} failed: {error.ename}: {' '.join(error.evalue.split())}")
 
 
 def pages(plan: Plan) -> None:

@@ -8,18 +8,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from sercore import ATTRIBUTES, corpora, params
 from sercore.corpus import Corpus
 from sercore.disk import digests
-from sercore.params import CorpusParams, Params, ParamsError
+from sercore.failures import one_sentence
+from sercore.params import CorpusParams, Params, ParamsError, with_corpus
 from sercore.sections import Transcripts
 
 STUDY = "study"  # the condition in which a profile is as it is
 PAPER = "paper"
 PAGES = ("significance", "efficiency", "runs", "data", "ablation")  # chapters beside those of questions
+_ASKED = {"sentence", "comparisons", "conditions", "tests", "corpora"}
+_KEYS = {"questions": _ASKED, "open": _ASKED, "ensembles": {"paper", "members", "attributes"}}  # of an entry
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ def question(profile: str, name: str) -> Question:
 def overrides(condition: str) -> dict[str, Any]:
     """What a condition changes in the parameters of all systems; nothing in the condition `STUDY`."""
     declared = {STUDY: {}} | _declared()["conditions"]
+    if condition not in declared:
+        raise ParamsError(f"unknown condition {condition!r}; params/questions.yaml has {', '.join(declared)}.")
     return {key: value for key, value in declared[condition].items() if key != "only"}
 
 
@@ -149,8 +155,7 @@ class Plan:
         """Those of `declared_corpora` that are on this machine: name -> profile; none if no part asks for them."""
         names = declared_corpora(self.profile) if "cross_corpus" in self.parts else {}
         found = {name: self.parameters("fusion", profile=each).corpus for name, each in names.items()}
-        kept = [name for name, one in found.items() if is_simulated(one) or params.resolve(one.path).exists()]
-        return {name: names[name] for name in kept}
+        return {name: names[name] for name, one in found.items() if is_here(one)}
 
     def part_of(self, chapter: str) -> str:
         """The part whose results a chapter shows."""
@@ -249,6 +254,11 @@ def used_encoders(run: Params) -> list[str]:
     return [section.encoder for section in (run.speech, run.text, run.speaker) if section]
 
 
+def is_here(corpus: CorpusParams) -> bool:
+    """Whether a corpus is on this machine, or made by its reader."""
+    return is_simulated(corpus) or params.resolve(corpus.path).exists()
+
+
 def is_simulated(corpus: CorpusParams) -> bool:
     """Whether a corpus is made by its reader, not found."""
     return params.reader(corpus.reader).KIND == "simulated"
@@ -294,4 +304,30 @@ def _question(name: str, entry: dict[str, Any], profile: str, is_open: bool) -> 
 
 
 def _declared() -> dict:
-    return params.read_yaml(params.project_root() / "params" / "questions.yaml")
+    declared = params.read_yaml(params.project_root() / "params" / "questions.yaml")
+    named = [(name, entry, known) for key, known in _KEYS.items() for name, entry in declared.get(key, {}).items()]
+    for name, entry, known in [("the file", declared, {*_KEYS, "conditions", "tests", "profiles"}), *named]:
+        if unknown := set(entry) - known:
+            wrong, valid = ", ".join(sorted(unknown)), ", ".join(sorted(known))
+            raise ParamsError(f"params/questions.yaml: {name} has unknown keys {wrong}; valid are {valid}.")
+    return declared
+
+
+def planned(
+    profile: str = "embedded", data: str | None = None, chapter: str = PAPER, seeds: int | None = None, **others: Any
+) -> Plan:
+    """The plan that is asked for; what its jobs would refuse in it ends the process with one sentence."""
+    plan = Plan(profile, data, chapter, seeds)
+    with one_sentence():
+        if others:
+            raise ParamsError(f"unknown {', '.join(others)}; valid are profile, data, chapter and seeds.")
+        if seeds is not None and (type(seeds) is not int or seeds < 1):
+            raise ParamsError(f"seeds is {seeds!r}; it is how many of each system to train, 1 or more.")
+        for part in plan.parts:
+            for condition, variant in product(plan.conditions(part), plan.systems(part)):
+                run = plan.parameters(variant, condition)
+                for test in plan.tests(part):
+                    with_corpus(run, tested_on(test))
+                if not is_here(run.corpus):
+                    raise ParamsError(f"{params.resolve(run.corpus.path)} does not exist: set DATA= to the corpus.")
+    return plan

@@ -134,7 +134,6 @@ def test_far_from_zero_nothing_is_lost():
     ("change", "message"),
     [
         (lambda g, p, s: (g, p, ["s0"] * len(s)), "all utterances are of one speaker"),
-        (lambda g, p, s: (g, p * 0, s), "all predicted values of an attribute are the same"),
         (lambda g, p, s: (np.full_like(g, 4), p, s), "all gold values of an attribute are the same"),
         (lambda g, p, s: (np.where(g == g[5], np.nan, g), p, s), "3 gold values are NaN or infinite"),
         (lambda g, p, s: (g, p + np.inf, s), "predicted values are NaN or infinite"),
@@ -381,6 +380,47 @@ def test_what_is_constant_once_drawn_has_no_nan():
     assert np.isfinite(bootstrap_interval(gold, equal, speakers, generator=generator, resamples=500).low).all()
 
 
+@pytest.mark.parametrize("value", [0.0, 4.1, 1e4])
+@pytest.mark.parametrize("attributes", [[1], [0, 1, 2]])
+def test_constant_predictions_have_a_ccc_of_0_and_no_interval(value, attributes):
+    """Of the other attributes everything stays; a difference from a constant is that from 0."""
+    gold, a, b, speakers = pair(np.random.default_rng(40), speakers=9)
+    collapsed = a.copy()
+    collapsed[:, attributes] = value
+    gone = np.isin(np.arange(4), attributes) | (len(attributes) == 3)
+    generators = [np.random.default_rng(seed) for seed in (0, 1)]
+    for found, plain in (
+        (ccc_interval(gold, collapsed, speakers), ccc_interval(gold, a, speakers)),
+        (correlation_interval(gold, collapsed, speakers), correlation_interval(gold, a, speakers)),
+        tuple(
+            bootstrap_interval(gold, each, speakers, generator=one, resamples=100)
+            for each, one in zip((collapsed, a), (np.random.default_rng(2), np.random.default_rng(2)), strict=True)
+        ),
+    ):
+        assert (found.ccc[attributes] == 0).all()
+        assert found.ccc[3] == pytest.approx(found.ccc[:3].mean())
+        kept = ~gone[:3]
+        for name in ("ccc", "low", "high"):
+            np.testing.assert_allclose(getattr(found, name)[:3][kept], getattr(plain, name)[:3][kept])
+        for limit in (found.low, found.high):
+            np.testing.assert_array_equal(np.isnan(limit), gone)
+    difference = ccc_difference(gold, b, collapsed, speakers, generator=generators[0], resamples=500)
+    assert all(np.isfinite(values).all() for values in arrays(difference))
+    np.testing.assert_allclose(difference.difference[attributes], ccc_interval(gold, b, speakers).ccc[attributes])
+    equal = ccc_difference(gold, collapsed, collapsed + 1, speakers, generator=generators[1], resamples=500)
+    np.testing.assert_array_equal(equal.p[attributes], 1)
+    np.testing.assert_array_equal(equal.difference[attributes], 0)
+    runs = np.stack([a, b]), np.stack([collapsed, collapsed])
+    assert all(np.isfinite(values).all() for values in arrays(method_difference(gold, *runs, speakers)))
+
+
+def test_one_run_that_collapsed_counts_as_0():
+    gold, a, _, speakers = pair(np.random.default_rng(41), speakers=9)
+    found = ccc_interval(gold, np.stack([a, np.full_like(a, 3.3)]), speakers)
+    np.testing.assert_allclose(found.ccc, ccc_interval(gold, a, speakers).ccc / 2)
+    assert np.isfinite(found.low).all()
+
+
 def test_many_resamples_of_a_large_set_stay_small(monkeypatch):
     """In chunks of any size the statistics are those of all draws together."""
     gold, a, b, speakers = pair(np.random.default_rng(22), speakers=9)
@@ -398,7 +438,6 @@ def test_many_resamples_of_a_large_set_stay_small(monkeypatch):
         (lambda g, a, b, s: (g, a[0], b[0], s), "1 and 1 runs"),
         (lambda g, a, b, s: (g, a[:1], b[:2], s), "1 and 2 runs"),
         (lambda g, a, b, s: (g, a, b, ["s0"] * len(s)), "all utterances are of one speaker"),
-        (lambda g, a, b, s: (g, a, b * 0, s), "all predicted values of an attribute are the same"),
         (lambda g, a, b, s: (g, a, b * np.nan, s), "predicted values are NaN"),
         (lambda g, a, b, s: (g, a, b, [None, *s[1:]]), "no known speaker"),
     ],

@@ -18,12 +18,28 @@ Tree = list[tuple[Path, list[str]]]
 
 
 def walk(folder: Path) -> Tree:
-    """Every folder below `folder` with the names of its files, parents first; hidden ones (``._x.wav``) left out."""
+    """Every folder below `folder` with the names of its files, parents first; hidden ones (``._x.wav``) left out.
+
+    Links are followed, but for those to a folder that holds them; a folder that may not be read is an `OSError`.
+    """
     tree: Tree = []
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+    for parent, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
+        shown = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        folders[:] = [name for name in shown if not _holds_itself(Path(folder), Path(parent, name))]
         tree.append((Path(parent), sorted(name for name in names if not name.startswith("."))))
     return tree
+
+
+def _holds_itself(root: Path, path: Path) -> bool:
+    """Whether `path` is a link to a folder on the way from `root` to it, or to one that holds such a folder."""
+    if not path.is_symlink():
+        return False
+    target, way = path.resolve(), [above for above in path.parents if above.is_relative_to(root)]
+    return any(above.resolve().is_relative_to(target) for above in way)
+
+
+def _refuse(error: OSError) -> None:
+    raise error
 
 
 def by_stem(tree: Tree, suffix: str) -> dict[str, Path]:

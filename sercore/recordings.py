@@ -1,0 +1,73 @@
+"""What to predict for: files, folders of them, and CSVs that list them."""
+
+import warnings
+from collections.abc import Sequence
+from os.path import isfile
+from pathlib import Path
+
+import pandas as pd
+
+from sercore.audio import AudioError
+from sercore.corpora import files
+from sercore.corpus import CorpusError, some
+from sercore.params import ParamsError
+
+AUDIO = (".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".sph", ".w64", ".wav")
+"""Suffixes by which a folder's recordings are known; a file that is named itself may have any."""
+
+
+def listed(given: Sequence[Path | str], texts: Sequence[str] | None = None) -> pd.DataFrame:
+    """The recordings that files, folders and CSVs name: ``path`` and ``transcript`` (missing where unknown), in order.
+
+    A folder stands for all recordings below it, sorted; a CSV for those of its column ``path``, relative to its folder,
+    with the transcripts of a column ``transcript`` if it has one. `texts` are the transcripts where no CSV has them.
+
+    Raises:
+        AudioError: a folder has no recording.
+        CorpusError: a CSV cannot be read, has no column ``path`` or no row, or a row without a path.
+        ParamsError: not one text for each recording, a text that is the name of a file, or texts twice.
+
+    Warns:
+        UserWarning: files of a folder are left out, since their suffixes are none of `AUDIO`.
+    """
+    parts = [_listed(Path(each)) for each in given]
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["path", "transcript"])
+    if texts is None:
+        return table
+    if swallowed := [text for text in texts if isfile(text)]:
+        problem = f"the transcript {swallowed[0]!r} is the name of a file"
+        raise ParamsError(f"{problem}: put all files before --text, which takes what follows it.")
+    if len(texts) != len(table):
+        raise ParamsError(f"{len(texts)} texts for {len(table)} files: give one for each, empty where it has none.")
+    if table["transcript"].notna().any():
+        raise ParamsError("texts are given, and a CSV has a column transcript: leave one of them out.")
+    return table.assign(transcript=list(texts))
+
+
+def _listed(given: Path) -> pd.DataFrame:
+    if given.is_dir():
+        return _of_folder(given)
+    if given.suffix.lower() == ".csv" and given.is_file():
+        return _of_csv(given)
+    return pd.DataFrame({"path": [given], "transcript": [None]}, dtype=object)
+
+
+def _of_folder(folder: Path) -> pd.DataFrame:
+    found = [parent / name for parent, names in files.walk(folder) for name in names]
+    paths = [path for path in found if path.suffix.lower() in AUDIO]
+    if not paths:
+        raise AudioError(f"{folder} has no recording ({', '.join(AUDIO)}): name another folder, or the files.")
+    if others := [path.name for path in found if path.suffix.lower() not in AUDIO]:
+        warnings.warn(f"{len(others)} of {len(found)} files in {folder} are no audio: {some(others)}.", stacklevel=4)
+    return pd.DataFrame({"path": paths, "transcript": None}, dtype=object)
+
+
+def _of_csv(path: Path) -> pd.DataFrame:
+    table = files.read_csv(path)
+    files.require_columns(table, ["path"], path)
+    if table.empty:
+        raise CorpusError(f"{path} has no row: list a file in each.")
+    if empty := [str(row + 2) for row in table.index[table["path"].str.strip() == ""]]:
+        raise CorpusError(f"{path} has no path in line {some(empty)}: name a file there, or remove the line.")
+    paths = [path.parent / name for name in table["path"]]
+    return pd.DataFrame({"path": paths, "transcript": table.get("transcript")}, dtype=object)
