@@ -4,6 +4,7 @@ A *part* is what is collected and analysed together: all questions of the paper,
 """
 
 import shlex
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -12,8 +13,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from sercore import ATTRIBUTES, corpora, params
-from sercore.corpus import Corpus
+import pandas as pd
+
+from sercore import ATTRIBUTES, corpora, params, revision
+from sercore.corpus import Corpus, CorpusError, some
 from sercore.disk import digests
 from sercore.failures import one_sentence
 from sercore.params import CorpusParams, Params, ParamsError, with_corpus
@@ -217,7 +220,7 @@ class Plan:
 
     def corpus(self, condition: str = STUDY, seed: int = 0, profile: str | None = None) -> Corpus:
         """The corpus of a condition; of one that has folds, split as `seed` says."""
-        return _read(self.parameters("fusion", condition, seed, profile).corpus, seed)
+        return corpus_of(self.parameters("fusion", condition, seed, profile).corpus, seed)
 
     def run_folders(self, asked: Question, condition: str, profile: str | None = None) -> list[Path]:
         """Where the runs of a question's systems are."""
@@ -235,6 +238,13 @@ class Plan:
         files = digests(path for folder in folders for path in sorted(folder.glob("*")) if path.is_file())
         unchanged = run.corpus.model_copy(update={"transcripts": Transcripts()})
         return files if is_simulated(run.corpus) else [_digest(unchanged, 0), *files]
+
+    def warn_of_other_code(self) -> None:
+        """Name the runs of this profile that another revision of the code trained, in one line."""
+        every = sorted((params.project_root() / "runs" / self.profile).glob("*/seed-*"))
+        if other := [str(run.relative_to(run.parents[3])) for run in every if revision.is_other(run)]:
+            problem = f"{len(other)} of {len(every)} runs are of another revision of sercore ({some(other, 3)})"
+            print(f"warning: {problem}: remove them to train them again.", file=sys.stderr)
 
     def needed(self, part: str) -> list[str]:
         """The files that say that all systems of a part were trained, and tested where it asks for that."""
@@ -265,13 +275,26 @@ def is_simulated(corpus: CorpusParams) -> bool:
 
 
 @cache
-def _read(corpus: CorpusParams, seed: int) -> Corpus:
-    return corpora.read(corpus, seed)
+def corpus_of(corpus: CorpusParams, seed: int) -> Corpus:
+    """The corpus; `CorpusError` also if a labelled split has not two speakers, over which intervals are taken."""
+    found = corpora.read(corpus, seed)
+    tested = found.table[found.table["split"] != "train"].dropna(subset=[*ATTRIBUTES])
+    count = units(tested.index, tested["speaker"]).groupby(tested["split"]).nunique()
+    if (count < 2).any():
+        problem = f"corpus {found.name} names fewer than two speakers in split {count.idxmin()}"
+        raise CorpusError(f"{problem}, over which intervals are taken: name them (a manifest's column speaker).")
+    return found
+
+
+def units(utterances: pd.Index, speakers: pd.Series) -> pd.Series:
+    """Speakers as the units of statistics: unknown ones count as one, or one a show of MSP-Podcast that names tell."""
+    show = utterances.str.extract(r"^MSP-PODCAST_(\d+)_", expand=False).fillna("none")
+    return speakers.fillna(pd.Series("unknown, of show " + show, speakers.index))
 
 
 @cache
 def _digest(corpus: CorpusParams, seed: int) -> str:
-    return _read(corpus, seed).digest()
+    return corpus_of(corpus, seed).digest()
 
 
 def _answered(profile: str) -> dict[str, Question]:
