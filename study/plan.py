@@ -158,7 +158,9 @@ class Plan:
         """Those of `declared_corpora` that are on this machine: name -> profile; none if no part asks for them."""
         names = declared_corpora(self.profile) if "cross_corpus" in self.parts else {}
         found = {name: self.parameters("fusion", profile=each).corpus for name, each in names.items()}
-        return {name: names[name] for name, one in found.items() if is_here(one)}
+        return {
+            name: names[name] for name, one in found.items() if is_simulated(one) or params.resolve(one.path).exists()
+        }
 
     def part_of(self, chapter: str) -> str:
         """The part whose results a chapter shows."""
@@ -264,11 +266,6 @@ def used_encoders(run: Params) -> list[str]:
     return [section.encoder for section in (run.speech, run.text, run.speaker) if section]
 
 
-def is_here(corpus: CorpusParams) -> bool:
-    """Whether a corpus is on this machine, or made by its reader."""
-    return is_simulated(corpus) or params.resolve(corpus.path).exists()
-
-
 def is_simulated(corpus: CorpusParams) -> bool:
     """Whether a corpus is made by its reader, not found."""
     return params.reader(corpus.reader).KIND == "simulated"
@@ -351,6 +348,5 @@ def planned(
                 run = plan.parameters(variant, condition)
                 for test in plan.tests(part):
                     with_corpus(run, tested_on(test))
-                if not is_here(run.corpus):
-                    raise ParamsError(f"{params.resolve(run.corpus.path)} does not exist: set DATA= to the corpus.")
+                plan.contents(variant, condition, profile)
     return plan

@@ -117,7 +117,7 @@ def matched(runs: Sequence[Run], split: str) -> tuple[pd.DataFrame, NDArray[np.f
     counts = rows.groupby("utterance")["set"].transform("size")
     complete = len(runs) if counts.max() == len(runs) else counts.min()
     rows = rows[(rows["set"] < complete) & (counts >= complete)].sort_values(["set", "utterance"])
-    gold = rows[rows["set"] == 0]
+    gold = rows[rows["set"] == 0].reset_index(drop=True)
     return gold, rows[PREDICTED].to_numpy(np.float64).reshape(complete, len(gold), len(ATTRIBUTES))
 
 
