@@ -125,7 +125,7 @@ def test_it_is_trained_on_and_reported(laboratory):
         done = subprocess.run([*command, *options], capture_output=True, text=True, check=False, env=environment)
         assert done.returncode == 0, done.stdout + done.stderr
         shown = [str(out) for cell in nbformat.read(page, 4).cells for out in cell.get("outputs", [])]
-        return done.stderr, shown, set(laboratory.glob("runs/tones/*/seed-*"))
+        return done.stdout + done.stderr, shown, set(laboratory.glob("runs/tones/*/seed-*"))
 
     _, shown, runs = study()
     assert sorted(f"{run.parent.name}/{run.name[:7]}" for run in runs) == [
