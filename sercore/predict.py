@@ -106,18 +106,24 @@ class Predictor:
             warnings.warn("this system takes no text: the transcripts are not used.", stacklevel=2)
         columns = {"path": paths, "transcript": texts, "duration": audio.durations(paths)}
         table = pd.DataFrame(columns, index=_utterances(paths))
+        if not windows:
+            return self._predicted(table).loc[table.index]
         with tempfile.TemporaryDirectory() as folder:
-            parts = _parts(table, self.encoders.params.speech.max_seconds, Path(folder)) if windows else table
-            by_length = parts.sort_values("duration", ascending=False, kind="stable")
-            features = self.encoders(by_length, cached=False)
-            low, high = self.model.config.scale
-            values = low + (high - low) * _predictions(self.model, features, BATCH_SIZE).astype(np.float64)
-        predicted = pd.DataFrame(values, by_length.index, list(ATTRIBUTES))
-        return predicted.groupby(level=0).mean().loc[table.index]
+            parts = _parts(table, self.encoders.params.speech.max_seconds, Path(folder))
+            return self._predicted(parts).groupby(level=0).mean().loc[table.index]
+
+    def _predicted(self, table: pd.DataFrame) -> pd.DataFrame:
+        """A row a row of `table`, the longest first."""
+        by_length = table.sort_values("duration", ascending=False, kind="stable")
+        features = self.encoders(by_length, cached=False)
+        low, high = self.model.config.scale
+        predicted = low + (high - low) * _predictions(self.model, features, BATCH_SIZE).astype(np.float64)
+        return pd.DataFrame(predicted, by_length.index, list(ATTRIBUTES))
 
     def unusable(self, files: Sequence[Path | str], *, windows: bool = False) -> dict[Path, str]:
         """The files for which a call would raise `AudioError`, found by decoding each, with what is wrong with it."""
-        seconds, found = self.encoders.params.speech.max_seconds, {}
+        found: dict[Path, str] = {}
+        seconds = self.encoders.params.speech.max_seconds
         for path in map(Path, files):
             try:
                 duration = audio.duration(path)
