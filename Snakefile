@@ -29,8 +29,6 @@ rule book:
 rule features:
     message:
         "Caching the features of {wildcards.variant} ({wildcards.profile}, {wildcards.condition})"
-    input:
-        lambda names: plan.inputs(names.variant, names.condition, names.profile),
     params:
         frozen=lambda names: plan.frozen(names.variant, names.condition, names.profile),
     output:
@@ -43,7 +41,6 @@ rule train:
     message:
         "Training {wildcards.variant} ({wildcards.profile}, {wildcards.condition})"
     input:
-        lambda names: plan.inputs(names.variant, names.condition, names.profile),
         lambda names: "build/{profile}/features/{condition}/".format(**names)
         + plan.features_of(names.variant, names.condition, names.profile),
         notebook="notebooks/ablation.ipynb",

@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sercore.failures import one_sentence
 
 
@@ -52,15 +50,17 @@ def _predict(given: argparse.Namespace) -> None:
 def _submission(given: argparse.Namespace) -> None:
     from sercore import runs, submission
 
-    written = submission.write([runs.read(folder) for folder in given.runs], given.output)
+    written = submission.write([runs.read(runs.located(folder)) for folder in given.runs], given.output)
     print(f"{given.output}: {len(written)} utterances, the mean of {len(given.runs)} run(s)")
 
 
 def _yaml(text: str) -> Any:
+    from sercore.params import ParamsError, parse_yaml
+
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not YAML: {' '.join(str(error).split())}") from None
+        return parse_yaml(text)
+    except ParamsError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is {error}") from None
 
 
 def _parser() -> argparse.ArgumentParser:

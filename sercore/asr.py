@@ -3,7 +3,6 @@
 import contextlib
 import json
 from collections.abc import Iterable
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,9 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from sercore import audio
-from sercore.cache import complete, file_key
+from sercore.disk import cache_folder, complete, digest, digests
 from sercore.hub import locate
-from sercore.params import ParamsError, project_root
+from sercore.params import ParamsError
 
 # An utterance of a corpus is speech, never silence. Where Whisper repeats itself on and on, its default draws others at
 # random; no three tokens twice ends that alike each time.
@@ -28,10 +27,8 @@ def recognised(paths: Iterable[Path], name: str) -> list[str]:
     faster-whisper is not installed, or the model cannot be loaded; `AudioError` if a file is not usable.
     """
     paths, weights = list(paths), Path(locate(name)) / "model.bin"
-    files = [*file_key([weights] if weights.is_file() else []), *file_key(paths)]
-    key = ["recognised", name, str(OPTIONS), *files]
-    digest = blake2b("\n".join(key).encode(), digest_size=16).hexdigest()
-    folder = project_root() / "data" / "cache" / f"transcripts-{digest}"
+    files = [*digests([weights] if weights.is_file() else []), *digests(paths)]
+    folder = cache_folder() / f"transcripts-{digest(['recognised', name, str(OPTIONS), *files])}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):  # waiting for another process is faster than transcribing twice
         if not folder.is_dir():

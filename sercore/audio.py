@@ -1,15 +1,28 @@
 """An audio file as mono float32 at 16 kHz, and its duration without decoding it."""
 
-import re
+import contextlib
+import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
 import soxr
 
+from sercore.containers import UNKNOWN, mpeg_samples, ogg_ends, promised_and_held
+
 SAMPLE_RATE = 16_000
+RATES = (4_000, 768_000)
+FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "NIST", "FLAC", "MP3", "OGG")
+"""Of those that libsndfile reads, the ones in which this module tells a cut file from a whole one."""
+LOUDEST = 8.0
+"""The highest peak, where 1 is full scale: floating point may overshoot it, int16's range is 32,768."""
+CLIPPED = 0.01
+"""A recording of which more than this share of the samples is at full scale is clipped."""
+SILENT = 1e-4
+"""A recording with a lower standard deviation (-80 dB of full scale) has no speech in it."""
 
 
 class AudioError(ValueError):
@@ -17,22 +30,21 @@ class AudioError(ValueError):
 
 
 def load(path: Path | str, max_seconds: float) -> np.ndarray:
-    """Read one utterance, in any format that libsndfile reads: float32 (samples,) at 16 kHz.
+    """Read one utterance, in any of `FORMATS`: float32 (samples,) at 16 kHz.
 
-    Channels are averaged, other sampling rates are resampled (soxr), and what lies beyond `max_seconds` is cut, which
-    leaves 1 <= samples <= 16,000 * `max_seconds`.
+    Channels are averaged, without those that are silent beside the others (40 dB below the loudest); other sampling
+    rates are resampled (soxr), and what lies beyond `max_seconds` is cut, which leaves 1 <= samples <= 16,000 *
+    `max_seconds`.
 
     Raises:
-        AudioError: the file is missing, empty, truncated or not audio, or its samples are none or not all finite.
+        AudioError: the file is missing, empty, truncated or not audio; its samples are none, not all finite, far
+            beyond full scale (`LOUDEST`), or cancel each other out when the channels are averaged.
+
+    Warns:
+        UserWarning: the recording is clipped, silent, or has a silent channel.
     """
-    info = _inspect(path)
-    try:
-        samples, rate = soundfile.read(path, frames=int(max_seconds * info.samplerate), dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise AudioError(f"{path} cannot be decoded ({error.error_string.rstrip('.')}): replace the file.") from error
-    if not np.isfinite(samples).all():
-        raise AudioError(f"{path} has samples that are NaN or infinite: replace the file.")
-    mono = samples.mean(axis=1)
+    samples, rate = _read(path, max_seconds)
+    mono = _mono(samples, path)
     if rate != SAMPLE_RATE:
         mono = soxr.resample(mono, rate, SAMPLE_RATE)[: int(max_seconds * SAMPLE_RATE)]
     if not len(mono):
@@ -41,33 +53,162 @@ def load(path: Path | str, max_seconds: float) -> np.ndarray:
 
 
 def duration(path: Path | str) -> float:
-    """Length of a file in seconds, from its header; raises `AudioError` as `load` does."""
-    info = _inspect(path)
-    return info.frames / info.samplerate
+    """Length of a file in seconds, from its header and its end; raises `AudioError` as `load` does of a cut file.
+
+    Nothing promises a length, so that a cut file cannot be told from a whole one, in MP3 without a Xing header and in
+    what was written to a pipe.
+    """
+    frames, rate = _inspect(path)
+    return frames / rate
 
 
 def durations(paths: Iterable[Path | str]) -> list[float]:
-    """Lengths of many files in seconds, headers read in parallel; raises `AudioError` as `load` does."""
+    """`duration` of many files, in parallel."""
     with ThreadPoolExecutor() as pool:
         return list(pool.map(duration, paths))
 
 
-def _inspect(path: Path | str) -> soundfile._SoundFileInfo:
-    path = Path(path)
-    if not path.is_file():
-        raise AudioError(f"{path} does not exist: restore the audio file or remove its row.")
-    if path.stat().st_size == 0:
-        raise AudioError(f"{path} is empty (0 bytes): replace the file.")
+def duration_or_error(path: Path | str) -> float | AudioError:
+    """`duration`, or the error that it raises."""
     try:
-        info = soundfile.info(path, verbose=True)
+        return duration(path)
+    except AudioError as error:
+        return error
+
+
+def levels(path: Path | str, max_seconds: float = 15.0) -> tuple[float, float]:
+    """Standard deviation of the loudest channel, where 1 is full scale, and share of clipped samples in the worst."""
+    samples, _ = _read(path, max_seconds)
+    return float(samples.std(axis=0).max()), float((np.abs(samples) >= 0.9999).mean(axis=0).max())
+
+
+def _read(path: Path | str, max_seconds: float) -> tuple[np.ndarray, int]:
+    """Samples (frames, channels), float32 and finite, and their rate."""
+    frames, rate = _inspect(path)
+    wanted = min(frames, int(max_seconds * rate))
+    try:
+        with open(path, "rb", buffering=0) as file, _open(file) as sound:
+            samples = sound.read(wanted, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
+        raise AudioError(f"{path} cannot be decoded ({error.error_string.rstrip('.')}): replace the file.") from error
+    if len(samples) < wanted:
+        raise _other_length(path, wanted / rate, len(samples) / rate, "s")
+    if not np.isfinite(samples).all():
+        raise AudioError(f"{path} has samples that are NaN or infinite: replace the file.")
+    return samples, rate
+
+
+def _mono(samples: np.ndarray, path: Path | str) -> np.ndarray:
+    """Mean (samples,) of the channels (samples, channels) that have sound."""
+    if not len(samples):
+        return samples[:, 0]
+    if (peak := np.abs(samples).max()) > LOUDEST:
+        remedy = "scale its samples to the range -1 to 1 (int16's by 1/32768)"
+        raise AudioError(f"{path} has a peak of {peak:.5g}, where full scale is 1: {remedy}.")
+    if (np.abs(samples) >= 0.9999).mean(axis=0).max() > CLIPPED:
+        _warn(f"{path} is clipped: more than {CLIPPED:.0%} of its samples are at full scale; record or export it lower")
+    power = samples.var(axis=0, dtype=np.float64)  # without what is constant
+    if power.max() < SILENT**2:
+        _warn(f"{path} is silent: what is predicted for it means nothing")
+        return samples.mean(axis=1)
+    live = power > 1e-4 * power.max()
+    if not live.all():
+        _warn(f"{path} has {(~live).sum()} silent of {len(live)} channels, which are left out")
+    mono = samples[:, live].mean(axis=1)
+    # Unrelated channels leave 1 / channels of their power.
+    if mono.var(dtype=np.float64) < 0.2 * power[live].mean() / live.sum():
+        raise AudioError(f"{path} has channels that cancel each other out: invert one of them, or keep only one.")
+    return mono
+
+
+def _warn(problem: str) -> None:
+    warnings.warn(f"{problem}.", stacklevel=4)
+
+
+def _inspect(path: Path | str) -> tuple[int, int]:
+    """Samples of a channel and their rate, once it is certain that the end of the file is there."""
+    path = Path(path)
+    try:
+        if path.is_file():
+            with open(path, "rb", buffering=0) as file:
+                return _length(path, file)
+        wrong = "is a folder or a device: give a file" if path.exists() else "does not exist: restore the audio file"
+    except OSError as error:
+        wrong = f"cannot be opened ({error.strerror}): correct its path or permission"
+    raise AudioError(f"{path} {wrong} or remove its row.")
+
+
+def _length(path: Path, file: BinaryIO) -> tuple[int, int]:
+    if not file.seek(0, 2):
+        raise AudioError(f"{path} is empty (0 bytes): replace the file.")
+    if not ogg_ends(file):
+        raise AudioError(f"{path} is truncated (the end of its stream is missing): copy it again.")
+    sizes = promised_and_held(file)
+    try:
+        frames, rate, form = _header(file)
+    except soundfile.LibsndfileError as error:
+        if sizes and sizes[0] > sizes[1]:
+            raise _other_length(path, *sizes, "bytes") from None
         reason = error.error_string.rstrip(".")
-        raise AudioError(f"{path} is not audio that libsndfile can read ({reason}): replace the file.") from error
-    # libsndfile shortens a truncated WAV in silence; only its log tells ("data : 64000 (should be 1234)").
-    # A header written to a pipe promises 0xFFFFFFFF bytes and means "until the end".
-    promised = re.search(r"^data : (\d+) \(should be (\d+)\)", info.extra_info, re.MULTILINE)
-    if promised and int(promised[2]) < int(promised[1]) < 0xFFFFFF00:
-        raise AudioError(f"{path} is truncated (its header promises more audio than it holds): copy it again.")
-    if info.frames == 0:
+        raise AudioError(
+            f"{path} is not audio that libsndfile can read ({reason}): replace it, or convert it to WAV."
+        ) from error
+    if form not in FORMATS:
+        raise AudioError(f"{path} is {form}, in which a cut file would go unnoticed: convert it to WAV or FLAC.")
+    if not RATES[0] <= rate <= RATES[1]:
+        raise AudioError(f"{path} has a sampling rate of {rate} Hz: correct its header or replace the file.")
+    if sizes and sizes[0] != sizes[1]:
+        scale, unit = (frames / rate / max(1, min(sizes)), "s") if frames else (1, "bytes")
+        raise _other_length(path, sizes[0] * scale, sizes[1] * scale, unit)
+    if form == "MP3":
+        frames = _mp3_frames(path, file, frames, rate)
+    if frames > UNKNOWN:
+        raise AudioError(f"{path} does not tell its length (was it written to a pipe?): convert it to a new {form}.")
+    if form == "FLAC" and (held := _flac_frames(file, frames)) < frames:
+        raise _other_length(path, frames / rate, held / rate, "s")
+    if frames == 0:
         raise AudioError(f"{path} has a header but no samples: replace the file or remove its row.")
-    return info
+    return frames, rate
+
+
+def _open(file: BinaryIO) -> soundfile.SoundFile:
+    """By number, not by name: soundfile believes a suffix .raw, and refuses a name that is not UTF-8."""
+    file.seek(0)
+    return soundfile.SoundFile(file.fileno(), closefd=False)
+
+
+def _header(file: BinaryIO) -> tuple[int, int, str]:
+    """Samples of a channel, their rate, and the format."""
+    with _open(file) as sound:
+        mpeg = sound.subtype.startswith("MPEG") and sound.format != "MP3"
+        return sound.frames, sound.samplerate, f"MP3 in {sound.format}" if mpeg else sound.format
+
+
+def _mp3_frames(path: Path, file: BinaryIO, frames: int, rate: int) -> int:
+    """Samples that libsndfile reads; without a Xing header `frames` is its guess."""
+    promised, held = mpeg_samples(file)
+    if promised is None:
+        if held > frames + 1152:
+            raise AudioError(f"{path} is MP3 of varying bit rate without a Xing header: convert it to WAV or FLAC.")
+        return min(frames, held)
+    if not promised <= held <= promised + 1152:
+        raise _other_length(path, promised / rate, held / rate, "s")
+    return frames
+
+
+def _flac_frames(file: BinaryIO, frames: int) -> int:
+    """Samples up to which a FLAC can be decoded: all, if its last ones can be."""
+    for start in (max(0, frames - 4096), 0):
+        held = start
+        with contextlib.suppress(soundfile.SoundFileError), _open(file) as sound:
+            sound.seek(start)
+            while read := len(sound.read(4096)):
+                held += read
+        if held == frames:
+            break
+    return held
+
+
+def _other_length(path: Path | str, promised: float, held: float, unit: str) -> AudioError:
+    lengths = f"its header promises {round(promised, 4):,} {unit} and it holds {round(held, 4):,} {unit}"
+    return AudioError(f"{path} is {'truncated' if held < promised else 'damaged'} ({lengths}): copy it again.")

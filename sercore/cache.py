@@ -1,9 +1,8 @@
-"""Outputs of frozen encoders, computed once and memory-mapped from disk; files that are complete or absent."""
+"""Outputs of frozen encoders, computed once and memory-mapped from disk."""
 
 import contextlib
 import json
 import shutil
-import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from sercore.disk import complete, digest, digests
 
 if TYPE_CHECKING:  # torch takes seconds to import, and parameters are loaded without
     from torch import nn
@@ -54,7 +55,9 @@ def stored(
     """
     if root is None:
         return list(compute())
-    folder = root / blake2b(json.dumps([kind, *map(_digest, key)]).encode(), digest_size=16).hexdigest()
+    contents = iter(digests(part for part in key if isinstance(part, Path)))
+    texts = [next(contents) if isinstance(part, Path) else _text(part) for part in key]
+    folder = root / digest([json.dumps([kind, *texts])])
     if folder.is_dir():
         with contextlib.suppress(OSError, ValueError):
             return Ragged(folder)
@@ -69,34 +72,6 @@ def stored(
     return Ragged(folder)
 
 
-def complete(folder: Path, write: Callable[[Path], object], *, replace: bool = False) -> None:
-    """Make `folder` by `write`, which fills the folder that it is given; it appears only when it is complete, in place
-    of an older one with `replace` (else one that is there is another process's, with the same content)."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder.parent) as parent:
-        partial = Path(parent, folder.name)
-        partial.mkdir()
-        write(partial)
-        if replace:
-            shutil.rmtree(folder, ignore_errors=True)
-        try:
-            partial.rename(folder)
-        except OSError:
-            if not folder.is_dir():
-                raise
-
-
-def complete_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Make `path` by `write`, which writes the file that it is given; it appears, or is replaced, only when complete.
-
-    >>> complete_file(Path("scores.csv"), lambda partial: table.to_csv(partial, index=False))  # doctest: +SKIP
-    """
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as parent:
-        partial = Path(parent, path.name)  # of the same suffix, by which pandas chooses the compression
-        write(partial)
-        partial.replace(path)
-
-
 def model_digest(model: "nn.Module") -> str:
     """Hexadecimal digest of a model's weights and buffers."""
     content = blake2b(digest_size=16)
@@ -106,15 +81,8 @@ def model_digest(model: "nn.Module") -> str:
     return content.hexdigest()
 
 
-def file_key(paths: Iterable[Path]) -> list[str]:
-    """Name, size and modification time of each file: a changed file gives another key."""
-    return [f"{path} {(stat := path.stat()).st_size} {stat.st_mtime_ns}" for path in paths]
-
-
-def _digest(part: "str | Path | nn.Module") -> str:
-    if isinstance(part, str):
-        return part
-    return file_key([part])[0] if isinstance(part, Path) else model_digest(part)
+def _text(part: "str | nn.Module") -> str:
+    return part if isinstance(part, str) else model_digest(part)
 
 
 def _write(folder: Path, arrays: Iterable[np.ndarray], kind: str) -> None:

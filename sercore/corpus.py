@@ -13,12 +13,12 @@ Columns of ``ratings``, a row a rater and utterance: ``utterance``, ``rater``, `
 """
 
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 
 import pandas as pd
 
 from sercore import ATTRIBUTES
+from sercore.disk import digest, digests
 
 SPLITS = ("train", "development", "test1", "test2", "test3")
 _PRIMARY = ("anger", "sadness", "happiness", "surprise", "fear", "disgust", "contempt", "neutral")
@@ -95,11 +95,10 @@ class Corpus:
             raise CorpusError(f"speakers in two splits: {listed}; move or remove their utterances before training.")
 
     def digest(self) -> str:
-        """Hexadecimal digest that changes when a row, or the size or modification time of an audio file, changes."""
-        files = [path.stat() for path in self.table["path"]]
-        sizes, times = [file.st_size for file in files], [file.st_mtime_ns for file in files]
-        signed = self.table.drop(columns="path").assign(size=sizes, modified=times)
-        return blake2b(signed.to_csv().encode(), digest_size=16).hexdigest()
+        """Hexadecimal digest of rows, ratings and the content of the audio files, wherever these lie."""
+        signed = [self.table.drop(columns="path").assign(sound=digests(self.table["path"]))]
+        signed += [] if self.ratings is None else [self.ratings]
+        return digest(str(pd.util.hash_pandas_object(table).to_numpy().tobytes()) for table in signed)
 
 
 def _check_columns(table: pd.DataFrame, columns: tuple[str, ...], what: str) -> None:

@@ -18,9 +18,10 @@ from tqdm import tqdm
 from sercore import audio, corpora
 from sercore.cache import Ragged, stored
 from sercore.corpus import some
+from sercore.disk import cache_folder
 from sercore.encoders import DEVICE, AudioInputs, SpeakerEncoder, SpeechEncoder, TextEncoder, TextInputs
 from sercore.hub import encoder_config, quieten
-from sercore.params import Params, ParamsError, project_root
+from sercore.params import Params, ParamsError
 
 SMALLEST = 1e-5
 """Standard deviation below which a channel counts as constant."""
@@ -93,7 +94,7 @@ class FrozenEncoders:
             problem = f"{len(long)} of {len(table)} utterances are longer than {self.params.speech.max_seconds:g} s"
             remedy = "predict with windows, or train with a larger speech.max_seconds, to use all"
             warnings.warn(f"{problem}, and only that much is used of each: {some(long)}; {remedy}.", stacklevel=2)
-        root = project_root() / "data" / "cache" if cached else None
+        root = cache_folder() if cached else None
         paths, seconds = list(table["path"]), self.params.speech.max_seconds
         text, tokens, speaker = None, None, None
         speech = self._speech(table, root) if root and self.params.speech.cache else None

@@ -4,6 +4,8 @@
 a key means is told in `sercore.sections`.
 """
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import cache, lru_cache
@@ -119,12 +121,13 @@ def _with_corpus_of(section: type[CorpusParams]) -> type[Params]:
 
 
 def validate(values: Mapping[str, Any]) -> Params:
-    """`Params` from plain values; `ParamsError` names each wrong key, and the keys that its section knows."""
+    """`Params` from plain values, none of which is taken for another type; `ParamsError` names each wrong key, and the
+    keys that its section knows."""
     corpus = values.get("corpus")
     section = reader(corpus.get("reader")).Params if isinstance(corpus, Mapping) else CorpusParams
     model = _with_corpus_of(section)
     try:
-        return model.model_validate(values)
+        return model.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
         raise ParamsError("; ".join(_explain(item, model) for item in error.errors()) + ".") from None
 
@@ -139,17 +142,49 @@ def dump(params: Params) -> str:
     return yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False)
 
 
-_parsed = lru_cache(yaml.load)
+class _StrictLoader(yaml.SafeLoader):
+    """YAML in which no key is lost, ``1e-3`` is a number, and ``010`` and ``1:30`` are not 8 and 90."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        names = [key.value for key, _ in node.value]
+        for place, (key, _) in enumerate(node.value):
+            if key.value in names[:place]:
+                raise yaml.MarkedYAMLError(problem=f"key {key.value!r} is given twice", problem_mark=key.start_mark)
+        return super().construct_mapping(node, deep)
 
 
-def read_yaml(path: Path, loader: type = yaml.SafeLoader) -> dict[str, Any]:
-    """A YAML file as a mapping, a copy each time; the same text is parsed once. `ParamsError` if it is not valid YAML,
-    or no mapping.
+def _number(loader: _StrictLoader, node: yaml.ScalarNode) -> int | float | str:
+    if re.fullmatch(r"[-+]?(0\d.*|.*:.*)", node.value):
+        return node.value
+    return loader.construct_yaml_int(node) if node.tag.endswith("int") else loader.construct_yaml_float(node)
+
+
+_StrictLoader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), [*"-+0123456789"])
+for _kind in ("int", "float"):
+    _StrictLoader.add_constructor(f"tag:yaml.org,2002:{_kind}", _number)
+
+
+def parse_yaml(text: str, loader: type = _StrictLoader) -> Any:
+    """The content of YAML; `ParamsError` if it is not valid, or has a key twice."""
+    try:
+        return yaml.load(text, loader)
+    except yaml.YAMLError as error:
+        raise ParamsError(f"not valid YAML: {' '.join(str(error).split())}") from None
+
+
+_parsed = lru_cache(parse_yaml)
+
+
+def read_yaml(path: Path, loader: type = _StrictLoader) -> dict[str, Any]:
+    """A YAML file as a mapping, a copy each time; the same text is parsed once. `ParamsError` as for `parse_yaml`, or
+    if it is no mapping.
     """
     try:
         content = _parsed(path.read_text(encoding="utf-8"), loader)
-    except yaml.YAMLError as error:
-        raise ParamsError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
+    except ParamsError as error:
+        raise ParamsError(f"{path} is {error}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} cannot be read: {error}.") from None
     if not isinstance(content, dict):
         raise ParamsError(f"{path} holds no mapping of keys to values.")
     return deepcopy(content)

@@ -32,8 +32,8 @@ from tqdm import tqdm
 
 from sercore import ATTRIBUTES, audio, corpora, runs
 from sercore.batches import collate
-from sercore.cache import complete_file
 from sercore.corpus import CorpusError, some
+from sercore.disk import complete_file
 from sercore.encoders import DEVICE
 from sercore.features import FrozenEncoders
 from sercore.hub import quieten
@@ -53,7 +53,7 @@ def load(run: Path | str | runs.Run) -> "Predictor":
             system needs all of a speaker's utterances at once.
     """
     quieten()
-    folder = run.folder if isinstance(run, runs.Run) else Path(run)
+    folder = run.folder if isinstance(run, runs.Run) else runs.located(Path(run))
     params, model = _trained(folder)
     if params.speech.per_speaker:
         problem = f"{folder} normalises each speaker by all utterances of a corpus, so it predicts no single files"

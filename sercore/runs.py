@@ -4,16 +4,24 @@
 (an epoch a row), ``predictions.parquet``, ``model/`` (``save_pretrained``) and ``environment.json``; with
 ``training.every_epoch`` also ``epochs.parquet``, what each epoch predicted of labelled utterances. A system is a
 variant, or a variant with overrides.
+
+A run's identity is its parameters, the content of its corpus, wherever that lies, and its encoders. On a corpus that is
+not simulated the folder's name ends in a digest of it, ``seed-<n>-<digest>``. No run takes the place of another one.
 """
 
+import ast
 import contextlib
+import glob
 import json
+import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,15 +30,20 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
+from filelock import FileLock, Timeout
 from pyarrow import parquet
 
 from sercore import ATTRIBUTES
-from sercore.cache import complete_file
-from sercore.params import Params, ParamsError, dump, load, project_root, validate
+from sercore.corpus import some
+from sercore.disk import complete_file, digest
+from sercore.params import Params, ParamsError, dump, load, project_root, reader, validate
 
 PREDICTED = [f"predicted_{name}" for name in ATTRIBUTES]
 PREDICTED_FEMALE = "predicted_female"
 """Probability that the speaker is a woman, of systems with a gender head."""
+
+CODE = ("adapters", "audio", "batches", "cache", "encoders", "features", "losses", "model", "raters", "sampling")
+"""Modules on which a run's figures depend, beside `sercore.training` and `sercore.fast`; readers change its corpus."""
 
 FILES = ("params.yaml", "metrics.json", "history.csv", "predictions.parquet", "environment.json")
 
@@ -56,33 +69,98 @@ class Run:
     folder: Path | None
 
 
-def run_folder(params: Params) -> Path:
-    """Where the run of `params` belongs; a variant with overrides gets a folder of its own, named by their digest."""
-    name = params.variant
-    if _science(params) != _science(load(params.profile, params.variant, params.seed)):
-        name += "-" + blake2b(_science(params).encode(), digest_size=4).hexdigest()
-    return project_root() / "runs" / params.profile / name / f"seed-{params.seed}"
+def run_folder(params: Params, inputs: Mapping[str, str]) -> Path:
+    """Where the run of `params` and `inputs` (digests of corpus and encoders) belongs.
 
-
-def _science(params: Params) -> str:
-    """The parameters as text, without where the corpus lies on this machine."""
-    return dump(params.model_copy(update={"corpus": params.corpus.model_copy(update={"path": Path()})}))
+    A variant with overrides gets a folder of its own, named by their digest. A simulated corpus follows from the
+    parameters, so its run goes by its seed alone, unless a run of another identity is there.
+    """
+    plain = _system_folder(params) / f"seed-{params.seed}"
+    identity = _identity(params, inputs)
+    free = all(_identity_of(folder) in (None, identity) for folder in (plain, _partial(plain)))
+    if reader(params.corpus.reader).KIND == "simulated" and free:
+        return plain
+    return plain.with_name(f"{plain.name}-{digest(identity, 4)}")
 
 
 def find(params: Params, inputs: Mapping[str, str]) -> Run | None:
-    """The run of just these parameters and `inputs` (digests of corpus and encoder); None if absent or damaged."""
-    folder = run_folder(params)
-    if (folder / "model").is_dir() and _is_of(folder, params, inputs):
-        with contextlib.suppress(ParamsError):
-            return read(folder)
-    return None
+    """The complete run of just these parameters and inputs, see `run_folder`; None if it is absent or damaged.
+
+    Warns:
+        UserWarning: it was trained by other code.
+    """
+    folder = run_folder(params, inputs)
+    if not _is_complete(folder, params, inputs):
+        return None
+    if trained_by_other_code(folder):
+        message = f"{folder} was trained by another revision of sercore: remove it to train it again."
+        warnings.warn(message, stacklevel=3)
+    with contextlib.suppress(OSError):  # a run that may only be read
+        os.utime(folder)  # see `latest`
+    return read(folder)
+
+
+def latest(params: Params, corpus: str) -> Path:
+    """The folder of the complete run of these parameters on the corpus of this digest that `find` gave, or training
+    made, last; `ParamsError` if there is none."""
+    plain = _system_folder(params) / f"seed-{params.seed}"
+    identities = {folder: _identity_of(folder) for folder in (plain, *plain.parent.glob(f"{plain.name}-*"))}
+    wanted = {_science(params), f"corpus {corpus}"}
+    found = [folder for folder, known in identities.items() if wanted <= {*(known or [])}]
+    if not found:
+        raise ParamsError(f"no run of {_system_folder(params).name}, seed {params.seed}, on this corpus: train it.")
+    return max(found, key=lambda folder: folder.stat().st_mtime_ns)
+
+
+def located(folder: Path) -> Path:
+    """`folder`, or the one run that is named so and by its corpus: ``seed-0`` is ``seed-0-1c2f90aa`` if there is no
+    other; `ParamsError` if there are several."""
+    named = sorted(folder.parent.glob(f"{glob.escape(folder.name)}-*")) if not folder.exists() else []
+    if len(named) > 1:
+        raise ParamsError(f"{folder} may be {some([one.name for one in named])}, which differ by corpus: name one.")
+    return named[0] if named else folder
+
+
+def trained_by_other_code(folder: Path) -> bool:
+    """Whether a run was trained by another revision of the modules of `CODE`."""
+    with contextlib.suppress(OSError, ValueError):
+        return json.loads((folder / "environment.json").read_text()).get("code") != code()
+    return False
+
+
+@cache
+def code() -> str:
+    """Hexadecimal digest of what the modules of `CODE` do; comments and layout do not count."""
+    here = Path(__file__).parent
+    paths = [*(here / f"{name}.py" for name in (*CODE, "training")), *sorted((here / "fast").glob("*.py"))]
+    return digest(ast.dump(ast.parse(path.read_text())) for path in paths)
+
+
+@contextlib.contextmanager
+def claimed(params: Params, inputs: Mapping[str, str]) -> Iterator[None]:
+    """Hold the folder of a run, for which another process that wants to train the same one waits."""
+    system = _system_folder(params)
+    system.mkdir(parents=True, exist_ok=True)
+    with FileLock(system / ".lock"):
+        folder = run_folder(params, inputs)
+        if not _is_complete(folder, params, inputs):
+            partial_folder(params, inputs)  # so that no run of another identity takes this place
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"{folder}: another process trains this run; waiting for it.", file=sys.stderr, flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def partial_folder(params: Params, inputs: Mapping[str, str]) -> Path:
     """Folder for a run in progress: what an interrupted run of the same parameters and inputs left, else empty."""
-    folder = run_folder(params)
-    partial = folder.with_name(f".{folder.name}.partial")
-    if partial.is_dir() and not _is_of(partial, params, inputs):
+    partial = _partial(run_folder(params, inputs))
+    if partial.is_dir() and _identity_of(partial) is None:
         shutil.rmtree(partial)
     if not partial.is_dir():
         partial.mkdir(parents=True)
@@ -100,6 +178,11 @@ def keep_epoch(partial: Path, epoch: int, predictions: pd.DataFrame) -> None:
     complete_file(folder / f"epoch-{epoch:02}.parquet", lambda partial: kept.to_parquet(partial, index=False))
 
 
+def final_folder(partial: Path) -> Path:
+    """The folder that a run in progress will have."""
+    return partial.with_name(partial.name.removeprefix(".").removesuffix(".partial"))
+
+
 def finish(partial: Path, metrics: Mapping[str, Any], history: pd.DataFrame, predictions: pd.DataFrame) -> Path:
     """Write the results into a partial run's folder and give it its final name, replacing an older run."""
     (partial / "metrics.json").write_text(json.dumps(metrics, indent=1))
@@ -110,7 +193,7 @@ def finish(partial: Path, metrics: Mapping[str, Any], history: pd.DataFrame, pre
         joined = pd.concat([pd.read_parquet(epochs / f"epoch-{number:02}.parquet") for number in numbers])
         joined.to_parquet(partial / "epochs.parquet", index=False, compression="zstd")
         shutil.rmtree(epochs)
-    final = partial.with_name(partial.name.removeprefix(".").removesuffix(".partial"))
+    final = final_folder(partial)
     if final.is_dir():
         shutil.rmtree(final)
     return partial.rename(final)
@@ -141,12 +224,40 @@ def read(folder: Path) -> Run:
     return run
 
 
-def _is_of(folder: Path, params: Params, inputs: Mapping[str, str]) -> bool:
-    try:
-        same_inputs = json.loads((folder / "environment.json").read_text())["inputs"] == dict(inputs)
-        return same_inputs and _science(_read_params(folder)) == _science(params)
-    except (OSError, ValueError, KeyError, yaml.YAMLError):  # absent, or cut off by an interruption
+def _system_folder(params: Params) -> Path:
+    name = params.variant
+    if _science(params) != _science(load(params.profile, params.variant, params.seed)):
+        name += f"-{digest([_science(params)], 4)}"
+    return project_root() / "runs" / params.profile / name
+
+
+def _partial(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.partial")
+
+
+def _is_complete(folder: Path, params: Params, inputs: Mapping[str, str]) -> bool:
+    """Whether `folder` holds the undamaged run of these parameters and inputs."""
+    if not (folder / "model").is_dir() or _identity_of(folder) != _identity(params, inputs):
         return False
+    with contextlib.suppress(ParamsError):
+        return read(folder) is not None
+    return False
+
+
+def _science(params: Params) -> str:
+    """The parameters as text, without where the corpus lies on this machine."""
+    return dump(params.model_copy(update={"corpus": params.corpus.model_copy(update={"path": Path()})}))
+
+
+def _identity(params: Params, inputs: Mapping[str, str]) -> list[str]:
+    return [_science(params), *(f"{name} {value}" for name, value in sorted(inputs.items()))]
+
+
+def _identity_of(folder: Path) -> list[str] | None:
+    """`_identity` of the run in a folder, complete or not; None where it cannot be read."""
+    with contextlib.suppress(OSError, ValueError, KeyError, yaml.YAMLError):  # absent, or cut off by an interruption
+        return _identity(_read_params(folder), json.loads((folder / "environment.json").read_text())["inputs"])
+    return None
 
 
 def _read_params(folder: Path) -> Params:
@@ -164,5 +275,6 @@ def _environment() -> dict[str, Any]:
         "packages": {name: version(name) for name in packages},
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU ({platform.machine()})",
         "threads": torch.get_num_threads(),
+        "code": code(),
         "git_revision": revision or None,
     }

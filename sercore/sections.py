@@ -46,13 +46,15 @@ def _official(folds: int | None) -> int | None:
 class CorpusParams(Section):
     """What the parameters of every corpus have; a reader's ``Params`` derive from them (see `sercore.corpora`).
 
-    ``folds``: where there is no official split, the seed chooses one of so many folds as the test set.
+    ``folds``: where there is no official split, the seed chooses one of so many folds as the test set. ``damaged``:
+    whether audio files that are cut or cannot be read are an error, or are left out with a warning.
     """
 
     reader: str
     path: Path
     folds: Annotated[int | None, AfterValidator(_official)] = None
     transcripts: Transcripts = Transcripts()
+    damaged: Literal["refuse", "skip"] = "refuse"
 
 
 class FrozenEncoder(Section):

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sercore.cache import complete_file
 from sercore.corpora.msp_podcast import ATTRIBUTE_COLUMNS, SCALE
 from sercore.corpus import some
+from sercore.disk import complete_file
 from sercore.params import ParamsError, dump
 from sercore.runs import Run
 

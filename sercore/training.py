@@ -62,25 +62,34 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
     with PartialState(cpu=not torch.cuda.is_available()).main_process_first():  # the others find what it cached
         features = FrozenEncoders(params, model.speech)(corpus.table)
     inputs = _inputs(corpus, rows, model, features)
-    if (run := runs.find(params, inputs)) is not None:
-        return run
     utterances = Utterances(corpus, features, speakers, rows.weights)
     per_emotion, batch_size = params.sampling.samples_per_emotion, params.training.batch_size
     sampler = EpochSampler(rows.training["emotion"], per_emotion, batch_size, params.seed)
-    with PartialState().main_process_first():
-        partial = runs.partial_folder(params, inputs)
-    trainer = AttributeTrainer(params, model, utterances, rows, sampler, partial)
+    if (run := runs.find(params, inputs)) is not None:
+        return run
+    with runs.claimed(params, inputs) if PartialState().is_main_process else contextlib.nullcontext():
+        PartialState().wait_for_everyone()
+        if (run := runs.find(params, inputs)) is None:  # of another process, for which this one waited
+            partial = runs.partial_folder(params, inputs)
+            run = _trained(AttributeTrainer(params, model, utterances, rows, sampler, partial))
+    return run
+
+
+def _trained(trainer: "AttributeTrainer") -> runs.Run:
+    """Train, predict, and complete the run's folder."""
+    partial = trainer.partial
     start = time.perf_counter()
     trainer.train(resume_from_checkpoint=_last_checkpoint(partial / "checkpoints"))
     seconds = time.perf_counter() - start
-    predictions, history = trainer.predicted(rows.predicted), _history(trainer.state.log_history)
+    predictions, history = trainer.predicted(trainer.rows.predicted), _history(trainer.state.log_history)
     if trainer.is_world_process_zero():
         with _written(partial):
-            model.save_pretrained(partial / "model")
+            trainer.model.save_pretrained(partial / "model")
         shutil.rmtree(partial / "checkpoints")
-        runs.finish(partial, _metrics(params, model, predictions, history, seconds), history, predictions)
+        metrics = _metrics(trainer.params, trainer.model, predictions, history, seconds)
+        runs.finish(partial, metrics, history, predictions)
     trainer.accelerator.wait_for_everyone()
-    return runs.read(runs.run_folder(params))
+    return runs.read(runs.final_folder(partial))
 
 
 class AttributeTrainer(Trainer):

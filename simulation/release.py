@@ -17,9 +17,9 @@ from tqdm import tqdm
 
 from sercore import ATTRIBUTES
 from sercore.audio import SAMPLE_RATE
-from sercore.cache import complete
 from sercore.corpora import msp_podcast
 from sercore.corpus import PRIMARY_EMOTIONS, Corpus, CorpusError
+from sercore.disk import complete
 from sercore.params import CorpusParams, ParamsError, resolve
 from simulation import grammar, population, whiser
 from simulation.espeak import Prompt, synthesise
@@ -99,7 +99,8 @@ class Params(CorpusParams):
 
 def read(params: Params, seed: int) -> Corpus:
     """`write` the release, and read it as `sercore.corpora.msp_podcast` does; errors as there."""
-    return msp_podcast.read(msp_podcast.Params(reader="msp_podcast", path=write(params)), seed)
+    release = msp_podcast.Params(reader="msp_podcast", path=write(params), damaged=params.damaged)
+    return msp_podcast.read(release, seed)
 
 
 def write(params: Params) -> Path:

@@ -57,25 +57,23 @@ def prepare(plan: Plan, part: str, condition: str) -> None:
 def test(plan: Plan, part: str, condition: str, variant: str) -> None:
     """Test the runs of a variant on the evaluation sets of a part."""
     from sercore.predict import evaluate
-    from sercore.runs import run_folder
+    from sercore.runs import latest
 
     for seed in plan.seeds():
-        params = plan.parameters(variant, condition, seed)
+        params, corpus = plan.parameters(variant, condition, seed), plan.corpus(condition, seed)
         for name in plan.tests(part):
-            evaluate(run_folder(params), name, {"path": str(params.corpus.path)} | tested_on(name))
+            evaluate(latest(params, corpus.digest()), name, {"path": str(params.corpus.path)} | tested_on(name))
 
 
 def analyse(plan: Plan, part: str) -> None:
     """Collect the results of a part under all its conditions, and write what its chapter has to analyse."""
-    from sercore import corpora
     from study.results import collect
 
     folder = Path("build", plan.profile, "results", part)
     asked = plan.parts[part]
     for condition in plan.conditions(part):
-        corpus = corpora.read(plan.parameters("fusion", condition).corpus, 0)
         folders = dict.fromkeys(path for one in asked for path in plan.run_folders(one, condition))
-        collect(list(folders), corpus, folder / condition, plan.tests(part))
+        collect(list(folders), plan.corpus(condition), folder / condition, plan.tests(part))
     chapter = import_module(f"study.chapters.{part}") if find_spec(f"study.chapters.{part}") else None
     if chapter and hasattr(chapter, "analyse"):
         chapter.analyse(plan, asked[0], folder)

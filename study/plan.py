@@ -12,9 +12,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from sercore import ATTRIBUTES, params
+from sercore import ATTRIBUTES, corpora, params
+from sercore.corpus import Corpus
+from sercore.disk import digests
 from sercore.failures import one_sentence
 from sercore.params import CorpusParams, Params, ParamsError, with_corpus
+from sercore.sections import Transcripts
 
 STUDY = "study"  # the condition in which a profile is as it is
 PAPER = "paper"
@@ -175,13 +178,15 @@ class Plan:
         return params.load(profile or self.profile, variant, seed, self.changed(condition, profile))
 
     def settings(self, variant: str, condition: str, profile: str) -> str:
-        """All parameters of a system and its seeds, as text."""
-        return params.dump(self.parameters(variant, condition, 0, profile)) + repr(self.seeds(profile))
+        """All that a system's runs depend on, and its seeds, as text."""
+        found = [repr(self.seeds(profile)), *self.contents(variant, condition, profile)]
+        return "\n".join([params.dump(self.parameters(variant, condition, 0, profile)), *found])
 
     def frozen(self, variant: str, condition: str, profile: str) -> str:
-        """The parameters that features depend on, as text."""
+        """All that features depend on, as text."""
         included = {"corpus", "speech", "text", "speaker"}
-        return self.parameters(variant, condition, 0, profile).model_dump_json(include=included)
+        dumped = self.parameters(variant, condition, 0, profile).model_dump_json(include=included)
+        return "\n".join([dumped, *self.contents(variant, condition, profile)])
 
     def systems(self, part: str) -> list[str]:
         """The variants to train for a part."""
@@ -210,19 +215,26 @@ class Plan:
         alike = [name for name in every if speech[name] == speech[variant]]
         return max(alike, key=lambda name: len(used_encoders(every[name])))
 
+    def corpus(self, condition: str = STUDY, seed: int = 0, profile: str | None = None) -> Corpus:
+        """The corpus of a condition; of one that has folds, split as `seed` says."""
+        return _read(self.parameters("fusion", condition, seed, profile).corpus, seed)
+
     def run_folders(self, asked: Question, condition: str, profile: str | None = None) -> list[Path]:
         """Where the runs of a question's systems are."""
-        from sercore.runs import run_folder
+        from sercore.runs import latest
 
-        runs = product(systems([asked]), self.seeds(profile))
-        return [run_folder(self.parameters(name, condition, seed, profile)) for name, seed in runs]
+        every = [
+            self.parameters(name, condition, seed, profile) for name in systems([asked]) for seed in self.seeds(profile)
+        ]
+        return [latest(one, _digest(one.corpus, one.seed)) for one in every]
 
-    def inputs(self, variant: str, condition: str, profile: str) -> list[str]:
-        """Files that a run depends on: tables of its corpus, and its encoders as far as they are folders here."""
+    def contents(self, variant: str, condition: str, profile: str) -> list[str]:
+        """Digests of the corpus, unless it is simulated, and of the encoders that are folders here."""
         run = self.parameters(variant, condition, 0, profile)
         folders = [params.project_root() / name for name in used_encoders(run)]
-        files = [str(path) for folder in folders for path in sorted(folder.glob("*")) if path.is_file()]
-        return files + ([] if is_simulated(run.corpus) else _tables(params.resolve(run.corpus.path)))
+        files = digests(path for folder in folders for path in sorted(folder.glob("*")) if path.is_file())
+        unchanged = run.corpus.model_copy(update={"transcripts": Transcripts()})
+        return files if is_simulated(run.corpus) else [_digest(unchanged, 0), *files]
 
     def needed(self, part: str) -> list[str]:
         """The files that say that all systems of a part were trained, and tested where it asks for that."""
@@ -253,17 +265,13 @@ def is_simulated(corpus: CorpusParams) -> bool:
 
 
 @cache
-def _tables(path: Path) -> list[str]:
-    """Tables and texts of a corpus; folders of thousands hold a transcript each, too many to be watched."""
-    if path.is_file():
-        return [str(path)]
-    from sercore.corpora.files import walk  # only now, since pandas takes seconds to import
+def _read(corpus: CorpusParams, seed: int) -> Corpus:
+    return corpora.read(corpus, seed)
 
-    folders = [
-        [str(folder / name) for name in names if name.endswith((".csv", ".json", ".xlsx", ".txt"))]
-        for folder, names in walk(path)
-    ]
-    return sorted(found for paths in folders if len(paths) < 1000 for found in paths)
+
+@cache
+def _digest(corpus: CorpusParams, seed: int) -> str:
+    return _read(corpus, seed).digest()
 
 
 def _answered(profile: str) -> dict[str, Question]:

@@ -13,8 +13,8 @@ import yaml
 from numpy.typing import ArrayLike, NDArray
 
 from sercore import ATTRIBUTES, audio
-from sercore.cache import complete
 from sercore.corpus import SPLITS, Corpus
+from sercore.disk import complete
 from sercore.params import Params, ParamsError, resolve, validate, variants
 from sercore.runs import PREDICTED, PREDICTED_FEMALE, Run
 from sercore.runs import read as read_run

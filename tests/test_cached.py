@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from sercore import audio, corpora, params
-from sercore.corpora import msp_podcast
+from sercore.corpora import files, msp_podcast
+from tests import faults
 
 TINY = yaml.safe_load("""
     corpus: {path: release, train_utterances: 30, train_speakers: 3, development_utterances: 20,
@@ -30,7 +31,7 @@ def refuse(*_, **__):
 def test_it_is_read_once(tiny, project, monkeypatch):
     as_it_is = msp_podcast.Params(reader="msp_podcast", path=project / "release")
     first = corpora.read(as_it_is, 0)
-    monkeypatch.setattr(audio, "durations", refuse)
+    monkeypatch.setattr(files, "with_durations", refuse)
     for one in (tiny.corpus, as_it_is):
         again = corpora.read(one, 0)
         pd.testing.assert_frame_equal(again.table, first.table)
@@ -45,7 +46,7 @@ def test_it_is_read_once(tiny, project, monkeypatch):
 def test_a_changed_file_is_noticed(tiny, project, monkeypatch, pattern):
     changed = next((project / "release").rglob(pattern.rpartition("/")[2]))
     os.utime(changed, ns=(1, 1))
-    monkeypatch.setattr(audio, "durations", refuse)
+    monkeypatch.setattr(files, "with_durations", refuse)
     with pytest.raises(AssertionError, match="read again"):
         corpora.read(tiny.corpus, 0)
 
@@ -65,3 +66,15 @@ def test_warnings_are_given_again(tiny, project):
     for _ in range(2):
         with pytest.warns(UserWarning, match="1 audio files in .* have no label row: MSP-PODCAST_9999_0001"):
             corpora.read(msp_podcast.Params(reader="msp_podcast", path=project / "release"), 0)
+
+
+def test_damaged_files_are_left_out_and_told_each_time(tiny, project):
+    whole = corpora.read(tiny.corpus, 0).table
+    faults.cut(whole["path"].iloc[0])
+    with pytest.raises(audio.AudioError, match="is truncated"):
+        corpora.read(tiny.corpus, 0)
+    for _ in range(2):
+        with pytest.warns(UserWarning, match=f"1 of {len(whole)} audio files .* left out: {whole.index[0]}"):
+            left = corpora.read(tiny.corpus.model_copy(update={"damaged": "skip"}), 0)
+        pd.testing.assert_frame_equal(left.table, whole.iloc[1:])
+        assert whole.index[0] not in set(left.ratings["utterance"])

@@ -11,6 +11,7 @@ import soundfile
 from sercore.corpora import emotale, read
 from sercore.corpora.emotale import Params
 from sercore.corpus import CorpusError
+from tests import faults
 
 GENDERS = {"001": "F", "003": "F", "004": "M", "005": "M", "006": "M", "007": "F", "008": "F"}
 HEADER = "file,a1_A,a1_V,a1_D,a1_cat,a2_A,a2_V,a2_D,a2_cat,a3_A,a3_V,a3_D,a3_cat,gt_emotion"
@@ -36,7 +37,11 @@ def clone(tmp_path):
     (tmp_path / "audio").mkdir()
     for number, row in enumerate(rows()):
         shape = (4800, 2) if number % 2 else (1600,)
-        soundfile.write(tmp_path / "audio" / row.split(",")[0], np.zeros(shape), 48_000 if number % 2 else 16_000)
+        soundfile.write(
+            tmp_path / "audio" / row.split(",")[0],
+            (0.1 + number / 1000) * np.resize([1, 1, -1, -1], shape),
+            48_000 if number % 2 else 16_000,
+        )
     return tmp_path
 
 
@@ -120,10 +125,16 @@ def test_any_rate_and_channel_count_has_its_duration(clone):
     assert set(emotale.read(params(clone), 0).table["duration"]) == {0.1}
 
 
-def test_the_fuller_folder_is_taken_where_a_file_is_there_twice(clone):
-    (clone / "a_few_originals").mkdir()
-    soundfile.write(clone / "a_few_originals" / "EN_001_A_2.wav", np.zeros(48_000), 48_000)
+def test_a_recording_in_two_folders_is_refused_unless_it_is_a_copy_or_a_published_original(clone):
+    for name in ("copies", "denoised", emotale.ORIGINALS):
+        (clone / name).mkdir()
+    soundfile.write(clone / emotale.ORIGINALS / "EN_001_A_2.wav", np.zeros(48_000), 48_000)
+    (clone / "copies" / "EN_001_A_2.wav").write_bytes((clone / "audio" / "EN_001_A_2.wav").read_bytes())
     assert emotale.read(params(clone), 0).table.loc["EN_001_A_2", "path"].parent == clone / "audio"
+    soundfile.write(clone / "denoised" / "EN_001_A_2.wav", np.zeros(48_000), 48_000)
+    message = r".*/audio/EN_001_A_2\.wav and .*/denoised/EN_001_A_2\.wav differ, though they have one name: move one"
+    with pytest.raises(CorpusError, match=message):
+        emotale.read(params(clone), 0)
 
 
 def test_rows_without_audio_are_counted_or_skipped(clone):
@@ -180,3 +191,12 @@ def test_the_real_corpus():
     assert len(corpora[0].ratings) == 3 * 350
     assert [corpus.split("test1")["speaker"].nunique() for corpus in corpora] == [2] * 7
     assert table["duration"].between(1, 7).all()
+
+
+def test_damaged_files_are_left_out_and_leave_the_splits_alone(clone, project):
+    whole = emotale.read(params(clone), 0)
+    faults.cut(whole.table["path"].iloc[0])
+    with pytest.warns(UserWarning, match=f"1 of {len(whole.table)} audio files .* left out: {whole.table.index[0]}"):
+        left = emotale.read(params(clone, damaged="skip"), 0)
+    pd.testing.assert_frame_equal(left.table, whole.table.iloc[1:])
+    assert whole.table.index[0] not in set(left.ratings["utterance"])

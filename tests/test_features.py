@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from sercore import params
 from sercore.batches import Utterances, collate
-from sercore.cache import Ragged, complete_file, stored
+from sercore.cache import Ragged, stored
+from sercore.disk import complete_file
 from sercore.features import FrozenEncoders, SpeakerNormalised
 from sercore.model import AttributeModel
 

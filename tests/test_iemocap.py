@@ -11,6 +11,7 @@ from sercore import audio, params
 from sercore.corpora import iemocap, read
 from sercore.corpora.iemocap import Params
 from sercore.corpus import CorpusError
+from tests import faults
 
 FIRST = """\
 % [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]
@@ -72,11 +73,12 @@ def release(tmp_path):
         write(labels / "Self-evaluation" / f"{impro}_f1_atr.txt", "[broken\n")
         write(folder / "dialog" / "transcriptions" / f"{impro}.txt", TRANSCRIPT.replace("Ses01", f"Ses0{session}"))
         (folder / "dialog" / "wav").mkdir()
-        soundfile.write(folder / "dialog" / "wav" / f"{impro}.wav", np.zeros(800), 8000)
+        soundfile.write(folder / "dialog" / "wav" / f"{impro}.wav", np.resize([0.1, -0.1], 800), 8000)
         for turn in (*turns, f"{impro}_F000", f"{impro}_M000", f"{impro}_F001"):
             wave = folder / "sentences" / "wav" / turn.rsplit("_", 1)[0] / f"{turn}.wav"
             wave.parent.mkdir(parents=True, exist_ok=True)
-            soundfile.write(wave, np.zeros(8000 * 31 if turn == "Ses01F_impro01_F001" else 1600), 8000)
+            frames = 8000 * 31 if turn == "Ses01F_impro01_F001" else 1600
+            soundfile.write(wave, generator.normal(0, 0.1, frames), 8000)
             (wave.parent / f"._{turn}.wav").write_bytes(b"\x00\x05\x16\x07")
     return tmp_path
 
@@ -226,3 +228,12 @@ def test_the_profile_reads_it():
     assert chosen.corpus == settings(Path("data/iemocap"))
     assert chosen.corpus.folds == 5
     assert pd.Series([chosen.sampling.samples_per_emotion, chosen.sampling.validation_per_emotion]).isna().all()
+
+
+def test_damaged_files_are_left_out_and_leave_the_splits_alone(release, corpus, project):
+    whole = corpus
+    faults.cut(whole.table["path"].iloc[0])
+    with pytest.warns(UserWarning, match=f"1 of {len(whole.table)} audio files .* left out: {whole.table.index[0]}"):
+        left = iemocap.read(settings(release, damaged="skip"), 0)
+    pd.testing.assert_frame_equal(left.table, whole.table.iloc[1:])
+    assert whole.table.index[0] not in set(left.ratings["utterance"])

@@ -26,7 +26,7 @@ SHORT = """dominance,valence,arousal,split,path,utterance
 def folder(tmp_path):
     (tmp_path / "sounds").mkdir()
     for number, name in enumerate("abc"):
-        soundfile.write(tmp_path / "sounds" / f"{name}.wav", np.zeros(1600 * (number + 1)), 16_000)
+        soundfile.write(tmp_path / "sounds" / f"{name}.wav", np.resize([0.1, -0.1], 1600 * (number + 1)), 16_000)
     (tmp_path / "mine.csv").write_text(FULL)
     return tmp_path
 
@@ -83,7 +83,7 @@ def test_rows_without_audio_are_counted_or_skipped(folder):
 
 def test_an_unusable_audio_file_is_named(folder):
     (folder / "sounds" / "b.wav").write_text("not a sound")
-    with pytest.raises(audio.AudioError, match=r"b\.wav is not audio .*: replace the file\.$"):
+    with pytest.raises(audio.AudioError, match=r"b\.wav is not audio .*: replace it, or convert it to WAV\.$"):
         read(folder)
 
 

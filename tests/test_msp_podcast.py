@@ -77,7 +77,7 @@ def write_json(path: Path, content: dict) -> None:
 
 def write_wave(path: Path, frames: int = 1600) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, np.zeros(frames), 16_000)
+    soundfile.write(path, np.resize([0.1, -0.1], frames), 16_000)
 
 
 def consensus_csv(folder: Path, name: str = "labels_consensus.csv", without: tuple[str, ...] = (), **renamed) -> None:
@@ -397,9 +397,10 @@ def test_audio_without_a_row_is_named_and_left_out(release):
 
 
 @pytest.mark.parametrize("folder", ["A copy", "Z copy"])
-def test_a_copy_of_some_audio_elsewhere_is_not_taken(release, folder):
+def test_other_audio_of_the_same_name_is_refused(release, folder):
     write_wave(release / folder / "MSP-PODCAST_0001_0008.wav")
-    assert read(release).table.loc["MSP-PODCAST_0001_0008", "path"].parent == release / "Audios"
+    with pytest.raises(CorpusError, match=r"MSP-PODCAST_0001_0008\.wav differ, though they have one name: move one"):
+        read(release)
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_a_reader_from_anywhere_is_chosen_by_its_dotted_name(laboratory):
     assert set(corpus.split("test1")["speaker"]) == {"1", "4", "7"}  # fold 4 % 3
     assert set(corpus.table["emotion"]) == set(EMOTIONS)
     with pytest.raises(
-        params.ParamsError, match=r"'corpus\.pitch'; valid are reader, path, folds, transcripts, loudest"
+        params.ParamsError, match=r"'corpus\.pitch'; valid are reader, path, folds, transcripts, damaged, loudest"
     ):
         params.load("tones", "fusion", 0, {"corpus": {"pitch": 3}})
 

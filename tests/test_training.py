@@ -150,10 +150,11 @@ def test_an_interrupted_run_keeps_what_its_earlier_epochs_predicted(project, ton
 def test_a_run_without_the_predictions_of_its_epochs_is_made_anew(project, tones, small):
     small["training"] |= {"every_epoch": True, "epochs": 2}
     chosen = params.load("embedded", "speech_only", 0, small)
-    first = kept(train(chosen, tones))
-    truncate(runs.run_folder(chosen) / "epochs.parquet")
+    run = train(chosen, tones)
+    first = kept(run)
+    truncate(run.folder / "epochs.parquet")
     with pytest.raises(params.ParamsError, match=r"seed-0 is damaged or of another version \("):
-        runs.read(runs.run_folder(chosen))
+        runs.read(run.folder)
     pd.testing.assert_frame_equal(kept(train(chosen, tones)), first)
 
 

@@ -8,9 +8,18 @@ A reader has:
 - ``DESCRIPTION``: one sentence for a reader of the book, on which speech its figures were measured.
 """
 
-from sercore import transcripts
-from sercore.corpus import Corpus
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sercore import audio, transcripts
+from sercore.corpus import Corpus, CorpusError, some
+from sercore.disk import digest, digests, kept
 from sercore.params import CorpusParams, reader
+
+COMPARED = 2000
+"""So many utterances of equal length, in different splits, are compared by their sound, not by their bytes alone."""
 
 
 def read(params: CorpusParams, seed: int) -> Corpus:
@@ -18,7 +27,28 @@ def read(params: CorpusParams, seed: int) -> Corpus:
 
     Raises:
         CorpusError: the folder or file is not what the reader expects, or the corpus is not valid.
-        AudioError: an audio file is not usable.
+        AudioError: an audio file is damaged, unless these are skipped.
         ParamsError: the recogniser of its transcripts is not there.
     """
-    return transcripts.changed(reader(params.reader).read(params, seed), params.transcripts)
+    corpus = reader(params.reader).read(params, seed)
+    _require_disjoint_audio(corpus.name, corpus.table)
+    return transcripts.changed(corpus, params.transcripts)
+
+
+def _require_disjoint_audio(name: str, table: pd.DataFrame) -> None:
+    """`CorpusError` if two splits have the same file, or a copy of it, or (in all but large corpora) the same sound."""
+    content = pd.Series(digests(table["path"]), table.index)
+    lengths = table["split"].groupby(table["duration"]).transform("nunique")
+    if 0 < (lengths > 1).sum() <= COMPARED:
+        content[lengths > 1] = kept("sound", table["path"][lengths > 1], _sound)
+    shared = table["split"].groupby(content).transform("nunique") > 1
+    if shared.any():
+        pairs = [rows.drop_duplicates("split") for _, rows in table[shared].groupby(content[shared], sort=False)]
+        named = [" and ".join(f"{row} ({split})" for row, split in pair["split"].items()) for pair in pairs]
+        problem = f"corpus {name} has {len(pairs)} recordings in two splits: {some(named, 2)}"
+        raise CorpusError(f"{problem}; keep each in one of them.")
+
+
+def _sound(path: Path) -> str:
+    samples = audio.load(path, max_seconds=audio.duration(path) + 1)
+    return digest([str(np.rint(32_768 * samples).astype(int).tobytes())])

@@ -4,24 +4,22 @@ import contextlib
 import pickle
 import warnings
 from collections.abc import Callable
-from hashlib import blake2b
 from pathlib import Path
 
 import pandas as pd
 
-from sercore.cache import complete_file, file_key
 from sercore.corpora.files import walk
 from sercore.corpus import Corpus
-from sercore.params import project_root
+from sercore.disk import cache_folder, complete_file, digest, mark
 
 
 def cached(root: Path, options: str, read: Callable[[], Corpus]) -> Corpus:
-    """What `read` gives, from ``data/cache`` if no file of the corpus in `root` has changed since, by name, size or
-    time of modification; its warnings are repeated. `options` is all else that `read` depends on.
+    """What `read` gives, from ``data/cache`` if no file of the corpus in `root` has changed since, by path and
+    `sercore.disk.mark`; its warnings are repeated. `options` is all else that `read` depends on.
     """
-    files = file_key(folder / name for folder, names in walk(root) for name in names)
-    key = blake2b("\n".join([options, pd.__version__, *files]).encode(), digest_size=16).hexdigest()
-    path = project_root() / "data" / "cache" / f"corpus-{key}.pickle"
+    files = [folder / name for folder, names in walk(root) for name in names]
+    key = digest([options, pd.__version__, *(f"{path} {mark(path)}" for path in files)])
+    path = cache_folder() / f"corpus-{key}.pickle"
     corpus = None
     with contextlib.suppress(Exception):  # absent or damaged, on which pickle raises anything
         messages, *content = pickle.loads(path.read_bytes())

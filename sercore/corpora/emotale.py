@@ -10,7 +10,7 @@ from typing import Literal
 import pandas as pd
 from pydantic import Field
 
-from sercore import ATTRIBUTES, audio
+from sercore import ATTRIBUTES
 from sercore.corpora import files
 from sercore.corpus import COLUMNS, RATING_COLUMNS, Corpus, CorpusError, some
 from sercore.params import CorpusParams, resolve
@@ -21,6 +21,7 @@ DESCRIPTION = (
     " They do not show how a system performs on spontaneous speech."
 )
 SCALE = (1.0, 5.0)
+ORIGINALS = "originals_48kHz"  # a few files of the published folder again, as they were recorded
 RATERS = ("a1", "a2", "a3")
 LANGUAGES = {"EN": "English", "DK": "Danish"}
 # As in the corpus's README, but for the "frigde" of the first English one.
@@ -62,7 +63,7 @@ def read(params: Params, seed: int) -> Corpus:
 
     Raises:
         CorpusError: the folder is not EmoTale, a row has no audio, or there are fewer speakers than folds.
-        AudioError: an audio file is not usable.
+        AudioError: an audio file is damaged, unless these are skipped.
     """
     root = resolve(params.path)
     path = root / "annotations.csv"
@@ -74,7 +75,8 @@ def read(params: Params, seed: int) -> Corpus:
     if published.empty:
         raise CorpusError(f"{path} has no row in {params.language}: restore the published table.")
     ratings = pd.concat([_ratings(published, rater, path) for rater in RATERS], ignore_index=True)
-    waves = files.by_stem(files.walk(root), ".wav")
+    tree = [(folder, names) for folder, names in files.walk(root) if folder.name != ORIGINALS]
+    waves = files.by_stem(tree, ".wav")
     table = published[["speaker"]].assign(
         path=[waves.get(name) for name in published.index],
         emotion=published["gt_emotion"].replace("B", "O"),
@@ -83,8 +85,8 @@ def read(params: Params, seed: int) -> Corpus:
     )
     table = table.join(ratings.groupby("utterance")[list(ATTRIBUTES)].mean())
     table = files.require_audio(table, params.missing_audio, path)
-    splits = _splits(table, params.folds, seed % params.folds)
-    table = table.assign(split=splits, duration=audio.durations(table["path"]))
+    table = table.assign(split=_splits(table, params.folds, seed % params.folds))
+    table = files.with_durations(table, params.damaged, path)
     ratings = ratings[ratings["utterance"].isin(table.index)]
     return files.validated(path, f"EmoTale ({params.language})", table[list(COLUMNS)], SCALE, ratings)
 

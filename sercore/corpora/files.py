@@ -1,15 +1,18 @@
 """What the readers share: finding a corpus's files, and reading its tables as text."""
 
+import contextlib
 import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
-from sercore import ATTRIBUTES
+from sercore import ATTRIBUTES, audio
 from sercore.corpus import Corpus, CorpusError, some
+from sercore.disk import cache_folder, complete_file, digest, digests, kept
 
 Tree = list[tuple[Path, list[str]]]
 
@@ -40,13 +43,21 @@ def _refuse(error: OSError) -> None:
 
 
 def by_stem(tree: Tree, suffix: str) -> dict[str, Path]:
-    """The files that end in `suffix`, by the name without it; of two with one name, that of the fuller folder.
+    """The files that end in `suffix`, by the name without it; `CorpusError` if two of one name have another content.
 
     Only the suffix is cut off, since names may have dots: ``006-040.1-2_13.wav`` is ``006-040.1-2_13``.
     """
-    kept = [(folder, [name for name in names if name.lower().endswith(suffix)]) for folder, names in tree]
-    kept.sort(key=lambda item: (len(item[1]), item[0]))
-    return {name[: -len(suffix)]: folder / name for folder, names in kept for name in names}
+    paths = [folder / name for folder, names in tree for name in names if name.lower().endswith(suffix)]
+    found = {path.name[: -len(suffix)]: path for path in reversed(paths)}
+    twins = [(first, path) for path in paths if (first := found[path.name[: -len(suffix)]]) != path]
+    of_each = zip(*(digests(pair) for pair in zip(*twins, strict=True)), strict=True) if twins else []
+    differing = [pair for pair, (one, other) in zip(twins, of_each, strict=True) if one != other]
+    if differing:
+        one, other = differing[0]
+        others = f", as do {len(differing) - 1} other pairs" if len(differing) > 1 else ""
+        problem = f"{one} and {other} differ, though they have one name{others}"
+        raise CorpusError(f"{problem}: move one folder elsewhere, or name each path in a manifest (reader: manifest).")
+    return found
 
 
 def read_csv(path: Path) -> pd.DataFrame:
@@ -102,6 +113,54 @@ def require_audio(table: pd.DataFrame, missing_audio: Literal["error", "skip"], 
         raise CorpusError(f"{message}; restore the files, or leave the rows out with missing_audio: skip.")
     warnings.warn(f"{message}; left out.", stacklevel=3)
     return table[~absent]
+
+
+def with_durations(table: pd.DataFrame, damaged: Literal["refuse", "skip"], source: Path) -> pd.DataFrame:
+    """`table` with the ``duration`` in seconds of each file of ``path``, and without the files that are damaged.
+
+    What is left out (`damaged` is ``skip``) is listed in ``data/cache/damaged-*.csv``; `source` names the corpus.
+
+    Raises:
+        AudioError: files are damaged and `damaged` is ``refuse``, or all of them are.
+
+    Warns:
+        UserWarning: files are left out, or the corpus as a whole is clipped or far too quiet.
+    """
+    found = kept("durations", table["path"], audio.duration_or_error)
+    durations = pd.Series(found, table.index, dtype=object)
+    errors = durations[[isinstance(one, audio.AudioError) for one in durations]]
+    if len(errors):
+        problem = f"{len(errors)} of {len(table)} audio files in {source} are damaged"
+        if damaged == "refuse" or len(errors) == len(table):
+            remedy = "to leave them out, set corpus.damaged: skip" if len(errors) < len(table) else "check corpus.path"
+            raise audio.AudioError(f"{problem} ({remedy}): {errors.iloc[0]}")
+        path = cache_folder() / f"damaged-{digest([str(source)], 4)}.csv"
+        listed = pd.DataFrame({"path": table["path"], "problem": errors.map(str)}).loc[errors.index]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        complete_file(path, lambda partial: listed.to_csv(partial))
+        warnings.warn(f"{problem} and left out: {some(errors.index)}; all are listed in {path}.", stacklevel=3)
+    table = table.assign(duration=durations).drop(index=errors.index).astype({"duration": "float64"})
+    _warn_of_levels(table["path"], source)
+    return table
+
+
+def _warn_of_levels(paths: pd.Series, source: Path) -> None:
+    """Warn if the median of about 50 files, spread over the corpus, is clipped, or far from the level of speech."""
+    levels = []
+    for path in paths.iloc[:: len(paths) // 50 + 1]:
+        with contextlib.suppress(audio.AudioError):  # raised again when the file is used
+            levels.append(audio.levels(path))
+    if not levels:
+        return
+    level, clipped = np.median(levels, axis=0)
+    if not 10 * audio.SILENT <= level <= 1:
+        quiet = "quiet" if level < 1 else "loud"
+        problem = f"far too {quiet} (a root mean square of {level:.2g}, where full scale is 1): scale its samples"
+    elif clipped > audio.CLIPPED:
+        problem = f"clipped ({clipped:.1%} of the samples are at full scale): look for the original recordings"
+    else:
+        return
+    warnings.warn(f"the audio of {source} is {problem}.", stacklevel=4)
 
 
 def warn_of_other_means(table: pd.DataFrame, ratings: pd.DataFrame | None, path: Path, tolerance: float) -> None:

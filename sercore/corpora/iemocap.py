@@ -18,7 +18,7 @@ from typing import Literal
 
 import pandas as pd
 
-from sercore import ATTRIBUTES, audio
+from sercore import ATTRIBUTES
 from sercore.corpora import files
 from sercore.corpus import COLUMNS, RATING_COLUMNS, Corpus, CorpusError, some
 from sercore.params import CorpusParams, resolve
@@ -71,7 +71,7 @@ def read(params: Params, seed: int) -> Corpus:
 
     Raises:
         CorpusError: the folder is not IEMOCAP, a block cannot be read, or rows lack audio.
-        AudioError: an audio file is not usable.
+        AudioError: an audio file is damaged, unless these are skipped.
 
     Warns:
         UserWarning: attributes lie outside the scale, or are not the mean of the external raters'.
@@ -89,7 +89,8 @@ def read(params: Params, seed: int) -> Corpus:
         transcript=[texts.get(name) or None for name in table.index],
     )
     table = files.require_audio(table, params.missing_audio, root)
-    table = table.assign(split=_splits(table, seed % params.folds), duration=audio.durations(table["path"]))
+    table = table.assign(split=_splits(table, seed % params.folds))
+    table = files.with_durations(table, params.damaged, root)
     ratings = ratings[ratings["utterance"].isin(table.index)].dropna(subset=list(ATTRIBUTES))
     return files.validated(root, "IEMOCAP", table[list(COLUMNS)], SCALE, ratings.reset_index(drop=True))
 

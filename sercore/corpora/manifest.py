@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
-from sercore import ATTRIBUTES, audio
+from sercore import ATTRIBUTES
 from sercore.corpora import files
 from sercore.corpus import COLUMNS, Corpus, CorpusError
 from sercore.params import CorpusParams, resolve
@@ -38,7 +38,7 @@ def read(params: Params, seed: int) -> Corpus:
 
     Raises:
         CorpusError: names the CSV and the column, row or value that is wrong.
-        AudioError: an audio file is not usable.
+        AudioError: an audio file is damaged, unless these are skipped.
     """
     path = resolve(params.path)
     if not path.is_file():
@@ -56,5 +56,5 @@ def read(params: Params, seed: int) -> Corpus:
     waves = [path.parent / name for name in table["path"]]
     table = table.assign(path=[wave if wave.is_file() else None for wave in waves])
     table = files.require_audio(table, params.missing_audio, path)
-    table = table.assign(duration=audio.durations(table["path"]))
+    table = files.with_durations(table, params.damaged, path)
     return files.validated(path, path.stem, table, params.scale)

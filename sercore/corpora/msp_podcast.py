@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from sercore import ATTRIBUTES, audio
+from sercore import ATTRIBUTES
 from sercore.corpora import files
 from sercore.corpora.cached import cached
 from sercore.corpus import COLUMNS, RATING_COLUMNS, Corpus, CorpusError, some
@@ -57,17 +57,17 @@ def read(params: Params, seed: int) -> Corpus:
 
     Raises:
         CorpusError: the folder holds no release, rows lack audio or a split, or the corpus is not valid.
-        AudioError: an audio file is not usable.
+        AudioError: an audio file is damaged, unless these are skipped.
 
     Warns:
         UserWarning: the mean of an utterance's ratings is not its consensus (within 1e-6), or rows without audio are
             left out.
     """
-    root, missing_audio = resolve(params.path), params.missing_audio
-    return cached(root, f"MSP-Podcast, {missing_audio}", lambda: _release(root, missing_audio))
+    root = resolve(params.path)
+    return cached(root, f"MSP-Podcast, {params.missing_audio}, {params.damaged}", lambda: _release(root, params))
 
 
-def _release(root: Path, missing_audio: Literal["error", "skip"]) -> Corpus:
+def _release(root: Path, params: Params) -> Corpus:
     tree = files.walk(root)
     labels = _labels(tree, root)
     table = _consensus(labels)
@@ -76,8 +76,11 @@ def _release(root: Path, missing_audio: Literal["error", "skip"]) -> Corpus:
     waves = files.by_stem(tree, ".wav")
     table = _with_side_files(_with_hidden(table, waves, root), tree)
     _require_splits(table, labels)
-    table = files.require_audio(table.assign(path=[waves.get(name) for name in table.index]), missing_audio, labels)
-    table = table.assign(transcript=_transcripts(table.index, tree, root), duration=audio.durations(table["path"]))
+    table = files.require_audio(
+        table.assign(path=[waves.get(name) for name in table.index]), params.missing_audio, labels
+    )
+    table = files.with_durations(table, params.damaged, labels)
+    table = table.assign(transcript=_transcripts(table.index, tree, root))
     if ratings is not None:
         ratings = ratings[ratings["utterance"].isin(table.index)].dropna(subset=list(ATTRIBUTES))
     return files.validated(labels, root.name, table[list(COLUMNS)], SCALE, ratings)

@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sercore.audio import SAMPLE_RATE
-from sercore.cache import complete_file
+from sercore.disk import complete_file
 from simulation.espeak import Prompt, synthesise
 from simulation.grammar import pretraining_sentence
 from simulation.population import Speaker, draw_speakers

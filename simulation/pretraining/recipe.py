@@ -32,7 +32,7 @@ from transformers import (
 )
 
 from sercore.audio import SAMPLE_RATE
-from sercore.cache import complete
+from sercore.disk import complete
 from simulation.pretraining import pool
 from simulation.pretraining.pool import Pool, vary
 from simulation.pretraining.targets import Readout, Targets, targets

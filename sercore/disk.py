@@ -1,0 +1,104 @@
+"""Files and folders that are complete or absent, and what is in files, looked at once."""
+
+import contextlib
+import pickle
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from sercore.params import project_root
+
+WHOLE = 2**30
+"""Bytes of files together up to which digests are of all that they hold; of more, of `PART` bytes at three places."""
+
+PART = 2**14
+
+
+def cache_folder() -> Path:
+    """Where what was computed from files is kept: ``data/cache`` of the project."""
+    return project_root() / "data" / "cache"
+
+
+def complete(folder: Path, write: Callable[[Path], object], *, replace: bool = False) -> None:
+    """Make `folder` by `write`, which fills the folder that it is given; it appears only when it is complete, in place
+    of an older one with `replace` (else one that is there is another process's, with the same content)."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder.parent) as parent:
+        partial = Path(parent, folder.name)
+        partial.mkdir()
+        write(partial)
+        if replace:
+            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            partial.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+
+
+def complete_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Make `path` by `write`, which writes the file that it is given; it appears, or is replaced, only when complete.
+
+    >>> complete_file(Path("scores.csv"), lambda partial: table.to_csv(partial, index=False))  # doctest: +SKIP
+    """
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as parent:
+        partial = Path(parent, path.name)  # of the same suffix, by which pandas chooses the compression
+        write(partial)
+        partial.replace(path)
+
+
+def mark(path: Path) -> str:
+    """Size, times of modification and change, and inode of a file: another text once it was changed or replaced, even
+    by one of equal size and time of modification."""
+    stat = path.stat()
+    return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
+
+
+def kept(what: str, paths: Iterable[Path], look: Callable[[Path], Any]) -> list[Any]:
+    """``look(path)`` for each of `paths`: from `cache_folder` where the file has the same `mark` as then, else in
+    parallel. `what` names `look`."""
+    paths = list(paths)
+    marks = {path: mark(path) for path in paths}
+    index = cache_folder() / f"{what}-{digest(sorted({str(path.parent) for path in marks}))}.pickle"
+    known: dict[Path, tuple[str, Any]] = {}
+    with contextlib.suppress(Exception):  # absent or damaged, on which pickle raises anything
+        known = pickle.loads(index.read_bytes())
+    changed = [path for path, now in marks.items() if known.get(path, ("",))[0] != now]
+    if changed:
+        with ThreadPoolExecutor() as pool:
+            found = pool.map(look, changed)
+            known |= {path: (marks[path], each) for path, each in zip(changed, found, strict=True)}
+        index.parent.mkdir(parents=True, exist_ok=True)
+        complete_file(index, lambda partial: partial.write_bytes(pickle.dumps(known)))
+    return [known[path][1] for path in paths]
+
+
+def digests(paths: Iterable[Path]) -> list[str]:
+    """Hexadecimal digest of the content of each file, see `WHOLE`."""
+    paths = list(paths)
+    whole = sum(path.stat().st_size for path in paths) <= WHOLE
+    return kept("contents" if whole else "parts", paths, _digest if whole else _digest_of_parts)
+
+
+def digest(lines: Iterable[str], size: int = 16) -> str:
+    """Hexadecimal digest, of `size` bytes, of lines of text."""
+    return blake2b("\n".join(lines).encode(errors="surrogateescape"), digest_size=size).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    return blake2b(path.read_bytes(), digest_size=16).hexdigest()
+
+
+def _digest_of_parts(path: Path) -> str:
+    """Of a file's length, head, middle and tail."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        parts = [str(size).encode()]
+        for start in (0, size // 2, max(size - PART, 0)):
+            file.seek(start)
+            parts.append(file.read(PART))
+    return blake2b(b"".join(parts), digest_size=16).hexdigest()
