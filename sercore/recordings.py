@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from os.path import isfile
+from os.path import isdir, isfile
 from pathlib import Path
 
 import pandas as pd
@@ -45,14 +45,14 @@ def listed(given: Sequence[Path | str], texts: Sequence[str] | None = None) -> p
 
 def _listed(given: Path) -> pd.DataFrame:
     paths, texts = [given], None
-    if given.is_dir():
+    if isdir(given):
         found = [folder / name for folder, names in files.walk(given) for name in names]
         paths = [path for path in found if path.suffix.lower() in AUDIO]
         if not paths:
             raise AudioError(f"{given} has no recording ({', '.join(AUDIO)}): name another folder, or the files.")
         if others := [path.name for path in found if path.suffix.lower() not in AUDIO]:
             warnings.warn(f"{len(others)} of {len(found)} files in {given} are no audio: {some(others)}.", stacklevel=4)
-    elif given.suffix.lower() == ".csv" and given.is_file():
+    elif given.suffix.lower() == ".csv" and isfile(given):
         table = files.read_csv(given)
         files.require_columns(table, ["path"], given)
         empty = [str(row + 2) for row in table.index[table["path"].str.strip() == ""]]

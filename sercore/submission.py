@@ -31,8 +31,9 @@ def write(runs: Sequence[Run], output: Path | str) -> pd.DataFrame:
         What was written: index ``FileName`` (with ``.wav``), sorted; columns EmoAct, EmoVal, EmoDom from 1 to 7.
 
     Raises:
-        ParamsError: no run, or one twice; a run without predictions for Test3; runs that do not predict the same utterances once
-            each; another scale than 1 to 7; a prediction outside of it; or a file that cannot be written.
+        ParamsError: no run, or one twice; a run without predictions for Test3; runs that do not predict the same
+            utterances once each; another scale than 1 to 7; a prediction outside of it; or a file that cannot be
+            written.
     """
     tables = [_predictions(run) for run in runs]
     if not tables:

@@ -157,6 +157,18 @@ class Plan:
         found = {name: self.parameters("fusion", profile=each).corpus for name, each in names.items()}
         return {name: names[name] for name, one in found.items() if is_here(one)}
 
+    def check(self) -> None:
+        """Raise `ParamsError` for a wrong number of seeds, parameters of a run or test, or a corpus that is absent."""
+        if self.count is not None and (type(self.count) is not int or self.count < 1):
+            raise ParamsError(f"seeds is {self.count!r}; it is how many of each system to train, 1 or more.")
+        for part in self.parts:
+            for condition, variant in product(self.conditions(part), self.systems(part)):
+                run = self.parameters(variant, condition)
+                for test in self.tests(part):
+                    with_corpus(run, tested_on(test))
+                if not is_here(run.corpus):
+                    raise ParamsError(f"{params.resolve(run.corpus.path)} does not exist: set DATA= to the corpus.")
+
     def part_of(self, chapter: str) -> str:
         """The part whose results a chapter shows."""
         return chapter if chapter in self.parts else PAPER
@@ -316,18 +328,13 @@ def _declared() -> dict:
 def planned(
     profile: str = "embedded", data: str | None = None, chapter: str = PAPER, seeds: int | None = None, **others: Any
 ) -> Plan:
-    """The plan that is asked for; what its jobs would refuse in it ends the process with one sentence."""
+    """The plan of the graph; what its jobs would refuse in it, or in a corpus, ends the process with one sentence."""
     plan = Plan(profile, data, chapter, seeds)
     with one_sentence():
         if others:
             raise ParamsError(f"unknown {', '.join(others)}; valid are profile, data, chapter and seeds.")
-        if seeds is not None and (type(seeds) is not int or seeds < 1):
-            raise ParamsError(f"seeds is {seeds!r}; it is how many of each system to train, 1 or more.")
-        for part in plan.parts:
-            for condition, variant in product(plan.conditions(part), plan.systems(part)):
-                run = plan.parameters(variant, condition)
-                for test in plan.tests(part):
-                    with_corpus(run, tested_on(test))
-                if not is_here(run.corpus):
-                    raise ParamsError(f"{params.resolve(run.corpus.path)} does not exist: set DATA= to the corpus.")
+        plan.check()
+        own = [(condition, profile) for part in plan.parts for condition in plan.conditions(part)]
+        for condition, each in dict.fromkeys([*own, *((STUDY, other) for other in plan.corpora.values())]):
+            plan.contents("fusion", condition, each)
     return plan
