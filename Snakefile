@@ -7,6 +7,7 @@ from pathlib import Path
 from study.plan import STUDY, planned
 
 plan = planned(**config)
+plan.warn_of_other_code()
 BUILD = f"build/{plan.profile}"
 RUNS = "build/{profile}/runs/{condition}/{variant}"
 

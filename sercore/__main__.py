@@ -24,7 +24,9 @@ def _train(given: argparse.Namespace) -> None:
     from sercore import corpora, params, training
 
     for chosen in params.load_seeds(given.profile, given.variant, given.seeds, given.overrides):
-        run = training.train(chosen, corpora.read(chosen.corpus, chosen.seed))
+        corpus = corpora.read(chosen.corpus, chosen.seed)
+        print(corpus, file=sys.stderr)
+        run = training.train(chosen, corpus)
         PartialState().print(run.folder)
 
 

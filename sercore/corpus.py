@@ -12,6 +12,7 @@ Columns of ``ratings``, a row a rater and utterance: ``utterance``, ``rater``, `
 `EMOTIONS` without X), ``arousal``, ``valence``, ``dominance``.
 """
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,16 +84,25 @@ class Corpus:
         present = set(self.table["split"])
         return [name for name in SPLITS if name in present]
 
+    def __str__(self) -> str:
+        counts = self.table.groupby("split")["speaker"].agg(["size", "nunique"]).loc[self.splits()].itertuples()
+        parts = [f"{row.Index} {row.size:,} of {row.nunique:,} known speakers" for row in counts]
+        return f"corpus {self.name}: {len(self.table):,} utterances: {', '.join(parts)}"
+
     def require_disjoint_speakers(self) -> None:
         """Raise `CorpusError`, which names them, if speakers of train or development are in another split too.
 
-        Test splits may share speakers with each other, as MSP-Podcast's do; nothing can be said of unknown speakers.
+        Test splits may share speakers with each other, as MSP-Podcast's do, which a `UserWarning` says; nothing can be
+        said of unknown speakers.
         """
         splits = self.table.dropna(subset=["speaker"]).groupby("speaker")["split"].unique()
-        shared = splits[[len(names) > 1 and bool({"train", "development"} & set(names)) for names in splits]]
-        if len(shared):
-            listed = some([f"{speaker} ({' and '.join(names)})" for speaker, names in shared.items()])
-            raise CorpusError(f"speakers in two splits: {listed}; move or remove their utterances before training.")
+        shared = {speaker: set(names) for speaker, names in splits.items() if len(names) > 1}
+        listed = [f"{speaker} ({' and '.join(splits[speaker])})" for speaker in shared]
+        if any(names & {"train", "development"} for names in shared.values()):
+            problem = f"speakers in two splits: {some(listed)}"
+            raise CorpusError(f"{problem}; move or remove their utterances before training.")
+        if shared:
+            warnings.warn(f"{len(shared)} speakers are in two test splits: {some(listed)}.", stacklevel=3)
 
     def digest(self) -> str:
         """Hexadecimal digest of rows, ratings and the content of the audio files, wherever these lie."""

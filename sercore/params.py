@@ -73,9 +73,7 @@ def load(profile: str, variant: str, seed: int, overrides: Mapping[str, Any] | N
     if variant not in list(known):
         raise ParamsError(f"unknown variant {variant!r}; params/variants.yaml has {', '.join(known)}.")
     if not isinstance(entry := known[variant], Mapping):
-        raise ParamsError(
-            f"params/variants.yaml: {variant} is {entry!r}, not a mapping; one that changes nothing is {{}}."
-        )
+        raise ParamsError(f"params/variants.yaml: {variant} is {entry!r}, not a mapping; {{}} changes nothing.")
     difference = {key: value for key, value in entry.items() if key != "paper"}
     merged = merge(read_yaml(project_root() / "params" / f"{profile}.yaml"), difference)
     merged = merge(merged, overrides or {})

@@ -9,7 +9,6 @@ A run's identity is its parameters, the content of its corpus, wherever that lie
 not simulated the folder's name ends in a digest of it, ``seed-<n>-<digest>``. No run takes the place of another one.
 """
 
-import ast
 import contextlib
 import glob
 import json
@@ -21,7 +20,6 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -33,7 +31,7 @@ import yaml
 from filelock import FileLock, Timeout
 from pyarrow import parquet
 
-from sercore import ATTRIBUTES
+from sercore import ATTRIBUTES, revision
 from sercore.corpus import some
 from sercore.disk import complete_file, digest
 from sercore.params import Params, ParamsError, dump, load, project_root, reader, validate
@@ -41,9 +39,6 @@ from sercore.params import Params, ParamsError, dump, load, project_root, reader
 PREDICTED = [f"predicted_{name}" for name in ATTRIBUTES]
 PREDICTED_FEMALE = "predicted_female"
 """Probability that the speaker is a woman, of systems with a gender head."""
-
-CODE = ("adapters", "audio", "batches", "cache", "encoders", "features", "losses", "model", "raters", "sampling")
-"""Modules on which a run's figures depend, beside `sercore.training` and `sercore.fast`; readers change its corpus."""
 
 FILES = ("params.yaml", "metrics.json", "history.csv", "predictions.parquet", "environment.json")
 
@@ -92,7 +87,7 @@ def find(params: Params, inputs: Mapping[str, str]) -> Run | None:
     folder = run_folder(params, inputs)
     if not _is_complete(folder, params, inputs):
         return None
-    if trained_by_other_code(folder):
+    if revision.is_other(folder):
         message = f"{folder} was trained by another revision of sercore: remove it to train it again."
         warnings.warn(message, stacklevel=3)
     with contextlib.suppress(OSError):  # a run that may only be read
@@ -119,21 +114,6 @@ def located(folder: Path) -> Path:
     if len(named) > 1:
         raise ParamsError(f"{folder} may be {some([one.name for one in named])}, which differ by corpus: name one.")
     return named[0] if named else folder
-
-
-def trained_by_other_code(folder: Path) -> bool:
-    """Whether a run was trained by another revision of the modules of `CODE`."""
-    with contextlib.suppress(OSError, ValueError):
-        return json.loads((folder / "environment.json").read_text()).get("code") != code()
-    return False
-
-
-@cache
-def code() -> str:
-    """Hexadecimal digest of what the modules of `CODE` do; comments and layout do not count."""
-    here = Path(__file__).parent
-    paths = [*(here / f"{name}.py" for name in (*CODE, "training")), *sorted((here / "fast").glob("*.py"))]
-    return digest(ast.dump(ast.parse(path.read_text())) for path in paths)
 
 
 @contextlib.contextmanager
@@ -265,16 +245,16 @@ def _read_params(folder: Path) -> Params:
 
 
 def _environment() -> dict[str, Any]:
-    revision = ""
+    commit = ""
     with contextlib.suppress(OSError):  # no git on this machine
         git = ["git", "rev-parse", "HEAD"]
-        revision = subprocess.run(git, capture_output=True, text=True, cwd=project_root(), check=False).stdout.strip()
+        commit = subprocess.run(git, capture_output=True, text=True, cwd=project_root(), check=False).stdout.strip()
     packages = ("torch", "transformers", "accelerate", "numpy", "pandas", "scipy")
     return {
         "python": platform.python_version(),
         "packages": {name: version(name) for name in packages},
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU ({platform.machine()})",
         "threads": torch.get_num_threads(),
-        "code": code(),
-        "git_revision": revision or None,
+        "code": revision.code(),
+        "git_revision": commit or None,
     }

@@ -1,13 +1,13 @@
 """Which utterances a system trains on, which ones an epoch draws, and which ones select the best epoch."""
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from torch.utils.data import Sampler
 
-from sercore import ATTRIBUTES
 from sercore.corpus import PRIMARY_EMOTIONS, Corpus, CorpusError
 from sercore.params import Params
 from sercore.raters import agreement_weights
@@ -34,8 +34,11 @@ def choose(corpus: Corpus, params: Params) -> Rows:
     Raises:
         CorpusError: no labelled training or validation utterance, too few of an emotion, or no gender, speaker or
             ratings for a loss that needs it.
+
+    Warns:
+        UserWarning: utterances of these splits lack a trained attribute and are left out.
     """
-    train, development = _labelled(corpus, "train"), _labelled(corpus, "development")
+    train, development = (_labelled(corpus, split, params.loss.attributes) for split in ("train", "development"))
     held = held_out(train, params.sampling.held_out) if params.sampling.held_out else train.index[:0]
     training, validation = training_and_validation(train.drop(held), development, params.sampling, params.seed)
     for name in ("gender", "speaker"):
@@ -46,11 +49,15 @@ def choose(corpus: Corpus, params: Params) -> Rows:
     return Rows(training, validation, predicted.drop(training.index, errors="ignore"), weights)
 
 
-def _labelled(corpus: Corpus, split: str) -> pd.DataFrame:
-    """Utterances of a split that have all three attributes, O and X included."""
-    labelled = corpus.split(split).dropna(subset=list(ATTRIBUTES))
+def _labelled(corpus: Corpus, split: str, attributes: Sequence[str]) -> pd.DataFrame:
+    """Utterances of a split that have all of `attributes`, O and X included."""
+    rows, names = corpus.split(split), " and ".join(attributes)
+    labelled = rows.dropna(subset=list(attributes))
     if labelled.empty:
-        raise CorpusError(f"no utterance of split {split!r} has arousal, valence and dominance.")
+        raise CorpusError(f"no utterance of split {split!r} has {names}: add them, or lower loss.attributes.")
+    if len(labelled) < len(rows):
+        problem = f"{len(rows) - len(labelled)} of {len(rows)} utterances of split {split!r} lack {names}"
+        warnings.warn(f"{problem}, which are trained, and are left out.", stacklevel=4)
     return labelled
 
 

@@ -10,6 +10,7 @@ of the attributes.
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,11 +31,12 @@ class SignificanceError(ValueError):
 def speaker_sums(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike) -> Array:
     """The six sums of each speaker: (speakers, 6, runs, attributes).
 
-    `predicted` may also be (utterances, attributes), of one run; `speakers` (utterances,) are any labels.
+    `predicted` may also be (utterances, attributes), of one run; `speakers` (utterances,) are any labels. What comes in
+    tables is matched with a table of gold values by its index and columns, whatever their order.
 
     Raises:
-        SignificanceError: shapes that do not fit, a value that is not finite, an unknown speaker, fewer than two
-            speakers, or an attribute whose gold values are all the same.
+        SignificanceError: shapes or labels that do not fit, a value that is masked or not finite, an unknown speaker,
+            fewer than two speakers, or an attribute whose gold values are all the same.
     """
     gold, predicted, labels = _validate(gold, predicted, speakers)
     membership = sparse.csr_array((np.ones(len(labels)), (labels, np.arange(len(labels)))))
@@ -120,23 +122,52 @@ def _chunks(units: int, resamples: int) -> Iterator[int]:
 
 def _validate(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike) -> tuple[Array, Array, NDArray[np.intp]]:
     """The arrays in float64, predictions as runs, and speakers as numbers from 0."""
-    gold, predicted = np.asarray(gold, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
-    if predicted.ndim == 2:
-        predicted = predicted[None]
-    if gold.ndim != 2 or predicted.ndim != 3 or predicted.shape[1:] != gold.shape or not predicted.size:
+    given = predicted if isinstance(predicted, list | tuple) else [predicted]
+    runs = [_numbers(_ordered_as(gold, one, "predicted"), "predicted") for one in given]
+    labelled, truth = _ordered_as(gold, speakers, "speakers"), _numbers(gold, "gold")
+    values = np.stack(runs) if given is predicted else runs[0]
+    if values.ndim == 2:
+        values = values[None]
+    if truth.ndim != 2 or values.ndim != 3 or values.shape[1:] != truth.shape or not values.size:
         needed = "(utterances, attributes) and (runs, utterances, attributes)"
-        raise SignificanceError(f"gold has shape {gold.shape} and predicted {predicted.shape}; they need {needed}.")
-    if np.shape(speakers) != gold.shape[:1]:
-        raise SignificanceError(f"{len(gold)} utterances have {np.size(speakers)} speakers; give one for each.")
-    for name, values in (("gold", gold), ("predicted", predicted)):
-        wrong = ~np.isfinite(values)
+        raise SignificanceError(f"gold has shape {truth.shape} and predicted {values.shape}; they need {needed}.")
+    if np.shape(labelled) != truth.shape[:1]:
+        raise SignificanceError(f"{len(truth)} utterances have {np.size(labelled)} speakers; give one for each.")
+    for name, each in (("gold", truth), ("predicted", values)):
+        wrong = ~np.isfinite(each)
         if wrong.any():
             raise SignificanceError(f"{wrong.sum()} {name} values are NaN or infinite; leave these utterances out.")
-    if (np.ptp(gold, axis=0) == 0).any():
+    if (np.ptp(truth, axis=0) == 0).any():
         raise SignificanceError("all gold values of an attribute are the same, so its CCC has no interval.")
-    labels, known = pd.factorize(pd.Series(speakers), sort=True)  # draws do not depend on the order of utterances
+    labels, known = pd.factorize(pd.Series(labelled), sort=True)  # draws do not depend on the order of utterances
     if (labels < 0).any():
         raise SignificanceError(f"{(labels < 0).sum()} utterances have no known speaker; leave them out.")
     if len(known) < 2:
         raise SignificanceError("all utterances are of one speaker; an interval over speakers needs two or more.")
-    return gold, predicted, labels
+    return truth, values, labels
+
+
+def _ordered_as(gold: Any, values: Any, name: str) -> Any:
+    """Rows and columns of a table, or of a series of speakers, in the order of those of gold."""
+    if not isinstance(gold, pd.DataFrame) or not isinstance(values, pd.DataFrame | pd.Series):
+        return values
+    for axis in ("index", "columns")[: values.ndim]:
+        ours, theirs = getattr(gold, axis), getattr(values, axis)
+        if ours.has_duplicates or theirs.has_duplicates:
+            raise SignificanceError(f"the {axis} of gold or {name} has a label twice; keep one of each.")
+        if len(other := ours.symmetric_difference(theirs, sort=False)):
+            problem = f"the {axis} of gold and {name} differ: {', '.join(map(str, other[:5]))}"
+            raise SignificanceError(f"{problem}; give both the same labels, or arrays in the same order.")
+        values = values.reindex(ours, axis=axis)
+    return values
+
+
+def _numbers(values: Any, name: str) -> Array:
+    if np.ma.is_masked(values):
+        raise SignificanceError(f"{name} values are masked; leave these utterances out.")
+    if isinstance(values, pd.DataFrame):
+        values = values.astype(object).where(values.notna(), np.nan)
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise SignificanceError(f"{name} values are no table of numbers ({error}); correct them.") from None

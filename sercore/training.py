@@ -137,7 +137,8 @@ class AttributeTrainer(Trainer):
         metrics = super().evaluate(*arguments, **options)
         if self.params.training.every_epoch:
             with torch.random.fork_rng(devices=[]):  # a loader draws a seed, on which the next epoch must not depend
-                predictions = self.predicted(self.rows.predicted.dropna(subset=list(ATTRIBUTES)))
+                labelled = self.rows.predicted.dropna(subset=list(self.params.loss.attributes))
+                predictions = self.predicted(labelled)
             if self.is_world_process_zero():
                 runs.keep_epoch(self.partial, round(self.state.epoch), predictions)
         return metrics
@@ -279,7 +280,7 @@ def _history(log: list[dict[str, float]]) -> pd.DataFrame:
 def _metrics(
     params: Params, model: AttributeModel, predictions: pd.DataFrame, history: pd.DataFrame, seconds: float
 ) -> dict[str, Any]:
-    labelled = predictions.dropna(subset=list(ATTRIBUTES)).groupby("split", sort=False)
+    labelled = predictions.dropna(subset=list(params.loss.attributes)).groupby("split", sort=False)
     truth, predicted = list(ATTRIBUTES), runs.PREDICTED
     return {
         "ccc": {split: _ccc(rows[truth], rows[predicted], params.loss.attributes) for split, rows in labelled},

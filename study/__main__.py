@@ -14,7 +14,7 @@ import yaml
 
 from sercore.failures import one_sentence
 from sercore.params import ParamsError, with_corpus
-from study.plan import PAPER, Plan, tested_on
+from study.plan import PAPER, Plan, planned, tested_on
 
 
 def main() -> None:
@@ -32,8 +32,7 @@ def main() -> None:
     with one_sentence():
         if len(given.values) != len(wanted):
             raise ParamsError(f"{given.command} takes {', '.join(wanted) or 'no value'}, not {given.values}.")
-        plan = Plan(given.profile, given.data, given.chapter, given.seeds)
-        plan.check()
+        plan = planned(given.profile, given.data, given.chapter, given.seeds)
         if wanted[:1] == ["part"] and given.values[0] not in plan.parts:
             raise ParamsError(f"{given.values[0]!r} is no part of this study; it has {', '.join(plan.parts)}.")
         COMMANDS[given.command](plan, *given.values)

@@ -163,7 +163,11 @@ def ceiling(gold: pd.DataFrame, ratings: pd.DataFrame | None) -> significance.In
     others = mean_of_others(ratings).add_prefix("others ")
     rows = ratings.join(others).merge(gold[["utterance", "speaker"]], on="utterance")
     rows = rows.dropna(subset=[*ATTRIBUTES, *others])
-    return None if rows.empty else significance.ccc_interval(rows[[*others]], rows[list(ATTRIBUTES)], rows["speaker"])
+    return (
+        None
+        if rows.empty
+        else significance.ccc_interval(rows[[*others]], rows[[*ATTRIBUTES]].to_numpy(), rows["speaker"])
+    )
 
 
 def system_difference(gold: pd.DataFrame, a: Array, b: Array) -> significance.Difference:

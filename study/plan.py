@@ -4,6 +4,7 @@ A *part* is what is collected and analysed together: all questions of the paper,
 """
 
 import shlex
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -12,8 +13,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from sercore import ATTRIBUTES, corpora, params
-from sercore.corpus import Corpus
+import pandas as pd
+
+from sercore import ATTRIBUTES, corpora, params, revision
+from sercore.corpus import Corpus, CorpusError, some
 from sercore.disk import digests
 from sercore.failures import one_sentence
 from sercore.params import CorpusParams, Params, ParamsError, with_corpus
@@ -155,19 +158,8 @@ class Plan:
         """Those of `declared_corpora` that are on this machine: name -> profile; none if no part asks for them."""
         names = declared_corpora(self.profile) if "cross_corpus" in self.parts else {}
         found = {name: self.parameters("fusion", profile=each).corpus for name, each in names.items()}
-        return {name: names[name] for name, one in found.items() if is_here(one)}
-
-    def check(self) -> None:
-        """Raise `ParamsError` for a wrong number of seeds, parameters of a run or test, or a corpus that is absent."""
-        if self.count is not None and (type(self.count) is not int or self.count < 1):
-            raise ParamsError(f"seeds is {self.count!r}; it is how many of each system to train, 1 or more.")
-        for part in self.parts:
-            for condition, variant in product(self.conditions(part), self.systems(part)):
-                run = self.parameters(variant, condition)
-                for test in self.tests(part):
-                    with_corpus(run, tested_on(test))
-                if not is_here(run.corpus):
-                    raise ParamsError(f"{params.resolve(run.corpus.path)} does not exist: set DATA= to the corpus.")
+        kept = [name for name, one in found.items() if is_simulated(one) or params.resolve(one.path).exists()]
+        return {name: names[name] for name in kept}
 
     def part_of(self, chapter: str) -> str:
         """The part whose results a chapter shows."""
@@ -229,7 +221,7 @@ class Plan:
 
     def corpus(self, condition: str = STUDY, seed: int = 0, profile: str | None = None) -> Corpus:
         """The corpus of a condition; of one that has folds, split as `seed` says."""
-        return _read(self.parameters("fusion", condition, seed, profile).corpus, seed)
+        return corpus_of(self.parameters("fusion", condition, seed, profile).corpus, seed)
 
     def run_folders(self, asked: Question, condition: str, profile: str | None = None) -> list[Path]:
         """Where the runs of a question's systems are."""
@@ -247,6 +239,13 @@ class Plan:
         files = digests(path for folder in folders for path in sorted(folder.glob("*")) if path.is_file())
         unchanged = run.corpus.model_copy(update={"transcripts": Transcripts()})
         return files if is_simulated(run.corpus) else [_digest(unchanged, 0), *files]
+
+    def warn_of_other_code(self) -> None:
+        """Name the runs of this profile that another revision of the code trained, in one line."""
+        every = sorted((params.project_root() / "runs" / self.profile).glob("*/seed-*"))
+        if other := [str(run.relative_to(run.parents[3])) for run in every if revision.is_other(run)]:
+            problem = f"{len(other)} of {len(every)} runs are of another revision of sercore ({some(other, 3)})"
+            print(f"warning: {problem}: remove them to train them again.", file=sys.stderr)
 
     def needed(self, part: str) -> list[str]:
         """The files that say that all systems of a part were trained, and tested where it asks for that."""
@@ -266,24 +265,32 @@ def used_encoders(run: Params) -> list[str]:
     return [section.encoder for section in (run.speech, run.text, run.speaker) if section]
 
 
-def is_here(corpus: CorpusParams) -> bool:
-    """Whether a corpus is on this machine, or made by its reader."""
-    return is_simulated(corpus) or params.resolve(corpus.path).exists()
-
-
 def is_simulated(corpus: CorpusParams) -> bool:
     """Whether a corpus is made by its reader, not found."""
     return params.reader(corpus.reader).KIND == "simulated"
 
 
 @cache
-def _read(corpus: CorpusParams, seed: int) -> Corpus:
-    return corpora.read(corpus, seed)
+def corpus_of(corpus: CorpusParams, seed: int) -> Corpus:
+    """The corpus; `CorpusError` also if a labelled split has not two speakers, over which intervals are taken."""
+    found = corpora.read(corpus, seed)
+    tested = found.table[found.table["split"] != "train"].dropna(subset=[*ATTRIBUTES])
+    count = units(tested.index, tested["speaker"]).groupby(tested["split"]).nunique()
+    if (count < 2).any():
+        problem = f"corpus {found.name} names fewer than two speakers in split {count.idxmin()}"
+        raise CorpusError(f"{problem}, over which intervals are taken: name them (a manifest's column speaker).")
+    return found
+
+
+def units(utterances: pd.Index, speakers: pd.Series) -> pd.Series:
+    """Speakers as the units of statistics: unknown ones count as one, or one a show of MSP-Podcast that names tell."""
+    show = utterances.str.extract(r"^MSP-PODCAST_(\d+)_", expand=False).fillna("none")
+    return speakers.fillna(pd.Series("unknown, of show " + show, speakers.index))
 
 
 @cache
 def _digest(corpus: CorpusParams, seed: int) -> str:
-    return _read(corpus, seed).digest()
+    return corpus_of(corpus, seed).digest()
 
 
 def _answered(profile: str) -> dict[str, Question]:
@@ -307,8 +314,9 @@ def _question(name: str, entry: dict[str, Any], profile: str, is_open: bool) -> 
     conditions = [one for one in named if one == STUDY or declared["conditions"][one].get("only", corpus) == corpus]
     needs = {one: declared["tests"][one].get("needs", "sercore") for one in entry.get("tests", [])}
     tests = tuple(one for one, package in needs.items() if find_spec(package))
-    pairs = tuple(map(tuple, entry["comparisons"]))
-    found = Question(name, entry["sentence"], pairs, tuple(conditions), tests, is_open)
+    found = Question(
+        name, entry["sentence"], tuple(map(tuple, entry["comparisons"])), tuple(conditions), tests, is_open
+    )
     if unknown := {one for system in found.compared for one in members(system)} - set(params.variants()):
         missing = ", ".join(sorted(unknown))
         raise ParamsError(f"params/questions.yaml compares {missing} in {name!r}: add it to params/variants.yaml.")
@@ -320,8 +328,8 @@ def _declared() -> dict:
     named = [(name, entry, known) for key, known in _KEYS.items() for name, entry in declared.get(key, {}).items()]
     for name, entry, known in [("the file", declared, {*_KEYS, "conditions", "tests", "profiles"}), *named]:
         if unknown := set(entry) - known:
-            wrong, valid = ", ".join(sorted(unknown)), ", ".join(sorted(known))
-            raise ParamsError(f"params/questions.yaml: {name} has unknown keys {wrong}; valid are {valid}.")
+            wrong = f"{name} has unknown keys {some(sorted(unknown))}; valid are {some(sorted(known), 9)}"
+            raise ParamsError(f"params/questions.yaml: {wrong}.")
     return declared
 
 
@@ -333,8 +341,13 @@ def planned(
     with one_sentence():
         if others:
             raise ParamsError(f"unknown {', '.join(others)}; valid are profile, data, chapter and seeds.")
-        plan.check()
-        own = [(condition, profile) for part in plan.parts for condition in plan.conditions(part)]
-        for condition, each in dict.fromkeys([*own, *((STUDY, other) for other in plan.corpora.values())]):
-            plan.contents("fusion", condition, each)
+        if seeds is not None and (type(seeds) is not int or seeds < 1):
+            raise ParamsError(f"seeds is {seeds!r}; it is how many of each system to train, 1 or more.")
+        for part in plan.parts:
+            for condition, variant in product(plan.conditions(part), plan.systems(part)):
+                for test in plan.tests(part):
+                    with_corpus(plan.parameters(variant, condition), tested_on(test))
+                plan.contents(variant, condition, profile)
+        for other in plan.corpora.values():
+            plan.contents("fusion", STUDY, other)
     return plan

@@ -19,7 +19,7 @@ from sercore.params import Params, ParamsError, resolve, validate, variants
 from sercore.runs import PREDICTED, PREDICTED_FEMALE, Run
 from sercore.runs import read as read_run
 from simulation.population import SKEW
-from study.plan import STUDY, Question
+from study.plan import STUDY, Question, units
 
 COSTS = {
     "parameters": "parameters",
@@ -108,18 +108,16 @@ def matched(runs: Sequence[Run], split: str) -> tuple[pd.DataFrame, NDArray[np.f
     """Gold rows (utterances) and predictions (runs, utterances, attributes) of one system.
 
     The r-th prediction of each utterance belongs to set r: one for each run, of the utterances that all predict (what a
-    run was trained on, it does not predict); a single one where each run predicts a fold of its own. Utterances of
-    unknown speakers count as of one speaker, or one for each show of MSP-Podcast that their names tell.
+    run was trained on, it does not predict); a single one where each run predicts a fold of its own.
     """
     predictions = pd.concat([run.predictions for run in runs])
     rows = predictions[predictions["split"] == split].dropna(subset=list(ATTRIBUTES))
-    show = rows["utterance"].str.extract(r"^MSP-PODCAST_(\d+)_", expand=False).fillna("none")
-    rows["speaker"] = rows["speaker"].fillna("unknown, of show " + show)
+    rows["speaker"] = units(pd.Index(rows["utterance"]), rows["speaker"])
     rows = rows.assign(set=rows.groupby("utterance").cumcount())
     counts = rows.groupby("utterance")["set"].transform("size")
     complete = len(runs) if counts.max() == len(runs) else counts.min()
     rows = rows[(rows["set"] < complete) & (counts >= complete)].sort_values(["set", "utterance"])
-    gold = rows[rows["set"] == 0]
+    gold = rows[rows["set"] == 0].reset_index(drop=True)
     return gold, rows[PREDICTED].to_numpy(np.float64).reshape(complete, len(gold), len(ATTRIBUTES))
 
 

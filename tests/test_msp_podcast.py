@@ -459,8 +459,8 @@ def test_a_folder_of_two_releases_is_refused(tmp_path):
     ("old", "new", "sentence"),
     [
         ("EmoVal", "Valence", r"labels_concensus\.csv: missing columns EmoVal; it has FileName, EmoClass"),
-        ("30,Male", "30,Male,Male,Male", r"labels_concensus\.csv has rows with more values"),
-        ("12,Male", "12,Male,Male,Male", r"labels_concensus\.csv cannot be read as CSV: .*line 5"),
+        ("30,Male", "30,Male,Male,Male", r"row 1 \(MSP-PODCAST_0003_0052\.wav\) has 10 values, and the header has 8"),
+        ("12,Male", "12,Male,Male,Male", r"row 4 \(MSP-PODCAST_0001_0008\.wav\) has 10 values, and the header has 8"),
     ],
 )
 def test_a_damaged_label_file_is_named(release, old, new, sentence):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import soundfile
 import yaml
 
 from sercore import corpora, params
@@ -116,15 +117,24 @@ def test_what_is_no_reader_is_refused_in_one_sentence(laboratory, name, sentence
 def test_it_is_trained_on_and_reported(laboratory):
     page = laboratory / "build" / "tones" / "book" / "notebooks" / "fairness.ipynb"
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
-    done = subprocess.run(
-        [*command, str(page.relative_to(laboratory)), "--config", "profile=tones", "chapter=fairness", "seeds=3"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"PYTHONPATH": str(laboratory), "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    runs = sorted(str(path.relative_to(laboratory)) for path in laboratory.glob("runs/tones/*/seed-*"))
-    assert runs == [f"runs/tones/{name}/seed-{seed}" for name in ("fusion", "speech_only") for seed in range(3)]
-    shown = [str(out) for cell in nbformat.read(page, 4).cells for out in cell.get("outputs", [])]
+    command += [str(page.relative_to(laboratory)), "--config", "profile=tones", "chapter=fairness", "seeds=3"]
+    places = os.pathsep.join([str(laboratory), str(ROOT)])
+    environment = os.environ | {"PYTHONPATH": places, "OMP_NUM_THREADS": "1"}
+
+    def study(*options):
+        done = subprocess.run([*command, *options], capture_output=True, text=True, check=False, env=environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        shown = [str(out) for cell in nbformat.read(page, 4).cells for out in cell.get("outputs", [])]
+        return done.stdout + done.stderr, shown, set(laboratory.glob("runs/tones/*/seed-*"))
+
+    _, shown, runs = study()
+    assert sorted(f"{run.parent.name}/{run.name[:7]}" for run in runs) == [
+        f"{name}/seed-{seed}-" for name in ("fusion", "speech_only") for seed in range(3)
+    ]
     assert any("Acted speech" in out and "which nobody ever spoke" in out for out in shown)
+    assert "Nothing to be done" in study()[0]
+    path = next((laboratory / "data" / "tones").glob("*.wav"))
+    tone, rate = soundfile.read(path)
+    soundfile.write(path, tone[::-1], rate)
+    planned = study("--dry-run")[0]
+    assert [f"Training {name}" in planned for name in ("fusion", "speech_only")] == [True, True], planned

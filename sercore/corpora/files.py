@@ -1,7 +1,10 @@
 """What the readers share: finding a corpus's files, and reading its tables as text."""
 
 import contextlib
+import csv
+import io
 import os
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +18,8 @@ from sercore.corpus import Corpus, CorpusError, some
 from sercore.disk import cache_folder, complete_file, digest, digests, kept
 
 Tree = list[tuple[Path, list[str]]]
+BREAK = re.compile(r"[\n\r\0]")
+ROW = re.compile(r"[\n\r][^\n\r,]*\.wav\"?,")  # in a cell that has swallowed it
 
 
 def walk(folder: Path) -> Tree:
@@ -23,7 +28,7 @@ def walk(folder: Path) -> Tree:
     Links are followed, but for those to a folder that holds them; a folder that may not be read is an `OSError`.
     """
     tree: Tree = []
-    for parent, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
+    for parent, folders, names in os.walk(folder, onerror=_refuse if folder.is_dir() else None, followlinks=True):
         shown = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
         folders[:] = [name for name in shown if not _holds_itself(Path(folder), Path(parent, name))]
         tree.append((Path(parent), sorted(name for name in names if not name.startswith("."))))
@@ -60,15 +65,44 @@ def by_stem(tree: Tree, suffix: str) -> dict[str, Path]:
     return found
 
 
-def read_csv(path: Path) -> pd.DataFrame:
-    """A CSV as text: no value is taken for missing (``NA`` stays), no ``007`` becomes a number."""
+def read_text(path: Path) -> str:
+    """A file in UTF-8, with or without a byte order mark; `CorpusError` names the line and byte that is not."""
+    content = path.read_bytes()
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", encoding_errors="replace")
-    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-        raise CorpusError(f"{path} cannot be read as CSV: {str(error).strip()}.") from error
-    if not isinstance(table.index, pd.RangeIndex):  # pandas takes surplus values for an index
-        raise CorpusError(f"{path} has rows with more values than its header has columns: correct the file.")
-    return table.fillna("")
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        problem = f"{path} is not UTF-8: line {line} has the byte 0x{content[error.start]:02x}"
+        raise CorpusError(f"{problem}; save it as UTF-8 (it may be in cp1252 or UTF-16).") from None
+
+
+def read_csv(path: Path, typed: str | None = None) -> pd.DataFrame:
+    """A CSV as text: no value is taken for missing (``NA`` stays), no ``007`` becomes a number, and a row is a line.
+
+    Only in the column `typed`, for what raters typed, cells may have line breaks. `CorpusError` names the line of a row
+    with a break, a quotation mark that is not doubled, or more or fewer values than the header.
+    """
+    text = path.read_text(encoding="utf-8-sig", errors="replace") if typed else read_text(path)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        rows = [row for row in reader if row]
+    except csv.Error as error:
+        remedy = "put a cell with quotation marks into quotation marks, and double those within"
+        raise CorpusError(f"{path} cannot be read as CSV: line {reader.line_num}: {error}; {remedy}.") from None
+    if not rows:
+        raise CorpusError(f"{path} is empty: a CSV begins with the names of its columns.")
+    header = rows.pop(0)
+    if twice := {name for name in header if header.count(name) > 1}:
+        raise CorpusError(f"{path} has a column twice: {', '.join(sorted(twice))}; remove one.")
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(header):
+            problem = f"row {number} ({row[0][:40]}) has {len(row)} values, and the header has {len(header)}"
+            raise CorpusError(f"{path}: {problem}; correct the row.")
+        for name, cell in zip(header, row, strict=True):
+            if BREAK.search(cell) and (name != typed or ROW.search(cell)):
+                problem = f"row {number} ({row[0][:40]}) has a line break in {name}"
+                raise CorpusError(f"{path}: {problem}; write it in one line, and double each quotation mark in it.")
+    return pd.DataFrame(rows, columns=header, dtype="str")
 
 
 def require_columns(table: pd.DataFrame, columns: Sequence[str], path: Path) -> None:

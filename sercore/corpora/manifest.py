@@ -51,7 +51,7 @@ def read(params: Params, seed: int) -> Corpus:
     table = table.set_index("utterance").reindex(columns=list(COLUMNS), fill_value="")
     table = files.in_numbers(table, path)
     for name in ("split", "emotion", "speaker", "gender", "transcript"):
-        text = table[name].str.strip()
+        text = table[name].str.normalize("NFC").str.strip()
         table[name] = text.mask(text == "")
     waves = [path.parent / name for name in table["path"]]
     table = table.assign(path=[wave if wave.is_file() else None for wave in waves])

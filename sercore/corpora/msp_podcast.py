@@ -134,7 +134,7 @@ def _ratings(labels: Path) -> pd.DataFrame | None:
     """The table of ratings beside the consensus labels, from the first of CSV, JSON and labels.txt that is there."""
     there = {path.name.lower(): path for path in labels.parent.iterdir()}
     readers = {
-        "labels_detailed.csv": files.read_csv,
+        "labels_detailed.csv": lambda path: files.read_csv(path, typed="EmoDetail"),
         "labels_detailed.json": _ratings_of_json,
         "labels.txt": _ratings_of_text,
     }
@@ -178,12 +178,22 @@ def _ratings_of_text(path: Path) -> pd.DataFrame:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        entries = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
+        entries = json.loads(files.read_text(path), object_pairs_hook=_once_each)
+    except json.JSONDecodeError as error:
         raise CorpusError(f"{path} is not valid JSON ({error}): copy it again.") from error
+    except KeyError as error:
+        raise CorpusError(f"{path} has {error} twice: remove one.") from error
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise CorpusError(f"{path} does not map each file's name to its labels: copy it again.")
     return entries
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise KeyError(next(name for name in names if names.count(name) > 1))
+    return content
 
 
 def _stem(name: str) -> str:
@@ -228,7 +238,7 @@ def _with_side_files(table: pd.DataFrame, tree: files.Tree) -> pd.DataFrame:
 def _pairs(tree: files.Tree, *wanted: str) -> list[tuple[str, str]]:
     """The lines "left; right" of the files so named, whatever their case."""
     found = [folder / name for folder, names in tree for name in names if name.lower() in wanted]
-    lines = [line for path in found for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines()]
+    lines = [line for path in found for line in files.read_text(path).splitlines()]
     halves = [line.partition(";") for line in lines]
     return [(left.strip(), right.strip(" ;")) for left, _, right in halves if right]
 
@@ -255,4 +265,10 @@ def _transcripts(names: pd.Index, tree: files.Tree, root: Path) -> list[str | No
 
     parts = [names[start : start + 500] for start in range(0, len(names), 500)]
     with ThreadPoolExecutor() as pool:
-        return [text for part in pool.map(read, parts) for text in part]
+        spoken = [text for part in pool.map(read, parts) for text in part]
+    lossy = [name for name, text in zip(names, spoken, strict=True) if text and "\ufffd" in text]
+    if lossy:
+        warnings.warn(
+            f"{len(lossy)} transcripts in {root} are not UTF-8 and lose characters: {some(lossy)}.", stacklevel=3
+        )
+    return spoken

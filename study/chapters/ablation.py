@@ -6,18 +6,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sercore import ATTRIBUTES, corpora, training
+from sercore import ATTRIBUTES, training
 from sercore.corpus import EMOTIONS
 from sercore.model import AttributeModel
 from sercore.params import Params
 from sercore.runs import Run
 from study import results
 from study.comparisons import ENDPOINTS
+from study.plan import corpus_of
 
 
 def train(chosen: Sequence[Params]) -> list[Run]:
     """Train the system of each of `chosen` on its corpus; a complete run is read instead."""
-    return [training.train(params, corpora.read(params.corpus, params.seed)) for params in chosen]
+    return [training.train(params, corpus_of(params.corpus, params.seed)) for params in chosen]
 
 
 def learning_curves(runs: Sequence[Run]) -> pd.DataFrame:

@@ -15,12 +15,14 @@ NATURAL = ("train", "development")  # the splits whose emotions have their natur
 
 
 def sizes(corpus: pd.DataFrame) -> pd.DataFrame:
-    """A row a split: utterances, speakers, hours, median duration, share of O and X, and the smallest share of the
-    speakers who together speak 80 % of the utterances."""
+    """A row a split: utterances, speakers, how many of them are in another split too, hours, median duration, share of
+    O and X, and the smallest share of the speakers who together speak 80 % of the utterances."""
     groups = corpus.groupby("split")
+    splits = corpus.groupby("speaker")["split"].nunique()
     columns = {
         "utterances": groups.size(),
         "speakers": groups["speaker"].nunique(),
+        "in another split too": groups["speaker"].agg(lambda names: (splits[names.dropna().unique()] > 1).sum()),
         "hours": groups["duration"].sum() / 3600,
         "median duration (s)": groups["duration"].median(),
         "O and X": groups["emotion"].agg(lambda codes: codes.isin(["O", "X"]).mean()),
