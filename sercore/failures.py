@@ -30,6 +30,7 @@ def one_sentence() -> Iterator[None]:
     from sercore.params import ParamsError
     from sercore.sums import SignificanceError
 
+    usual = warnings.formatwarning
     warnings.formatwarning = lambda message, *_, **__: f"warning: {' '.join(str(message).split())}\n"
     try:
         yield
@@ -39,6 +40,8 @@ def one_sentence() -> Iterator[None]:
         reason = " ".join(str(error.strerror or error).split()).rstrip(".")
         remedy = REMEDIES.get(error.errno or 0, "check that it can be used")
         _end(error, f"{error.filename or Path.cwd()}: {reason}: {remedy}.")
+    finally:
+        warnings.formatwarning = usual
 
 
 def _end(error: Exception, sentence: str) -> Never:

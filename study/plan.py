@@ -105,8 +105,7 @@ def members_by_attribute(system: str) -> dict[str, tuple[str, ...]]:
 
 def paper_row(system: str) -> str | None:
     """The row of ``book/paper_results.yaml`` that a variant or ensemble stands for; None where the paper has none."""
-    entries = params.variants() | _declared()["ensembles"]
-    return entries.get(system, {}).get("paper")
+    return (params.variants() | _declared()["ensembles"]).get(system, {}).get("paper")
 
 
 def systems(asked: Iterable[Question]) -> list[str]:
@@ -227,9 +226,8 @@ class Plan:
         """Where the runs of a question's systems are."""
         from sercore.runs import latest
 
-        every = [
-            self.parameters(name, condition, seed, profile) for name in systems([asked]) for seed in self.seeds(profile)
-        ]
+        named = product(systems([asked]), self.seeds(profile))
+        every = [self.parameters(name, condition, seed, profile) for name, seed in named]
         return [latest(one, _digest(one.corpus, one.seed)) for one in every]
 
     def contents(self, variant: str, condition: str, profile: str) -> list[str]:
@@ -314,9 +312,8 @@ def _question(name: str, entry: dict[str, Any], profile: str, is_open: bool) -> 
     conditions = [one for one in named if one == STUDY or declared["conditions"][one].get("only", corpus) == corpus]
     needs = {one: declared["tests"][one].get("needs", "sercore") for one in entry.get("tests", [])}
     tests = tuple(one for one, package in needs.items() if find_spec(package))
-    found = Question(
-        name, entry["sentence"], tuple(map(tuple, entry["comparisons"])), tuple(conditions), tests, is_open
-    )
+    pairs = tuple(map(tuple, entry["comparisons"]))
+    found = Question(name, entry["sentence"], pairs, tuple(conditions), tests, is_open)
     if unknown := {one for system in found.compared for one in members(system)} - set(params.variants()):
         missing = ", ".join(sorted(unknown))
         raise ParamsError(f"params/questions.yaml compares {missing} in {name!r}: add it to params/variants.yaml.")
