@@ -6,7 +6,8 @@ DATA ?=
 SEEDS ?=
 CHAPTER ?=
 SNAKEMAKE := snakemake --quiet host --cores all --keep-going --rerun-incomplete
-CONFIG = --config profile=$(PROFILE) $(if $(DATA),data="$(DATA)") $(if $(SEEDS),seeds=$(SEEDS)) $(if $(CHAPTER),chapter=$(CHAPTER))
+CONFIG = --config profile="$(PROFILE)" $(if $(DATA),data="$(DATA)") $(if $(SEEDS),seeds="$(SEEDS)") \
+  $(if $(CHAPTER),chapter="$(CHAPTER)")
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # One process a core and one thread a process is the fastest way to train many small models; no model hub is asked
 # for what is here.

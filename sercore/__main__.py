@@ -43,8 +43,8 @@ def _predict(given: argparse.Namespace) -> None:
     unusable = predictor.unusable(table["path"], windows=given.windows)
     good = table[~table["path"].isin(unusable)]
     predicted = predictor(good["path"], good["transcript"], windows=given.windows)
-    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # names of files are bytes
-    predicted.to_csv(sys.stdout, float_format="%.6f")
+    text = predicted.to_csv(float_format="%.6f")
+    sys.stdout.buffer.write(text.encode(errors="surrogateescape"))  # names of files are bytes
     if unusable:
         sys.exit("\n".join(f"error: {problem}" for problem in unusable.values()))
 

@@ -2,19 +2,22 @@
 
 import contextlib
 import errno
+import gc
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Never
 
 REMEDIES = {
     errno.ENOENT: "check its name",
     errno.ENOSPC: "make room on its disk",
-    errno.EIO: "make room on its disk, or name another place",
-    errno.EROFS: "it can only be read, so work in another place",
+    errno.EIO: "make room on its disk, or work in another place",
+    errno.EROFS: "work in a place that can be written",
     errno.EACCES: "change its permissions",
-    errno.EEXIST: "a file or a broken link is where a folder belongs, so remove it",
-    errno.ENOTDIR: "a file is where a folder belongs, so remove it",
+    errno.EEXIST: "remove the file or broken link that is where a folder belongs",
+    errno.ENOTDIR: "remove the file that is where a folder belongs",
 }
 
 
@@ -27,12 +30,21 @@ def one_sentence() -> Iterator[None]:
     from sercore.params import ParamsError
     from sercore.sums import SignificanceError
 
+    usual = warnings.formatwarning
     warnings.formatwarning = lambda message, *_, **__: f"warning: {' '.join(str(message).split())}\n"
     try:
         yield
     except (AudioError, CorpusError, ParamsError, SignificanceError) as error:
-        sys.exit(f"error: {error}")
+        _end(error, str(error))
     except OSError as error:
         reason = " ".join(str(error.strerror or error).split()).rstrip(".")
         remedy = REMEDIES.get(error.errno or 0, "check that it can be used")
-        sys.exit(f"error: {error.filename or Path.cwd()}: {reason}: {remedy}.")
+        _end(error, f"{error.filename or Path.cwd()}: {reason}: {remedy}.")
+    finally:
+        warnings.formatwarning = usual
+
+
+def _end(error: Exception, sentence: str) -> Never:
+    traceback.clear_frames(error.__traceback__)
+    gc.collect()  # with the frames go progress bars, which would share the sentence's line
+    sys.exit(f"error: {sentence}")

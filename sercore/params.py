@@ -72,13 +72,17 @@ def load(profile: str, variant: str, seed: int, overrides: Mapping[str, Any] | N
     require_profile(profile)
     if variant not in list(known):
         raise ParamsError(f"unknown variant {variant!r}; params/variants.yaml has {', '.join(known)}.")
-    difference = {key: value for key, value in known[variant].items() if key != "paper"}
+    if not isinstance(entry := known[variant], Mapping):
+        raise ParamsError(f"params/variants.yaml: {variant} is {entry!r}, not a mapping; {{}} changes nothing.")
+    difference = {key: value for key, value in entry.items() if key != "paper"}
     merged = merge(read_yaml(project_root() / "params" / f"{profile}.yaml"), difference)
     merged = merge(merged, overrides or {})
     reserved = {"profile", "variant", "seed"} & set(overrides or {})
     if reserved:
         raise ParamsError(f"overrides may not set {', '.join(sorted(reserved))}: these have parameters of their own.")
     encoders = merged.pop("encoders", {})
+    if not isinstance(encoders, Mapping) or set(encoders) - set(ENCODERS):
+        raise ParamsError(f"encoders of profile {profile!r} is {encoders!r}; it maps {', '.join(ENCODERS)} to models.")
     for section in ("speech", "text", "speaker"):
         if isinstance(given := merged.get(section), Mapping):
             name = given.get("encoder")

@@ -11,7 +11,6 @@ b          3.21...   3.90...    3.71...
 """
 
 import contextlib
-import math
 import tempfile
 import warnings
 from collections import Counter
@@ -106,18 +105,24 @@ class Predictor:
             warnings.warn("this system takes no text: the transcripts are not used.", stacklevel=2)
         columns = {"path": paths, "transcript": texts, "duration": audio.durations(paths)}
         table = pd.DataFrame(columns, index=_utterances(paths))
+        if not windows:
+            return self._predicted(table).loc[table.index]
         with tempfile.TemporaryDirectory() as folder:
-            parts = _parts(table, self.encoders.params.speech.max_seconds, Path(folder)) if windows else table
-            by_length = parts.sort_values("duration", ascending=False, kind="stable")
-            features = self.encoders(by_length, cached=False)
-            low, high = self.model.config.scale
-            values = low + (high - low) * _predictions(self.model, features, BATCH_SIZE).astype(np.float64)
-        predicted = pd.DataFrame(values, by_length.index, list(ATTRIBUTES))
-        return predicted.groupby(level=0).mean().loc[table.index]
+            parts = _parts(table, self.encoders.params.speech.max_seconds, Path(folder))
+            return self._predicted(parts).groupby(level=0).mean().loc[table.index]
+
+    def _predicted(self, table: pd.DataFrame) -> pd.DataFrame:
+        """A row a row of `table`, the longest first."""
+        by_length = table.sort_values("duration", ascending=False, kind="stable")
+        features = self.encoders(by_length, cached=False)
+        low, high = self.model.config.scale
+        predicted = low + (high - low) * _predictions(self.model, features, BATCH_SIZE).astype(np.float64)
+        return pd.DataFrame(predicted, by_length.index, list(ATTRIBUTES))
 
     def unusable(self, files: Sequence[Path | str], *, windows: bool = False) -> dict[Path, str]:
         """The files for which a call would raise `AudioError`, found by decoding each, with what is wrong with it."""
-        seconds, found = self.encoders.params.speech.max_seconds, {}
+        found: dict[Path, str] = {}
+        seconds = self.encoders.params.speech.max_seconds
         for path in map(Path, files):
             try:
                 duration = audio.duration(path)
@@ -210,22 +215,23 @@ def _predictions(
 
 def _parts(table: pd.DataFrame, seconds: float, folder: Path) -> pd.DataFrame:
     """`table` with each file longer than `seconds` as the fewest equal parts that are not, written into `folder`."""
-    rows = []
-    for _, row in table.iterrows():
-        if (count := math.ceil(row["duration"] / seconds)) < 2:
-            rows.append(row)
-            continue
-        for part in np.array_split(audio.load(row["path"], row["duration"] + 1), count):
-            path = folder / f"{len(rows)}.wav"
+    counts = np.ceil(table["duration"] / seconds).astype(int)
+    parts = table.loc[table.index.repeat(counts)]
+    for place, name in enumerate(table.index[counts > 1]):
+        whole = audio.load(table.loc[name, "path"], table.loc[name, "duration"] + 1)
+        paths = [folder / f"{place}-{number}.wav" for number in range(counts[name])]
+        for path, part in zip(paths, np.array_split(whole, len(paths)), strict=True):
             wavfile.write(path, audio.SAMPLE_RATE, part)
-            rows.append(pd.Series({**row, "path": path, "duration": len(part) / audio.SAMPLE_RATE}, name=row.name))
-    return pd.DataFrame(rows, columns=table.columns).rename_axis(table.index.name)
+        parts.loc[name, "path"] = paths
+        parts.loc[name, "duration"] = len(whole) / len(paths) / audio.SAMPLE_RATE
+    return parts
 
 
 def _utterances(paths: Sequence[Path]) -> pd.Index:
     """Stems, or paths where several files have the same stem."""
     stems = Counter(path.stem for path in paths)
-    names = pd.Index([path.stem if stems[path.stem] == 1 else str(path) for path in paths], name="utterance")
+    named = [path.stem if stems[path.stem] == 1 else str(path) for path in paths]
+    names = pd.Index(named, dtype=object, name="utterance")  # a name may be no UTF-8, which pandas' text refuses
     if names.has_duplicates:
         raise audio.AudioError(f"the same file is given twice: {some(names[names.duplicated()])}; give each once.")
     return names

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from os.path import isfile
+from os.path import isdir, isfile
 from pathlib import Path
 
 import pandas as pd
@@ -24,14 +24,13 @@ def listed(given: Sequence[Path | str], texts: Sequence[str] | None = None) -> p
 
     Raises:
         AudioError: a folder has no recording.
-        CorpusError: a CSV cannot be read, has no column ``path`` or no row, or a row without a path.
+        CorpusError: a CSV cannot be read, or has no column ``path`` or no path in a row.
         ParamsError: not one text for each recording, a text that is the name of a file, or texts twice.
 
     Warns:
         UserWarning: files of a folder are left out, since their suffixes are none of `AUDIO`.
     """
-    parts = [_listed(Path(each)) for each in given]
-    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["path", "transcript"])
+    table = pd.concat([_listed(Path(each)) for each in given], ignore_index=True)
     if texts is None:
         return table
     if swallowed := [text for text in texts if isfile(text)]:
@@ -45,29 +44,19 @@ def listed(given: Sequence[Path | str], texts: Sequence[str] | None = None) -> p
 
 
 def _listed(given: Path) -> pd.DataFrame:
-    if given.is_dir():
-        return _of_folder(given)
-    if given.suffix.lower() == ".csv" and given.is_file():
-        return _of_csv(given)
-    return pd.DataFrame({"path": [given], "transcript": [None]}, dtype=object)
-
-
-def _of_folder(folder: Path) -> pd.DataFrame:
-    found = [parent / name for parent, names in files.walk(folder) for name in names]
-    paths = [path for path in found if path.suffix.lower() in AUDIO]
-    if not paths:
-        raise AudioError(f"{folder} has no recording ({', '.join(AUDIO)}): name another folder, or the files.")
-    if others := [path.name for path in found if path.suffix.lower() not in AUDIO]:
-        warnings.warn(f"{len(others)} of {len(found)} files in {folder} are no audio: {some(others)}.", stacklevel=4)
-    return pd.DataFrame({"path": paths, "transcript": None}, dtype=object)
-
-
-def _of_csv(path: Path) -> pd.DataFrame:
-    table = files.read_csv(path)
-    files.require_columns(table, ["path"], path)
-    if table.empty:
-        raise CorpusError(f"{path} has no row: list a file in each.")
-    if empty := [str(row + 2) for row in table.index[table["path"].str.strip() == ""]]:
-        raise CorpusError(f"{path} has no path in line {some(empty)}: name a file there, or remove the line.")
-    paths = [path.parent / name for name in table["path"]]
-    return pd.DataFrame({"path": paths, "transcript": table.get("transcript")}, dtype=object)
+    paths, texts = [given], None
+    if isdir(given):
+        found = [folder / name for folder, names in files.walk(given) for name in names]
+        paths = [path for path in found if path.suffix.lower() in AUDIO]
+        if not paths:
+            raise AudioError(f"{given} has no recording ({', '.join(AUDIO)}): name another folder, or the files.")
+        if others := [path.name for path in found if path.suffix.lower() not in AUDIO]:
+            warnings.warn(f"{len(others)} of {len(found)} files in {given} are no audio: {some(others)}.", stacklevel=4)
+    elif given.suffix.lower() == ".csv" and isfile(given):
+        table = files.read_csv(given)
+        files.require_columns(table, ["path"], given)
+        empty = [str(row + 2) for row in table.index[table["path"].str.strip() == ""]]
+        if empty or table.empty:
+            raise CorpusError(f"{given} has no path in line {some(empty or ['2'])}: name a file in each line.")
+        paths, texts = [given.parent / name for name in table["path"]], table.get("transcript")
+    return pd.DataFrame({"path": paths, "transcript": texts}, dtype=object)

@@ -117,7 +117,8 @@ def bootstrap_interval(
     drawn = np.concatenate([ccc_of(weigh(weights, sums)) for weights in redrawn(len(sums), resamples, generator)])
     low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
     total = sums.sum(axis=0)
-    return Interval(ccc_of(total), *_unless_constant(total, low, high), *_size(sums))
+    low, high = _unless_constant(total, low, high)
+    return Interval(ccc_of(total), low, high, *_size(sums))
 
 
 def difference_interval(
@@ -273,14 +274,15 @@ def _interval(
     z = _fisher(value)
     reach = stats.t.ppf((1 + confidence) / 2, len(sums) - 1) * jackknife_error(_fisher(statistic(total - sums)))
     low, high = np.tanh(z - reach), np.tanh(z + reach)
-    limits = _unless_constant(total, np.minimum(low, value), np.maximum(high, value))
-    return Interval(value, *limits, *_size(sums))
+    low, high = _unless_constant(total, np.minimum(low, value), np.maximum(high, value))
+    return Interval(value, low, high, *_size(sums))
 
 
-def _unless_constant(total: Array, *limits: Array) -> list[Array]:
-    """`limits`, NaN for an attribute that all runs predict as a constant, and for the mean of such attributes alone."""
+def _unless_constant(total: Array, low: Array, high: Array) -> tuple[Array, Array]:
+    """Limits, NaN for an attribute that all runs predict as a constant, and for the mean of such attributes alone."""
     collapsed = constant(total).all(axis=-2)
-    return [np.where(np.append(collapsed, collapsed.all()), np.nan, limit) for limit in limits]
+    collapsed = np.append(collapsed, collapsed.all())
+    return np.where(collapsed, np.nan, low), np.where(collapsed, np.nan, high)
 
 
 def _fisher(ccc: Array) -> Array:

@@ -13,7 +13,7 @@ import pandas as pd
 from sercore.corpora.msp_podcast import ATTRIBUTE_COLUMNS, SCALE
 from sercore.corpus import some
 from sercore.disk import complete_file
-from sercore.params import ParamsError
+from sercore.params import ParamsError, dump
 from sercore.runs import Run
 
 COLUMNS = {f"predicted_{name}": column for column, name in ATTRIBUTE_COLUMNS.items()}
@@ -31,12 +31,17 @@ def write(runs: Sequence[Run], output: Path | str) -> pd.DataFrame:
         What was written: index ``FileName`` (with ``.wav``), sorted; columns EmoAct, EmoVal, EmoDom from 1 to 7.
 
     Raises:
-        ParamsError: no run; a run without predictions for Test3; runs that do not predict the same utterances once
-            each; another scale than 1 to 7; a prediction outside of it; or a file that cannot be written.
+        ParamsError: no run, or one twice; a run without predictions for Test3; runs that do not predict the same
+            utterances once each; another scale than 1 to 7; a prediction outside of it; or a file that cannot be
+            written.
     """
     tables = [_predictions(run) for run in runs]
     if not tables:
         raise ParamsError("no run is given: a submission is made from the predictions of one run or more.")
+    given = pd.Index([dump(run.params) for run in runs])  # also of a copy, or by another path
+    if given.has_duplicates:
+        problem = f"the same run is given twice: {_name(runs[int(given.duplicated().argmax())])}"
+        raise ParamsError(f"{problem}; give each once, since every run counts alike.")
     for run, table in zip(runs, tables, strict=True):
         other = table.index.symmetric_difference(tables[0].index)
         if len(other):

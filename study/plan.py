@@ -105,8 +105,7 @@ def members_by_attribute(system: str) -> dict[str, tuple[str, ...]]:
 
 def paper_row(system: str) -> str | None:
     """The row of ``book/paper_results.yaml`` that a variant or ensemble stands for; None where the paper has none."""
-    entries = params.variants() | _declared()["ensembles"]
-    return entries.get(system, {}).get("paper")
+    return (params.variants() | _declared()["ensembles"]).get(system, {}).get("paper")
 
 
 def systems(asked: Iterable[Question]) -> list[str]:
@@ -158,9 +157,8 @@ class Plan:
         """Those of `declared_corpora` that are on this machine: name -> profile; none if no part asks for them."""
         names = declared_corpora(self.profile) if "cross_corpus" in self.parts else {}
         found = {name: self.parameters("fusion", profile=each).corpus for name, each in names.items()}
-        return {
-            name: names[name] for name, one in found.items() if is_simulated(one) or params.resolve(one.path).exists()
-        }
+        kept = [name for name, one in found.items() if is_simulated(one) or params.resolve(one.path).exists()]
+        return {name: names[name] for name in kept}
 
     def part_of(self, chapter: str) -> str:
         """The part whose results a chapter shows."""
@@ -228,9 +226,8 @@ class Plan:
         """Where the runs of a question's systems are."""
         from sercore.runs import latest
 
-        every = [
-            self.parameters(name, condition, seed, profile) for name in systems([asked]) for seed in self.seeds(profile)
-        ]
+        named = product(systems([asked]), self.seeds(profile))
+        every = [self.parameters(name, condition, seed, profile) for name, seed in named]
         return [latest(one, _digest(one.corpus, one.seed)) for one in every]
 
     def contents(self, variant: str, condition: str, profile: str) -> list[str]:
@@ -328,15 +325,15 @@ def _declared() -> dict:
     named = [(name, entry, known) for key, known in _KEYS.items() for name, entry in declared.get(key, {}).items()]
     for name, entry, known in [("the file", declared, {*_KEYS, "conditions", "tests", "profiles"}), *named]:
         if unknown := set(entry) - known:
-            wrong, valid = ", ".join(sorted(unknown)), ", ".join(sorted(known))
-            raise ParamsError(f"params/questions.yaml: {name} has unknown keys {wrong}; valid are {valid}.")
+            wrong = f"{name} has unknown keys {some(sorted(unknown))}; valid are {some(sorted(known), 9)}"
+            raise ParamsError(f"params/questions.yaml: {wrong}.")
     return declared
 
 
 def planned(
     profile: str = "embedded", data: str | None = None, chapter: str = PAPER, seeds: int | None = None, **others: Any
 ) -> Plan:
-    """The plan that is asked for; what its jobs would refuse in it ends the process with one sentence."""
+    """The plan of the graph; what its jobs would refuse in it, or in a corpus, ends the process with one sentence."""
     plan = Plan(profile, data, chapter, seeds)
     with one_sentence():
         if others:
@@ -345,8 +342,9 @@ def planned(
             raise ParamsError(f"seeds is {seeds!r}; it is how many of each system to train, 1 or more.")
         for part in plan.parts:
             for condition, variant in product(plan.conditions(part), plan.systems(part)):
-                run = plan.parameters(variant, condition)
                 for test in plan.tests(part):
-                    with_corpus(run, tested_on(test))
+                    with_corpus(plan.parameters(variant, condition), tested_on(test))
                 plan.contents(variant, condition, profile)
+        for other in plan.corpora.values():
+            plan.contents("fusion", STUDY, other)
     return plan

@@ -244,7 +244,7 @@ def test_an_incomplete_command_shows_its_usage(monkeypatch, capsys, words):
 def test_overrides_that_are_no_yaml_are_named(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         command(monkeypatch, "train", "embedded", "fusion", 0, "--overrides", "{a: ")
-    assert "argument --overrides: '{a: ' is not YAML: while parsing" in capsys.readouterr().err
+    assert "argument --overrides: '{a: ' is not valid YAML: while parsing" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("page", ["README.md", "book/your_corpus.md"])
