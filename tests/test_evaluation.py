@@ -95,7 +95,7 @@ def test_an_unknown_key_or_a_folder_without_model_is_named(project, small, manif
     run = trained("speech_only", manifest, small)
     with pytest.raises(
         params.ParamsError,
-        match=r"unknown parameter 'corpus\.scales'; valid are reader, path, .*transcripts, scale",
+        match=r"unknown parameter 'corpus\.scales'; valid are reader, path, .*transcripts, damaged, scale",
     ):
         evaluate(run.folder, "wrong", {"scales": 3})
     with pytest.raises(params.ParamsError, match="holds no trained model"):

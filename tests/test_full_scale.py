@@ -141,7 +141,7 @@ def trained(podcast) -> dict[str, runs.Run]:
 
 def train(project: Path, system: str) -> runs.Run:
     command(project, "train", "msp_podcast", system, "0", "--overrides", SIZES)
-    (folder,) = (project / "runs" / "msp_podcast").glob(f"{system}-????????/seed-0")
+    (folder,) = (project / "runs" / "msp_podcast").glob(f"{system}-????????/seed-0-????????")
     return runs.read(folder)
 
 
