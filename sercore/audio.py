@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from sercore.containers import UNKNOWN, mpeg_samples, ogg_ends, promised_and_held
+from sercore.containers import UNKNOWN, ogg_ends, promised_and_held
 
 SAMPLE_RATE = 16_000
 RATES = (4_000, 768_000)
@@ -55,8 +55,7 @@ def load(path: Path | str, max_seconds: float) -> np.ndarray:
 def duration(path: Path | str) -> float:
     """Length of a file in seconds, from its header and its end; raises `AudioError` as `load` does of a cut file.
 
-    Nothing promises a length, so that a cut file cannot be told from a whole one, in MP3 without a Xing header and in
-    what was written to a pipe.
+    Nothing promises a length, so that a cut file cannot be told from a whole one, in what was written to a pipe.
     """
     frames, rate = _inspect(path)
     return frames / rate
@@ -153,15 +152,16 @@ def _length(path: Path, file: BinaryIO) -> tuple[int, int]:
         raise AudioError(
             f"{path} is not audio that libsndfile can read ({reason}): replace it, or convert it to WAV."
         ) from error
-    if form not in FORMATS:
+    if form not in FORMATS or (form == "MP3" and not sizes):
+        form = "MP3 without a Xing header" if form == "MP3" else form
         raise AudioError(f"{path} is {form}, in which a cut file would go unnoticed: convert it to WAV or FLAC.")
     if not RATES[0] <= rate <= RATES[1]:
         raise AudioError(f"{path} has a sampling rate of {rate} Hz: correct its header or replace the file.")
     if sizes and sizes[0] != sizes[1]:
-        scale, unit = (frames / rate / max(1, min(sizes)), "s") if frames else (1, "bytes")
+        scale, unit = (
+            (frames / rate / max(1, sizes[0] if form == "MP3" else min(sizes)), "s") if frames else (1, "bytes")
+        )
         raise _other_length(path, sizes[0] * scale, sizes[1] * scale, unit)
-    if form == "MP3":
-        frames = _mp3_frames(path, file, frames, rate)
     if frames > UNKNOWN:
         raise AudioError(f"{path} does not tell its length (was it written to a pipe?): convert it to a new {form}.")
     if form == "FLAC" and (held := _flac_frames(file, frames)) < frames:
@@ -182,18 +182,6 @@ def _header(file: BinaryIO) -> tuple[int, int, str]:
     with _open(file) as sound:
         mpeg = sound.subtype.startswith("MPEG") and sound.format != "MP3"
         return sound.frames, sound.samplerate, f"MP3 in {sound.format}" if mpeg else sound.format
-
-
-def _mp3_frames(path: Path, file: BinaryIO, frames: int, rate: int) -> int:
-    """Samples that libsndfile reads; without a Xing header `frames` is its guess."""
-    promised, held = mpeg_samples(file)
-    if promised is None:
-        if held > frames + 1152:
-            raise AudioError(f"{path} is MP3 of varying bit rate without a Xing header: convert it to WAV or FLAC.")
-        return min(frames, held)
-    if not promised <= held <= promised + 1152:
-        raise _other_length(path, promised / rate, held / rate, "s")
-    return frames
 
 
 def _flac_frames(file: BinaryIO, frames: int) -> int:
