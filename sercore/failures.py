@@ -45,6 +45,7 @@ def one_sentence() -> Iterator[None]:
 
 
 def _end(error: Exception, sentence: str) -> Never:
-    traceback.clear_frames(error.__traceback__)
+    for each in filter(None, (error, error.__context__)):
+        traceback.clear_frames(each.__traceback__)
     gc.collect()  # with the frames go progress bars, which would share the sentence's line
     sys.exit(f"error: {sentence}")

@@ -92,7 +92,8 @@ def execute(plan: Plan, notebook: str, output: str, parameters: str) -> None:
     except json.JSONDecodeError as error:
         raise ParamsError(f"{parameters!r} is not JSON ({error}).") from None
     except PapermillExecutionError as error:
-        sys.exit(f"error: {output} failed: {error.ename}: {' '.join(error.evalue.split())}")
+        # On a line of its own, below a progress bar.
+        sys.exit(f"\nerror: {output} failed: {error.ename}: {' '.join(error.evalue.split())}")
 
 
 def pages(plan: Plan) -> None:

@@ -1,5 +1,6 @@
 """Small inputs with one fault each, and what a command must answer: one sentence, exit status 1, no traceback."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -69,6 +70,23 @@ def command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
             return 1
         return int(stopped.code or 0)
     return 0
+
+
+def unnamed(folder: Path) -> Path:
+    """A recording whose name is no UTF-8, as old archives have them."""
+    return wav(folder / "plain.wav").rename(folder / os.fsdecode(b"caf\xe9.wav"))
+
+
+def recordings(folder: Path) -> Path:
+    """Two good recordings, one of 31 s, and what is none: too short, no audio, empty, a broken link."""
+    for number, seconds in enumerate((0.5, 1, 31)):
+        wav(folder / f"{'abl'[number]}.wav", noise(seconds, seed=number))
+    wav(folder / "click.wav", noise(0.002))
+    (folder / "words.wav").write_text("no audio")
+    (folder / "nothing.wav").touch()
+    (folder / "broken.wav").symlink_to("/nowhere.wav")
+    (folder / "notes.txt").write_text("a note")
+    return folder
 
 
 def sentence(text: str, *wanted: str) -> None:

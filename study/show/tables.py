@@ -90,7 +90,7 @@ def with_interval(table: pd.DataFrame, *, sign: bool = False) -> pd.DataFrame:
     """`table` with a column ``cell``: HTML of the estimate, and below it of its interval in small letters."""
     form = signed if sign else number
     limits = [f"<br><small>{interval(row, 3 if sign else 2)}</small>" for _, row in table.iterrows()]
-    shown = pd.Series(limits, table.index, dtype=object).where(table["low"].notna(), "")
+    shown = pd.Series(limits, table.index, dtype=object).where(table["low"].notna() | table["estimate"].eq(0), "")
     return table.assign(cell=table["estimate"].map(form) + shown)
 
 
@@ -117,7 +117,8 @@ def probability(p: float) -> str:
 
 def interval(row: pd.Series, digits: int = 2) -> str:
     """The limits ``low`` and ``high`` of a row, in brackets."""
-    return f"[{number(row['low'], digits)}, {number(row['high'], digits)}]"
+    limits = f"[{number(row['low'], digits)}, {number(row['high'], digits)}]"
+    return "no interval" if pd.isna(row["low"]) else limits  # of a system that predicts a constant
 
 
 def breakable(name: str) -> str:
