@@ -36,6 +36,9 @@ def one_sentence() -> Iterator[None]:
         yield
     except (AudioError, CorpusError, ParamsError, SignificanceError) as error:
         _end(error, str(error))
+    except UnicodeEncodeError as error:
+        near = error.object[max(0, error.start - 30) : error.end + 10]
+        _end(error, f"{near!r} holds a name that is not UTF-8: rename the file.")
     except OSError as error:
         reason = " ".join(str(error.strerror or error).split()).rstrip(".")
         remedy = REMEDIES.get(error.errno or 0, "check that it can be used")

@@ -258,6 +258,15 @@ def test_a_machine_without_git_trains(project, monkeypatch, capsys):
     assert '"git_revision": null' in (folder / "environment.json").read_text()
 
 
+def test_a_corpus_whose_names_are_no_utf8_is_refused(project, monkeypatch, capsys, tones):
+    from sercore import corpora
+
+    monkeypatch.setattr(corpora, "read", lambda *_: tones.table.rename(index=lambda name: f"{name}_caf\udce9"))
+    manifest(project)
+    assert train(monkeypatch) == 1
+    sentence(capsys.readouterr().err, "_caf", "not UTF-8: rename the file")
+
+
 def link(name: str):
     return lambda project: (project / name).symlink_to("/nowhere/at/all")
 
