@@ -6,7 +6,6 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 from sercore.failures import one_sentence
 
@@ -23,7 +22,8 @@ def _train(given: argparse.Namespace) -> None:
 
     from sercore import corpora, params, training
 
-    for chosen in params.load_seeds(given.profile, given.variant, given.seeds, given.overrides):
+    overrides = params.parse_yaml(given.overrides, "--overrides")
+    for chosen in params.load_seeds(given.profile, given.variant, given.seeds, overrides):
         corpus = corpora.read(chosen.corpus, chosen.seed)
         print(corpus, file=sys.stderr)
         run = training.train(chosen, corpus)
@@ -56,15 +56,6 @@ def _submission(given: argparse.Namespace) -> None:
     print(f"{given.output}: {len(written)} utterances, the mean of {len(given.runs)} run(s)")
 
 
-def _yaml(text: str) -> Any:
-    from sercore.params import ParamsError, parse_yaml
-
-    try:
-        return parse_yaml(text)
-    except ParamsError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is {error}") from None
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m sercore", description="Train a system, predict for files, or write the challenge's file."
@@ -75,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("profile", help="a file of params/, without .yaml")
     train.add_argument("variant", help="an entry of params/variants.yaml")
     train.add_argument("seeds", nargs="+", type=int, metavar="seed")
-    train.add_argument("--overrides", type=_yaml, default={}, help="YAML, e.g. '{training: {epochs: 5}}'")
+    train.add_argument("--overrides", default="{}", help="YAML, e.g. '{training: {epochs: 5}}'")
     train.set_defaults(command=_train)
 
     predict = commands.add_parser("predict", help="print a CSV: utterance, arousal, valence, dominance of each file")

@@ -168,30 +168,32 @@ for _kind in ("int", "float"):
     _StrictLoader.add_constructor(f"tag:yaml.org,2002:{_kind}", _number)
 
 
-def parse_yaml(text: str, loader: type = _StrictLoader) -> Any:
-    """The content of YAML; `ParamsError` if it is not valid, or has a key twice."""
+@lru_cache
+def _parsed(text: str, loader: type) -> Any:
+    return yaml.load(text, loader)
+
+
+def parse_yaml(text: str, source: Path | str, loader: type = _StrictLoader) -> Any:
+    """The content of YAML, a copy each time; the same text is parsed once. `ParamsError`, which names the `source`, if
+    it is not valid or has a key twice.
+    """
     try:
-        return yaml.load(text, loader)
+        return deepcopy(_parsed(text, loader))
     except yaml.YAMLError as error:
-        raise ParamsError(f"not valid YAML: {' '.join(str(error).split())}") from None
-
-
-_parsed = lru_cache(parse_yaml)
+        problem, mark = getattr(error, "problem", None) or error, getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ParamsError(f"{source} is not valid YAML: {' '.join(str(problem).split())}{where}.") from None
 
 
 def read_yaml(path: Path, loader: type = _StrictLoader) -> dict[str, Any]:
-    """A YAML file as a mapping, a copy each time; the same text is parsed once. `ParamsError` as for `parse_yaml`, or
-    if it is no mapping.
-    """
+    """A YAML file as a mapping; `ParamsError` as for `parse_yaml`, or if it cannot be read or is no mapping."""
     try:
-        content = _parsed(path.read_text(encoding="utf-8"), loader)
-    except ParamsError as error:
-        raise ParamsError(f"{path} is {error}.") from None
+        content = parse_yaml(path.read_text(encoding="utf-8"), path, loader)
     except (OSError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path} cannot be read: {error}.") from None
     if not isinstance(content, dict):
         raise ParamsError(f"{path} holds no mapping of keys to values.")
-    return deepcopy(content)
+    return content
 
 
 def merge(base: Mapping[str, Any], difference: Mapping[str, Any]) -> dict[str, Any]:

@@ -51,13 +51,13 @@ def choose(corpus: Corpus, params: Params) -> Rows:
 
 def _labelled(corpus: Corpus, split: str, attributes: Sequence[str]) -> pd.DataFrame:
     """Utterances of a split that have all of `attributes`, O and X included."""
-    rows, names = corpus.split(split), " and ".join(attributes)
+    rows, names = corpus.split(split), ", ".join(attributes)
     labelled = rows.dropna(subset=list(attributes))
     if labelled.empty:
-        raise CorpusError(f"no utterance of split {split!r} has {names}: add them, or lower loss.attributes.")
+        raise CorpusError(f"no utterance of split {split!r} has all of {names}: add them, or lower loss.attributes.")
     if len(labelled) < len(rows):
-        problem = f"{len(rows) - len(labelled)} of {len(rows)} utterances of split {split!r} lack {names}"
-        warnings.warn(f"{problem}, which are trained, and are left out.", stacklevel=4)
+        problem = f"{len(rows) - len(labelled)} of {len(rows)} utterances of split {split!r} lack one of {names}"
+        warnings.warn(f"{problem}, which are trained: they are left out.", stacklevel=4)
     return labelled
 
 

@@ -16,7 +16,7 @@ from sercore.params import ParamsError
 
 
 def loaded(path, **changes):
-    chosen = {"corpus": {"reader": "manifest", "path": str(path)}} | params.parse_yaml(OVERRIDES) | changes
+    chosen = {"corpus": {"reader": "manifest", "path": str(path)}} | params.parse_yaml(OVERRIDES, "here") | changes
     return params.load("embedded", "speech_only", 0, chosen)
 
 
@@ -200,12 +200,12 @@ def test_stems_that_two_folders_share_are_refused_unless_they_are_copies(project
 def test_no_key_is_lost_and_no_type_is_guessed(project, text, problem, monkeypatch, capsys):
     status = command(monkeypatch, "train", "embedded", "fusion", 0, "--overrides", text)
     error = capsys.readouterr().err
-    assert status in (1, 2)
-    assert problem in error.splitlines()[-1], error
+    assert status == 1
+    sentence(error, problem)
 
 
 def test_numbers_may_have_an_exponent_without_a_point():
-    assert params.parse_yaml("[1e-3, -2E+4, 1_000, 0x10, 0, 0.5, -7]") == [1e-3, -2e4, 1000, 16, 0, 0.5, -7]
+    assert params.parse_yaml("[1e-3, -2E+4, 1_000, 0x10, 0, 0.5, -7]", "here") == [1e-3, -2e4, 1000, 16, 0, 0.5, -7]
 
 
 @pytest.mark.parametrize("name", ["embedded", "variants", "questions"])

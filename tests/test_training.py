@@ -288,7 +288,7 @@ def test_unlabelled_splits_are_refused_or_left_without_ccc(project, tones, small
     assert set(run.metrics["ccc"]) == {"development"}
     assert (run.predictions["split"] == "test3").any()
     hidden.loc[hidden["split"] == "train", "arousal"] = np.nan
-    with pytest.raises(CorpusError, match="no utterance of split 'train' has arousal and valence and dominance"):
+    with pytest.raises(CorpusError, match="no utterance of split 'train' has all of arousal, valence, dominance"):
         train(params.load("embedded", "fusion", 0, small), Corpus("hidden", hidden, (1, 7)))
 
 
