@@ -69,8 +69,7 @@ def row(way: str, measure: str, values: Any, **keys: Any) -> Row:
 
 
 def distance(model: AttributeModel, reference: dict[str, np.ndarray]) -> float:
-    """Distance of a model's gradient from `reference`, filled if it is empty, relative to its length; over what both
-    train, since transformers' WavLM reads past the adapters of its attention."""
+    """Distance of a model's gradient from `reference`, which is filled if it is empty, relative to its length."""
     named = ((name.replace("speech.", ""), one.grad) for name, one in model.named_parameters())
     found = {name: grad.float().flatten().cpu().numpy() for name, grad in named if grad is not None}
     reference.update({} if reference else found)
@@ -88,7 +87,8 @@ def step(size: str, lora: int | None = None, rounds: int = 5) -> list[Row]:
         steps = {name: training_step(models[name], data[kind], precision) for name, (kind, _) in WAYS.items()}
         for name, run in steps.items():
             run()
-            rows.append(row(name, "distance of the gradient", distance(models[name], reference), **keys))
+            if lora is None:  # transformers' WavLM reads past the adapters of its attention
+                rows.append(row(name, "distance of the gradient", distance(models[name], reference), **keys))
             with multiprocessing.get_context("spawn").Pool(1) as alone:
                 memory = alone.apply(step_memory, (name, size, BATCH[size], lora, precision))
             rows.append(row(name, "memory (MiB)", memory, **keys))
