@@ -138,13 +138,11 @@ class Plan:
     @cached_property
     def parts(self) -> dict[str, list[Question]]:
         """The questions of each part."""
-        match self.chapter:
-            case "paper":
-                return {PAPER: list(questions(self.profile).values())}
-            case "open":
-                return {name: [one] for name, one in open_questions(self.profile).items()}
-            case name:
-                return {name: [question(self.profile, name)]}
+        if self.chapter == PAPER:
+            return {PAPER: list(questions(self.profile).values())}
+        if self.chapter == "open":
+            return {name: [one] for name, one in open_questions(self.profile).items()}
+        return {self.chapter: [question(self.profile, self.chapter)]}
 
     @property
     def chapters(self) -> list[str]:

@@ -1,5 +1,6 @@
 """A study as its chapters read it: runs, corpus, and the predictions of a system's runs matched by utterance."""
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from sercore import ATTRIBUTES, audio
 from sercore.corpus import SPLITS, Corpus
 from sercore.disk import complete
-from sercore.params import Params, ParamsError, resolve, validate, variants
+from sercore.params import Params, ParamsError, project_root, resolve, validate, variants
 from sercore.runs import PREDICTED, PREDICTED_FEMALE, Run
 from sercore.runs import read as read_run
 from simulation.population import SKEW
@@ -60,8 +61,7 @@ def read(profile: str, results: Path | str, condition: str = STUDY) -> Study:
     """
     folder = resolve(Path(results)) / condition
     runs = read_runs(folder)
-    others = {run.params.profile for run in runs} - {profile}
-    if others:
+    if others := {run.params.profile for run in runs} - {profile}:
         raise ParamsError(f"{folder} holds runs of profile {', '.join(sorted(others))}, not of {profile}.")
     optional = [folder / "ratings.parquet", folder / "tests.parquet"]
     ratings, tests = (pd.read_parquet(path) if path.is_file() else None for path in optional)
@@ -86,6 +86,11 @@ def read_tables(folder: Path | str, names: Sequence[str]) -> dict[str, pd.DataFr
     if missing := [name for name in names if not (folder / f"{name}.csv").is_file()]:
         raise ParamsError(f"{folder}: missing {', '.join(missing)}. Run `make study` with CHAPTER= to create them.")
     return {name: pd.read_csv(folder / f"{name}.csv") for name in names}
+
+
+def benchmarks() -> dict[str, Any]:
+    """``benchmarks/results.json``: of each device its ``machine`` and the measured ``rows``."""
+    return json.loads((project_root() / "benchmarks" / "results.json").read_text(encoding="utf-8"))
 
 
 def by_system(runs: Sequence[Run]) -> dict[str, list[Run]]:
@@ -211,8 +216,7 @@ def read_runs(folder: Path | str) -> list[Run]:
     """
     results = resolve(Path(folder))
     names = ("runs.csv", "history.csv", "predictions.parquet", "params.yaml", "corpus.parquet")
-    missing = [name for name in names if not (results / name).is_file()]
-    if missing:
+    if missing := [name for name in names if not (results / name).is_file()]:
         raise ParamsError(f"{results}: missing {', '.join(missing)}. Run `make study` to create them.")
     try:
         metrics = pd.read_csv(results / "runs.csv").set_index(["system", "seed"])
