@@ -31,11 +31,9 @@ _KEYS = {"questions": _ASKED, "open": _ASKED, "ensembles": {"paper", "members", 
 
 @dataclass(frozen=True)
 class Question:
-    """A question and its family of comparisons, one for each condition.
-
-    ``pairs``: (system, reference), variants or ensembles. ``conditions``: under which they are trained (`overrides`).
-    ``tests``: evaluation sets beside the corpus's own (`tested_on`). ``open``: whether the paper leaves it open.
-    """
+    """A question and its family of comparisons, one for each condition. ``pairs``: (system, reference), variants or
+    ensembles. ``conditions``: under which they are trained (`overrides`). ``tests``: evaluation sets beside the
+    corpus's own (`tested_on`). ``open``: whether the paper leaves it open."""
 
     name: str
     sentence: str
@@ -51,10 +49,8 @@ class Question:
 
 
 def questions(profile: str) -> dict[str, Question]:
-    """The questions of the paper that a profile answers, by name, in the order of ``params/questions.yaml``.
-
-    Where the file names a system, condition or test that is not declared, `ParamsError` says which.
-    """
+    """The questions of the paper that a profile answers, by name, in the order of ``params/questions.yaml``; a system,
+    condition or test that is not declared raises `ParamsError`."""
     return {name: one for name, one in _answered(profile).items() if not one.open}
 
 

@@ -22,7 +22,7 @@ from sercore.runs import read as read_run
 from simulation.population import SKEW
 from study.plan import STUDY, Question, units
 
-COSTS = {
+COSTS = {  # metrics of a run, and how a table names them
     "parameters": "parameters",
     "trainable_parameters": "trained parameters",
     "seconds": "seconds a run",
@@ -30,7 +30,6 @@ COSTS = {
     "best_epoch": "chosen epoch",
     "epochs": "epochs",
 }
-"""Metrics of a run, and how a table names them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +54,8 @@ class Study:
 
 
 def read(profile: str, results: Path | str, condition: str = STUDY) -> Study:
-    """What a folder holds of one condition; a relative path is relative to the project's root.
-
-    A folder without a complete study, or with runs of another profile, raises `ParamsError`.
-    """
+    """What a folder (relative to the project's root) holds of one condition; `ParamsError` where it has no complete
+    study, or runs of another profile."""
     folder = resolve(Path(results)) / condition
     runs = read_runs(folder)
     if others := {run.params.profile for run in runs} - {profile}:
@@ -210,10 +207,8 @@ def _write_predictions(table: pd.DataFrame, keys: list[str], path: Path) -> None
 
 
 def read_runs(folder: Path | str) -> list[Run]:
-    """The runs that `collect` wrote, in the order of ``params/variants.yaml``, then by seed.
-
-    A table that is absent or damaged, or has systems that are not in ``params/variants.yaml``, raises `ParamsError`.
-    """
+    """The runs that `collect` wrote, in the order of ``params/variants.yaml``, then by seed; `ParamsError` where a
+    table is absent or damaged, or has systems that are not in that file."""
     results = resolve(Path(folder))
     names = ("runs.csv", "history.csv", "predictions.parquet", "params.yaml", "corpus.parquet")
     if missing := [name for name in names if not (results / name).is_file()]:

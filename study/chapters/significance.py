@@ -94,10 +94,8 @@ def draw(speakers: int, utterances: int, runs: int, ccc: Array, generator: np.ra
 
 
 def speakers_of_utterances(speakers: int, utterances: int, generator: np.random.Generator) -> np.ndarray:
-    """A speaker's number for each utterance; sizes are lognormal with the paper's skew, and at least one.
-
-    The largest share p of lognormal values with deviation s holds Phi(Phi^-1(p) + s) of their total (Lorenz curve).
-    """
+    """A speaker's number for each utterance; sizes are at least 1, and lognormal with the paper's skew: the largest
+    share p of values of deviation s holds Phi(Phi^-1(p) + s) of their total (Lorenz curve)."""
     deviation = stats.norm.ppf(SKEW["utterances"]) - stats.norm.ppf(SKEW["speakers"])
     size = generator.lognormal(0, deviation, speakers)
     return np.repeat(np.arange(speakers), np.maximum(1, np.round(utterances * size / size.sum())).astype(int))
@@ -251,10 +249,8 @@ def simulate() -> None:
 
 def rates() -> pd.DataFrame:
     """Coverage and false rejections of each method by number of speakers, a row each; `USED` ones are marked by a tick.
-
     Columns ``family``, ``method``, ``speakers``, ``estimate``, ``low``, ``high`` (95 %, of the simulation's own
-    chance), ``nominal``, ``repetitions``.
-    """
+    chance), ``nominal``, ``repetitions``."""
     table = pd.concat([pd.read_csv(RESULTS / f"{name}.csv") for name in ("coverage", "errors")], ignore_index=True)
     half_width = stats.norm.ppf(0.975) * table["monte_carlo_error"]
     limits = {"estimate": table["rate"], "low": table["rate"] - half_width, "high": table["rate"] + half_width}
@@ -286,11 +282,9 @@ def slips() -> pd.DataFrame:
 
 
 def errors_of(study: Study) -> pd.DataFrame:
-    """How the errors of the first compared pair of a study's systems go together, on the reported split.
-
-    A row a quantity, all averaged over attributes and runs: correlation of the two systems' errors, share of their
-    variance that is the speaker's, correlation of two runs of one system (NaN with one run).
-    """
+    """How the errors of the first compared pair of a study's systems go together on the reported split, averaged over
+    attributes and runs: correlation of the two systems' errors, share of their variance that is the speaker's,
+    correlation of two runs of one system (NaN with one run)."""
     pair = next(iter(questions(study.params.profile).values())).pairs[0]
     gold, predicted, _ = aligned(study.runs, pair, reported_split(study.runs))
     one, other = (predicted[name] - gold[list(ATTRIBUTES)].to_numpy() for name in pair)
