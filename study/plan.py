@@ -112,12 +112,9 @@ def systems(asked: Iterable[Question]) -> list[str]:
 
 @dataclass(frozen=True)
 class Plan:
-    """A study: what it trains, tests, analyses and shows; all that the graph asks.
-
-    ``data``: where the profile's corpus lies, if not where the profile says. ``chapter``: ``paper``, ``open`` (all open
-    questions), or one open question. ``count``: trained seeds of each system; by default the corpus's folds, else one
-    for the paper and two for an open question.
-    """
+    """A study: what it trains, tests, analyses and shows; all that the graph asks. ``data``: where the corpus lies, if
+    not where the profile says. ``chapter``: ``paper``, ``open`` (all open questions), or one open question. ``count``:
+    trained seeds of each system; by default the corpus's folds, else one for the paper and two for an open question."""
 
     profile: str
     data: str | None = None
@@ -298,8 +295,7 @@ def _question(name: str, entry: dict[str, Any], profile: str, is_open: bool) -> 
     declared = _declared()
     named = entry.get("conditions", [STUDY])
     for key, names in (("conditions", [one for one in named if one != STUDY]), ("tests", entry.get("tests", []))):
-        if unknown := set(names) - set(declared[key]):
-            missing = ", ".join(sorted(unknown))
+        if missing := ", ".join(sorted(set(names) - set(declared[key]))):
             raise ParamsError(f"params/questions.yaml asks {name!r} for {missing}: add it under {key} there.")
     params.require_profile(profile)
     corpus = params.read_yaml(params.project_root() / "params" / f"{profile}.yaml")["corpus"]["reader"]
@@ -308,8 +304,8 @@ def _question(name: str, entry: dict[str, Any], profile: str, is_open: bool) -> 
     tests = tuple(one for one, package in needs.items() if find_spec(package))
     pairs = tuple(map(tuple, entry["comparisons"]))
     found = Question(name, entry["sentence"], pairs, tuple(conditions), tests, is_open)
-    if unknown := {one for system in found.compared for one in members(system)} - set(params.variants()):
-        missing = ", ".join(sorted(unknown))
+    compared = {member for system in found.compared for member in members(system)}
+    if missing := ", ".join(sorted(compared - set(params.variants()))):
         raise ParamsError(f"params/questions.yaml compares {missing} in {name!r}: add it to params/variants.yaml.")
     return found
 

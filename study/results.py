@@ -34,11 +34,9 @@ COSTS = {  # metrics of a run, and how a table names them
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """What `collect` left of a study: its runs, the corpus table, single ratings or None, and samples.
-
-    ``tests``: what the runs predicted on other evaluation sets (columns ``system``, ``seed``, ``test``, ``utterance``,
-    ``predicted_...``), or None. ``condition``: how the runs were trained.
-    """
+    """What `collect` left of a study: its runs, the corpus table, single ratings or None, and samples. ``tests``: what
+    the runs predicted on other evaluation sets (columns ``system``, ``seed``, ``test``, ``utterance``,
+    ``predicted_...``), or None. ``condition``: how the runs were trained."""
 
     runs: list[Run]
     corpus: pd.DataFrame
@@ -107,11 +105,9 @@ def reported_split(runs: Sequence[Run]) -> str:
 
 
 def matched(runs: Sequence[Run], split: str) -> tuple[pd.DataFrame, NDArray[np.float64]]:
-    """Gold rows (utterances) and predictions (runs, utterances, attributes) of one system.
-
-    The r-th prediction of each utterance belongs to set r: one for each run, of the utterances that all predict (what a
-    run was trained on, it does not predict); a single one where each run predicts a fold of its own.
-    """
+    """Gold rows (utterances) and predictions (runs, utterances, attributes) of one system. A set of predictions is a
+    run's, of the utterances that all runs predict (what a run was trained on, it does not predict); where each run
+    predicts a fold of its own, there is one set."""
     predictions = pd.concat([run.predictions for run in runs])
     rows = predictions[predictions["split"] == split].dropna(subset=list(ATTRIBUTES))
     rows["speaker"] = units(pd.Index(rows["utterance"]), rows["speaker"])
@@ -149,10 +145,10 @@ def talkativeness(corpus: pd.DataFrame, by: str = "split") -> pd.DataFrame:
     return counts.assign(speakers=(groups.cumcount() + 1) / groups.transform("size"), spoken=spoken)
 
 
-def busiest_share(counts: ArrayLike, speakers: float = SKEW["speakers"]) -> float:
-    """Share of the utterances (`counts`, by speaker) that the busiest share `speakers` of the speakers speaks."""
+def busiest_share(counts: ArrayLike) -> float:
+    """Share of the utterances (`counts`, by speaker) that the busiest 26 % of the speakers speak, as in `SKEW`."""
     spoken = np.append(0, np.sort(np.asarray(counts))[::-1].cumsum())
-    return float(np.interp(speakers, np.linspace(0, 1, len(spoken)), spoken / spoken[-1]))
+    return float(np.interp(SKEW["speakers"], np.linspace(0, 1, len(spoken)), spoken / spoken[-1]))
 
 
 def collect(folders: Sequence[Path], corpus: Corpus, results: Path, tests: Sequence[str] = ()) -> None:
@@ -229,8 +225,7 @@ def read_runs(folder: Path | str) -> list[Run]:
     except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split()).removesuffix(".")
         raise ParamsError(f"{results} is damaged or of another version ({reason}): make it again.") from None
-    if unknown := sorted({run.params.variant for run in runs} - set(variants())):
-        systems = ", ".join(unknown)
+    if systems := ", ".join(sorted({run.params.variant for run in runs} - set(variants()))):
         raise ParamsError(f"{results} holds runs of {systems}, not in params/variants.yaml: run the study again.")
     return sorted(runs, key=_place)
 

@@ -75,11 +75,9 @@ def memberships(gold: pd.DataFrame, corpus: pd.DataFrame) -> dict[str, pd.Catego
 
 
 def scores(gold: Array, predicted: Array, speakers: NDArray, members: dict[str, pd.Categorical]) -> pd.DataFrame:
-    """CCC, bias and error of each group, a row a group and endpoint, after the rows of all utterances.
-
-    Columns ``grouping`` and ``group`` (or all), ``estimate`` (CCC), ``low``, ``high``, ``bias``, ``rmse``,
-    ``deviation`` (standard deviation of the gold values), ``utterances``, ``speakers``.
-    """
+    """CCC, bias and error of each group, a row a group and endpoint, after the rows of all utterances. Columns
+    ``grouping`` and ``group`` (or all), ``estimate`` (CCC), ``low``, ``high``, ``bias``, ``rmse``, ``deviation``
+    (standard deviation of the gold values), ``utterances``, ``speakers``."""
     chosen = {("all", "all"): np.full(len(gold), True)}
     for grouping, groups in members.items():
         chosen |= {(grouping, group): rows for group, rows in _groups(groups, speakers).items()}

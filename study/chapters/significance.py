@@ -161,7 +161,7 @@ def williams(gold: Array, a: Array, b: Array) -> float:
 
 def swaps_reject(sample: Sample, generator: np.random.Generator) -> bool:
     """Permutation that swaps the two systems within speakers."""
-    given = sample.gold, *sample.predicted, sample.speakers
+    given = sample.gold, sample.predicted[0], sample.predicted[1], sample.speakers
     result = significance.ccc_difference(*given, generator=generator, resamples=RESAMPLES - 1)
     return bool(result.p[-1] <= ALPHA)
 
@@ -175,7 +175,8 @@ def welch_rejects(sample: Sample, generator: np.random.Generator) -> bool:
 
 def method_rejects(sample: Sample, generator: np.random.Generator) -> bool:
     """Jackknife over speakers plus variance of the seeds, Satterthwaite's degrees of freedom."""
-    return bool(significance.method_difference(sample.gold, *sample.predicted, sample.speakers).p[-1] < ALPHA)
+    a, b = sample.predicted
+    return bool(significance.method_difference(sample.gold, a, b, sample.speakers).p[-1] < ALPHA)
 
 
 METHODS: dict[tuple[str, str], tuple[int, Callable[[Sample, np.random.Generator], bool]]] = {
