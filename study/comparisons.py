@@ -91,7 +91,6 @@ def family(table: pd.DataFrame) -> pd.DataFrame:
     table = table.assign(p_holm=np.nan, detectable=np.nan, verdict="")
     tested = (table["endpoint"] == "mean").to_numpy()
     rows = table[tested]
-
     table.loc[tested, "p_holm"] = adjusted = significance.holm(rows["p"])
     table.loc[tested, "detectable"] = significance.minimum_detectable_difference(
         rows["standard_error"], rows["df"], alpha=ALPHA, comparisons=len(rows)
@@ -118,11 +117,9 @@ def split_scores(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def aligned(runs: Sequence[Run], names: Sequence[str], split: str) -> tuple[pd.DataFrame, dict[str, Array], int]:
-    """Gold rows of the utterances that all systems `names` predict, and their predictions, of the seeds they share.
-
-    Rows have ``utterance``, ``speaker``, ``emotion`` and the attributes, the predictions of a system shape (runs,
-    utterances, attributes); last comes the number of seeds.
-    """
+    """Gold rows of the utterances that all systems `names` predict (``utterance``, ``speaker``, ``emotion``,
+    attributes), by system the predictions (runs, utterances, attributes) of the seeds that all share, and how many
+    these are."""
     trained = by_system(runs)
     needed = list(dict.fromkeys(member for name in names for member in members(name)))
     missing = [name for name in needed if name not in trained]
@@ -163,11 +160,9 @@ def ceiling(gold: pd.DataFrame, ratings: pd.DataFrame | None) -> significance.In
     others = mean_of_others(ratings).add_prefix("others ")
     rows = ratings.join(others).merge(gold[["utterance", "speaker"]], on="utterance")
     rows = rows.dropna(subset=[*ATTRIBUTES, *others])
-    return (
-        None
-        if rows.empty
-        else significance.ccc_interval(rows[[*others]], rows[[*ATTRIBUTES]].to_numpy(), rows["speaker"])
-    )
+    if rows.empty:
+        return None
+    return significance.ccc_interval(rows[[*others]], rows[[*ATTRIBUTES]].to_numpy(), rows["speaker"])
 
 
 def system_difference(gold: pd.DataFrame, a: Array, b: Array) -> significance.Difference:

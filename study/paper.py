@@ -17,10 +17,8 @@ def quoted(loader: type = yaml.SafeLoader) -> dict[str, Any]:
 
 
 def results(loader: type = yaml.SafeLoader) -> pd.DataFrame:
-    """A row a system of the paper, named as ``paper`` in ``params/variants.yaml``.
-
-    Columns: CCC of the attributes and ``mean`` (NaN where not printed), ``data`` it was measured on, and ``note``.
-    """
+    """A row a system of the paper, named as ``paper`` in ``params/variants.yaml``: CCC of the attributes and ``mean``
+    (NaN where not printed), ``data`` it was measured on, and ``note``."""
     content = quoted(loader)
     table = pd.DataFrame.from_dict(content["rows"], orient="index")
     return table.assign(data=table["data"].fillna(content["data"]))

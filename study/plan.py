@@ -31,11 +31,9 @@ _KEYS = {"questions": _ASKED, "open": _ASKED, "ensembles": {"paper", "members", 
 
 @dataclass(frozen=True)
 class Question:
-    """A question and its family of comparisons, one for each condition.
-
-    ``pairs``: (system, reference), variants or ensembles. ``conditions``: under which they are trained (`overrides`).
-    ``tests``: evaluation sets beside the corpus's own (`tested_on`). ``open``: whether the paper leaves it open.
-    """
+    """A question and its family of comparisons, one for each condition. ``pairs``: (system, reference), variants or
+    ensembles. ``conditions``: under which they are trained (`overrides`). ``tests``: evaluation sets beside the
+    corpus's own (`tested_on`). ``open``: whether the paper leaves it open."""
 
     name: str
     sentence: str
@@ -51,10 +49,8 @@ class Question:
 
 
 def questions(profile: str) -> dict[str, Question]:
-    """The questions of the paper that a profile answers, by name, in the order of ``params/questions.yaml``.
-
-    Where the file names a system, condition or test that is not declared, `ParamsError` says which.
-    """
+    """The questions of the paper that a profile answers, by name, in the order of ``params/questions.yaml``; a system,
+    condition or test that is not declared raises `ParamsError`."""
     return {name: one for name, one in _answered(profile).items() if not one.open}
 
 
@@ -116,12 +112,9 @@ def systems(asked: Iterable[Question]) -> list[str]:
 
 @dataclass(frozen=True)
 class Plan:
-    """A study: what it trains, tests, analyses and shows; all that the graph asks.
-
-    ``data``: where the profile's corpus lies, if not where the profile says. ``chapter``: ``paper``, ``open`` (all open
-    questions), or one open question. ``count``: trained seeds of each system; by default the corpus's folds, else one
-    for the paper and two for an open question.
-    """
+    """A study: what it trains, tests, analyses and shows; all that the graph asks. ``data``: where the corpus lies, if
+    not where the profile says. ``chapter``: ``paper``, ``open`` (all open questions), or one open question. ``count``:
+    trained seeds of each system; by default the corpus's folds, else one for the paper and two for an open question."""
 
     profile: str
     data: str | None = None
@@ -138,13 +131,11 @@ class Plan:
     @cached_property
     def parts(self) -> dict[str, list[Question]]:
         """The questions of each part."""
-        match self.chapter:
-            case "paper":
-                return {PAPER: list(questions(self.profile).values())}
-            case "open":
-                return {name: [one] for name, one in open_questions(self.profile).items()}
-            case name:
-                return {name: [question(self.profile, name)]}
+        if self.chapter == PAPER:
+            return {PAPER: list(questions(self.profile).values())}
+        if self.chapter == "open":
+            return {name: [one] for name, one in open_questions(self.profile).items()}
+        return {self.chapter: [question(self.profile, self.chapter)]}
 
     @property
     def chapters(self) -> list[str]:
@@ -304,8 +295,7 @@ def _question(name: str, entry: dict[str, Any], profile: str, is_open: bool) -> 
     declared = _declared()
     named = entry.get("conditions", [STUDY])
     for key, names in (("conditions", [one for one in named if one != STUDY]), ("tests", entry.get("tests", []))):
-        if unknown := set(names) - set(declared[key]):
-            missing = ", ".join(sorted(unknown))
+        if missing := ", ".join(sorted(set(names) - set(declared[key]))):
             raise ParamsError(f"params/questions.yaml asks {name!r} for {missing}: add it under {key} there.")
     params.require_profile(profile)
     corpus = params.read_yaml(params.project_root() / "params" / f"{profile}.yaml")["corpus"]["reader"]
@@ -314,8 +304,8 @@ def _question(name: str, entry: dict[str, Any], profile: str, is_open: bool) -> 
     tests = tuple(one for one, package in needs.items() if find_spec(package))
     pairs = tuple(map(tuple, entry["comparisons"]))
     found = Question(name, entry["sentence"], pairs, tuple(conditions), tests, is_open)
-    if unknown := {one for system in found.compared for one in members(system)} - set(params.variants()):
-        missing = ", ".join(sorted(unknown))
+    compared = {member for system in found.compared for member in members(system)}
+    if missing := ", ".join(sorted(compared - set(params.variants()))):
         raise ParamsError(f"params/questions.yaml compares {missing} in {name!r}: add it to params/variants.yaml.")
     return found
 

@@ -1,5 +1,6 @@
 """A study as its chapters read it: runs, corpus, and the predictions of a system's runs matched by utterance."""
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,13 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 from sercore import ATTRIBUTES, audio
 from sercore.corpus import SPLITS, Corpus
 from sercore.disk import complete
-from sercore.params import Params, ParamsError, resolve, validate, variants
+from sercore.params import Params, ParamsError, project_root, resolve, validate, variants
 from sercore.runs import PREDICTED, PREDICTED_FEMALE, Run
 from sercore.runs import read as read_run
 from simulation.population import SKEW
 from study.plan import STUDY, Question, units
 
-COSTS = {
+COSTS = {  # metrics of a run, and how a table names them
     "parameters": "parameters",
     "trainable_parameters": "trained parameters",
     "seconds": "seconds a run",
@@ -29,16 +30,13 @@ COSTS = {
     "best_epoch": "chosen epoch",
     "epochs": "epochs",
 }
-"""Metrics of a run, and how a table names them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """What `collect` left of a study: its runs, the corpus table, single ratings or None, and samples.
-
-    ``tests``: what the runs predicted on other evaluation sets (columns ``system``, ``seed``, ``test``, ``utterance``,
-    ``predicted_...``), or None. ``condition``: how the runs were trained.
-    """
+    """What `collect` left of a study: its runs, the corpus table, single ratings or None, and samples. ``tests``: what
+    the runs predicted on other evaluation sets (columns ``system``, ``seed``, ``test``, ``utterance``,
+    ``predicted_...``), or None. ``condition``: how the runs were trained."""
 
     runs: list[Run]
     corpus: pd.DataFrame
@@ -54,14 +52,11 @@ class Study:
 
 
 def read(profile: str, results: Path | str, condition: str = STUDY) -> Study:
-    """What a folder holds of one condition; a relative path is relative to the project's root.
-
-    A folder without a complete study, or with runs of another profile, raises `ParamsError`.
-    """
+    """What a folder (relative to the project's root) holds of one condition; `ParamsError` where it has no complete
+    study, or runs of another profile."""
     folder = resolve(Path(results)) / condition
     runs = read_runs(folder)
-    others = {run.params.profile for run in runs} - {profile}
-    if others:
+    if others := {run.params.profile for run in runs} - {profile}:
         raise ParamsError(f"{folder} holds runs of profile {', '.join(sorted(others))}, not of {profile}.")
     optional = [folder / "ratings.parquet", folder / "tests.parquet"]
     ratings, tests = (pd.read_parquet(path) if path.is_file() else None for path in optional)
@@ -88,6 +83,11 @@ def read_tables(folder: Path | str, names: Sequence[str]) -> dict[str, pd.DataFr
     return {name: pd.read_csv(folder / f"{name}.csv") for name in names}
 
 
+def benchmarks() -> dict[str, Any]:
+    """``benchmarks/results.json``: of each device its ``machine`` and the measured ``rows``."""
+    return json.loads((project_root() / "benchmarks" / "results.json").read_text(encoding="utf-8"))
+
+
 def by_system(runs: Sequence[Run]) -> dict[str, list[Run]]:
     """Runs by their system, in the order in which they come."""
     return {name: [run for run in runs if run.system == name] for name in dict.fromkeys(run.system for run in runs)}
@@ -105,11 +105,9 @@ def reported_split(runs: Sequence[Run]) -> str:
 
 
 def matched(runs: Sequence[Run], split: str) -> tuple[pd.DataFrame, NDArray[np.float64]]:
-    """Gold rows (utterances) and predictions (runs, utterances, attributes) of one system.
-
-    The r-th prediction of each utterance belongs to set r: one for each run, of the utterances that all predict (what a
-    run was trained on, it does not predict); a single one where each run predicts a fold of its own.
-    """
+    """Gold rows (utterances) and predictions (runs, utterances, attributes) of one system. A set of predictions is a
+    run's, of the utterances that all runs predict (what a run was trained on, it does not predict); where each run
+    predicts a fold of its own, there is one set."""
     predictions = pd.concat([run.predictions for run in runs])
     rows = predictions[predictions["split"] == split].dropna(subset=list(ATTRIBUTES))
     rows["speaker"] = units(pd.Index(rows["utterance"]), rows["speaker"])
@@ -147,10 +145,10 @@ def talkativeness(corpus: pd.DataFrame, by: str = "split") -> pd.DataFrame:
     return counts.assign(speakers=(groups.cumcount() + 1) / groups.transform("size"), spoken=spoken)
 
 
-def busiest_share(counts: ArrayLike, speakers: float = SKEW["speakers"]) -> float:
-    """Share of the utterances (`counts`, by speaker) that the busiest share `speakers` of the speakers speaks."""
+def busiest_share(counts: ArrayLike) -> float:
+    """Share of the utterances (`counts`, by speaker) that the busiest 26 % of the speakers speak, as in `SKEW`."""
     spoken = np.append(0, np.sort(np.asarray(counts))[::-1].cumsum())
-    return float(np.interp(speakers, np.linspace(0, 1, len(spoken)), spoken / spoken[-1]))
+    return float(np.interp(SKEW["speakers"], np.linspace(0, 1, len(spoken)), spoken / spoken[-1]))
 
 
 def collect(folders: Sequence[Path], corpus: Corpus, results: Path, tests: Sequence[str] = ()) -> None:
@@ -205,14 +203,11 @@ def _write_predictions(table: pd.DataFrame, keys: list[str], path: Path) -> None
 
 
 def read_runs(folder: Path | str) -> list[Run]:
-    """The runs that `collect` wrote, in the order of ``params/variants.yaml``, then by seed.
-
-    A table that is absent or damaged, or has systems that are not in ``params/variants.yaml``, raises `ParamsError`.
-    """
+    """The runs that `collect` wrote, in the order of ``params/variants.yaml``, then by seed; `ParamsError` where a
+    table is absent or damaged, or has systems that are not in that file."""
     results = resolve(Path(folder))
     names = ("runs.csv", "history.csv", "predictions.parquet", "params.yaml", "corpus.parquet")
-    missing = [name for name in names if not (results / name).is_file()]
-    if missing:
+    if missing := [name for name in names if not (results / name).is_file()]:
         raise ParamsError(f"{results}: missing {', '.join(missing)}. Run `make study` to create them.")
     try:
         metrics = pd.read_csv(results / "runs.csv").set_index(["system", "seed"])
@@ -230,8 +225,7 @@ def read_runs(folder: Path | str) -> list[Run]:
     except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split()).removesuffix(".")
         raise ParamsError(f"{results} is damaged or of another version ({reason}): make it again.") from None
-    if unknown := sorted({run.params.variant for run in runs} - set(variants())):
-        systems = ", ".join(unknown)
+    if systems := ", ".join(sorted({run.params.variant for run in runs} - set(variants()))):
         raise ParamsError(f"{results} holds runs of {systems}, not in params/variants.yaml: run the study again.")
     return sorted(runs, key=_place)
 

@@ -20,10 +20,7 @@ def adaptation(encoder: AdaptedEncoder | None) -> str:
 
 def costs(study: Study, question: Question) -> pd.DataFrame:
     """A row a compared system: how its encoders are adapted (``speech``, ``text``), mean CCC, and cost (median over
-    seeds).
-
-    Of an ensemble parameters and seconds are sums over its members, memory is that of the largest.
-    """
+    seeds; of an ensemble the sum over its members, for memory the largest)."""
     each = results.costs(study.runs)
     params = {run.system: run.params for run in study.runs}
     rows = []

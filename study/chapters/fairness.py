@@ -37,11 +37,8 @@ def analyse(plan: Plan, question: Question, folder: Path) -> None:
 
 
 def tables(study: Study, question: Question) -> dict[str, pd.DataFrame]:
-    """`scores` (``groups``), `gaps` and `speaker_spread` (``speakers``) of each system on the reported split, with
-    ``condition`` (the profile), ``split``, ``seeds``, ``sets`` and ``system``.
-
-    In ``gaps`` those of the mean CCC are one family, over all systems.
-    """
+    """`scores` (``groups``), `gaps` (all of the mean CCC one family) and `speaker_spread` (``speakers``) of each system
+    on the reported split, with ``condition`` (the profile), ``split``, ``seeds``, ``sets`` and ``system``."""
     split = reported_split(study.runs)
     gold, predictions, seeds = aligned(study.runs, question.compared, split)
     members = memberships(gold, study.corpus)
@@ -78,11 +75,9 @@ def memberships(gold: pd.DataFrame, corpus: pd.DataFrame) -> dict[str, pd.Catego
 
 
 def scores(gold: Array, predicted: Array, speakers: NDArray, members: dict[str, pd.Categorical]) -> pd.DataFrame:
-    """CCC, bias and error of each group, a row a group and endpoint, after the rows of all utterances.
-
-    Columns ``grouping`` and ``group`` (or all), ``estimate`` (CCC), ``low``, ``high``, ``bias``, ``rmse``,
-    ``deviation`` (standard deviation of the gold values), ``utterances``, ``speakers``.
-    """
+    """CCC, bias and error of each group, a row a group and endpoint, after the rows of all utterances. Columns
+    ``grouping`` and ``group`` (or all), ``estimate`` (CCC), ``low``, ``high``, ``bias``, ``rmse``, ``deviation``
+    (standard deviation of the gold values), ``utterances``, ``speakers``."""
     chosen = {("all", "all"): np.full(len(gold), True)}
     for grouping, groups in members.items():
         chosen |= {(grouping, group): rows for group, rows in _groups(groups, speakers).items()}
@@ -97,10 +92,8 @@ def scores(gold: Array, predicted: Array, speakers: NDArray, members: dict[str, 
 
 
 def gaps(gold: Array, predicted: Array, speakers: NDArray, members: dict[str, pd.Categorical]) -> pd.DataFrame:
-    """Each group's CCC minus that of its grouping's reference: men, the shortest utterances, neutral ones; see `gap`.
-
-    A row a gap and endpoint, ``utterances`` and ``speakers`` of both groups together.
-    """
+    """Each group's CCC minus that of its grouping's reference (men, the shortest utterances, neutral ones), a row a
+    `gap` and endpoint; ``utterances`` and ``speakers`` of both groups together."""
     references = {"gender": "Male", "duration": members["duration"].categories[0], "emotion": EMOTIONS["N"]}
     parts = []
     for grouping, reference in references.items():

@@ -76,10 +76,8 @@ def gender_accuracy(runs: Sequence[Run], corpus: pd.DataFrame, split: str) -> di
 
 
 def link_effects(studies: Sequence[Study], question: Question) -> pd.DataFrame:
-    """What each weight gains with the gender link minus what it gains without; no row without two conditions.
-
-    The errors of the two gains are taken as independent and add up, with Satterthwaite's degrees of freedom.
-    """
+    """What each weight gains with the gender link minus what it gains without, the errors of the two taken as
+    independent (Satterthwaite's degrees of freedom); no row without two conditions."""
     table = by_condition(differences, studies, question)
     table["weight"] = table["system"].map(weights(studies[0]))
     parts = [rows.reset_index() for _, rows in table.groupby("condition", sort=False)]

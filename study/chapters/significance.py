@@ -13,7 +13,6 @@ Assumptions: the sizes of the speakers are lognormal, with the paper's skew; the
 constants below that name no source. ``python -m study.chapters.significance`` writes ``results/significance``.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ from simulation.population import SKEW
 from study import paper
 from study.comparisons import ALPHA, aligned
 from study.plan import questions
-from study.results import Study, reported_split, write_tables
+from study.results import Study, benchmarks, reported_split, write_tables
 
 RESULTS = project_root() / "results" / "significance"
 REFERENCE = "Table 2, MMWavLM"
@@ -95,10 +94,8 @@ def draw(speakers: int, utterances: int, runs: int, ccc: Array, generator: np.ra
 
 
 def speakers_of_utterances(speakers: int, utterances: int, generator: np.random.Generator) -> np.ndarray:
-    """A speaker's number for each utterance; sizes are lognormal with the paper's skew, and at least one.
-
-    The largest share p of lognormal values with deviation s holds Phi(Phi^-1(p) + s) of their total (Lorenz curve).
-    """
+    """A speaker's number for each utterance; sizes are at least 1, and lognormal with the paper's skew: the largest
+    share p of values of deviation s holds Phi(Phi^-1(p) + s) of their total (Lorenz curve)."""
     deviation = stats.norm.ppf(SKEW["utterances"]) - stats.norm.ppf(SKEW["speakers"])
     size = generator.lognormal(0, deviation, speakers)
     return np.repeat(np.arange(speakers), np.maximum(1, np.round(utterances * size / size.sum())).astype(int))
@@ -120,9 +117,6 @@ def predict(gold: Array, error: Array, ccc: Array) -> Array:
     return ccc * gold + np.sqrt(1 - ccc**2) * error
 
 
-# Whether an interval of the mean CCC covers the truth
-
-
 def jackknife_covers(sample: Sample, generator: np.random.Generator) -> bool:
     """Jackknife-t over speakers on Fisher's z."""
     interval = significance.ccc_interval(sample.gold, sample.predicted[0], sample.speakers)
@@ -134,9 +128,6 @@ def bootstrap_covers(sample: Sample, generator: np.random.Generator, units: str)
     given = sample.gold, sample.predicted[0], getattr(sample, units)
     interval = significance.bootstrap_interval(*given, generator=generator, resamples=RESAMPLES)
     return bool(interval.low[-1] <= sample.ccc.mean() <= interval.high[-1])
-
-
-# Whether a test rejects that two systems, or two ways of training, have the same mean CCC
 
 
 def bootstrap_rejects(sample: Sample, generator: np.random.Generator, units: str) -> bool:
@@ -170,10 +161,8 @@ def williams(gold: Array, a: Array, b: Array) -> float:
 
 def swaps_reject(sample: Sample, generator: np.random.Generator) -> bool:
     """Permutation that swaps the two systems within speakers."""
-    a, b = sample.predicted
-    result = significance.ccc_difference(
-        sample.gold, a, b, sample.speakers, generator=generator, resamples=RESAMPLES - 1
-    )
+    given = sample.gold, sample.predicted[0], sample.predicted[1], sample.speakers
+    result = significance.ccc_difference(*given, generator=generator, resamples=RESAMPLES - 1)
     return bool(result.p[-1] <= ALPHA)
 
 
@@ -202,7 +191,8 @@ METHODS: dict[tuple[str, str], tuple[int, Callable[[Sample, np.random.Generator]
     ("two methods", "bootstrap over seeds and speakers"): (RUNS, partial(bootstrap_rejects, units="speakers")),
     ("two methods", "jackknife over speakers plus seeds"): (RUNS, method_rejects),
 }
-"""What is asked and by which method: runs of a system, and the method."""
+"""By family and method: runs of a system, and whether the method's interval of the mean CCC covers the truth
+(``coverage``), or its test rejects that two systems, or two ways of training (``methods``), have the same mean CCC."""
 
 
 def repeat(speakers: int, repetition: int) -> dict[tuple[str, str], bool]:
@@ -252,24 +242,16 @@ def simulate() -> None:
             return list(tqdm(results, total=times, desc=f"{function.__name__} {given}", unit="sample"))
 
         outcomes = pd.concat([_rates(repeated(repeat, size, times=REPETITIONS), size) for size in SPEAKERS])
-        found = [
-            _power(repeated(_differences, *each, times=POWER_REPETITIONS), *each)
-            for each in product(SETS, POWER_SHARES)
-        ]
+        given = list(product(SETS, POWER_SHARES))
+        found = [_power(repeated(_differences, *each, times=POWER_REPETITIONS), *each) for each in given]
     covered = outcomes["family"] == "coverage"
-    tables = {"coverage": outcomes[covered], "errors": outcomes[~covered], "power": pd.concat(found)}
-    write_tables(RESULTS, tables)
-
-
-# What the page shows
+    write_tables(RESULTS, {"coverage": outcomes[covered], "errors": outcomes[~covered], "power": pd.concat(found)})
 
 
 def rates() -> pd.DataFrame:
     """Coverage and false rejections of each method by number of speakers, a row each; `USED` ones are marked by a tick.
-
     Columns ``family``, ``method``, ``speakers``, ``estimate``, ``low``, ``high`` (95 %, of the simulation's own
-    chance), ``nominal``, ``repetitions``.
-    """
+    chance), ``nominal``, ``repetitions``."""
     table = pd.concat([pd.read_csv(RESULTS / f"{name}.csv") for name in ("coverage", "errors")], ignore_index=True)
     half_width = stats.norm.ppf(0.975) * table["monte_carlo_error"]
     limits = {"estimate": table["rate"], "low": table["rate"] - half_width, "high": table["rate"] + half_width}
@@ -283,16 +265,13 @@ def power() -> pd.DataFrame:
     table = pd.read_csv(RESULTS / "power.csv")
     sizes = {name: abs(found[0]) for name, pair in STEPS.items() if (found := paper.difference(*pair))}
     errors = table["standard_error"], table["df"]
-    return table.assign(
-        **{name: significance.detection_power(size, *errors, alpha=ALPHA) for name, size in sizes.items()}
-    )
+    powers = {name: significance.detection_power(size, *errors, alpha=ALPHA) for name, size in sizes.items()}
+    return table.assign(**powers)
 
 
 def slips() -> pd.DataFrame:
-    """Rows of the paper whose printed mean is not that of the three printed CCCs beyond rounding, or is doubted.
-
-    ``rounding`` is what rounding can explain.
-    """
+    """Rows of the paper whose printed mean differs from that of the three printed CCCs by more than ``rounding``, what
+    rounding can explain, or is doubted."""
     numbers, texts = paper.results(), paper.printed()
     rows = numbers.dropna(subset=[*ATTRIBUTES, "mean"])
     mean = rows[list(ATTRIBUTES)].mean(axis=1)
@@ -304,11 +283,9 @@ def slips() -> pd.DataFrame:
 
 
 def errors_of(study: Study) -> pd.DataFrame:
-    """How the errors of the first compared pair of a study's systems go together, on the reported split.
-
-    A row a quantity, all averaged over attributes and runs: correlation of the two systems' errors, share of their
-    variance that is the speaker's, correlation of two runs of one system (NaN with one run).
-    """
+    """How the errors of the first compared pair of a study's systems go together on the reported split, averaged over
+    attributes and runs: correlation of the two systems' errors, share of their variance that is the speaker's,
+    correlation of two runs of one system (NaN with one run)."""
     pair = next(iter(questions(study.params.profile).values())).pairs[0]
     gold, predicted, _ = aligned(study.runs, pair, reported_split(study.runs))
     one, other = (predicted[name] - gold[list(ATTRIBUTES)].to_numpy() for name in pair)
@@ -323,8 +300,7 @@ def errors_of(study: Study) -> pd.DataFrame:
 
 def speed() -> pd.DataFrame:
     """Time of each way to bootstrap CCC over speakers, from the benchmark: ``way``, ``seconds``, ``times as fast``."""
-    rows = json.loads((project_root() / "benchmarks" / "results.json").read_text(encoding="utf-8"))["cpu"]["rows"]
-    rows = pd.DataFrame([row for row in rows if row["part"] == "intervals"])
+    rows = pd.DataFrame(benchmarks()["cpu"]["rows"]).query("part == 'intervals'")
     return rows.pivot_table("value", "way", "measure", sort=False).reset_index()
 
 

@@ -102,11 +102,9 @@ def differences(studies: Sequence[Study], question: Question) -> pd.DataFrame:
 
 
 def changes(table: pd.DataFrame) -> pd.DataFrame:
-    """How much each tested difference changes from the least to the most skewed condition, a row a kind and system.
-
-    The limits take the two differences for independent. On the same test speakers they are not, and what these share
-    cancels in the change, so the interval is rather too wide.
-    """
+    """How much each tested difference changes from the least to the most skewed condition, a row a kind and system. The
+    limits take the two differences for independent; on the same test speakers what these share cancels in the change,
+    so the interval is rather too wide."""
     keys = ["kind", "system"]
     ordered = comparisons.tested(table).sort_values("skew", kind="stable").groupby(keys, sort=False)
     first, last = ordered.nth(0).set_index(keys), ordered.nth(-1).set_index(keys)
@@ -128,10 +126,8 @@ def choose(table: pd.DataFrame, generator: np.random.Generator) -> pd.DataFrame:
 
 
 def separation(embeddings: NDArray[np.float64], speakers: ArrayLike) -> pd.DataFrame:
-    """Silhouette and equal-error rate, each with a 95 % jackknife-t interval over the speakers (Efron, 1982).
-
-    ``embeddings`` are L2-normalised, (utterances, width); three speakers or more have two utterances or more each.
-    """
+    """Silhouette and equal-error rate with 95 % jackknife-t intervals over the speakers (Efron, 1982), of L2-normalised
+    ``embeddings`` (utterances, width); three speakers or more have two utterances or more each."""
     speakers = np.asarray(speakers)
     distance = 1 - np.clip(embeddings.astype(np.float64) @ embeddings.T.astype(np.float64), -1, 1)
     np.fill_diagonal(distance, 0)
@@ -142,10 +138,8 @@ def separation(embeddings: NDArray[np.float64], speakers: ArrayLike) -> pd.DataF
 
 
 def equal_error_rate(same: ArrayLike, scores: ArrayLike) -> float:
-    """Share of both errors where they are equal, between two thresholds by linear interpolation.
-
-    ``same`` says whether a pair is of one speaker (both kinds occur), ``scores`` is the similarity, both (pairs,).
-    """
+    """Share of both errors where they are equal, by linear interpolation between thresholds: ``same`` says whether a
+    pair is of one speaker (both kinds occur), ``scores`` is the similarity, both (pairs,)."""
     accepted, found, _ = roc_curve(same, scores)
     return float(np.interp(0, accepted + found - 1, accepted))
 

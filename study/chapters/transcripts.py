@@ -21,11 +21,9 @@ from study.results import Study, read_tables, write_tables
 
 
 def analyse(plan: Plan, question: Question, folder: Path) -> None:
-    """Measure the errors of each evaluation set's transcripts, and of what the systems are trained on, as ``wer.csv``.
-
-    Columns ``name`` (an evaluation set, on the reported split, or a system, on the training split), ``split``, and
-    those of `sercore.transcripts.error_rates`.
-    """
+    """Write the errors of the transcripts of each evaluation set, and of what the systems are trained on, as
+    ``wer.csv``: ``name`` (an evaluation set, on the reported split, or a system, on the training split), ``split``, and
+    the columns of `sercore.transcripts.error_rates`."""
     trained = [plan.parameters(variant, STUDY) for variant in systems([question])]
     said = with_corpus(trained[0], {"transcripts": Transcripts().model_dump()})
     tested, training = reported(_table(said)), _table(said).query("split == 'train'")

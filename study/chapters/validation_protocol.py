@@ -84,18 +84,15 @@ def by_kind(tables: Mapping[str, pd.DataFrame], k: int) -> pd.DataFrame:
     """What each kind of development set of size k (or undrawn) chooses and reports, a row a system and kind: means over
     the runs, and standard deviations over the draws (``..._sd``) as root mean squares over the runs."""
     rows = tables["selection"].query("pool == 'development' and k in (0, @k)")
-    groups = rows.groupby(["system", "kind"], sort=False)
-    means = groups[["epoch", "reported", "test", "regret"]].mean()
-    return means.join(groups[["epoch_sd", "reported_sd", "test_sd"]].agg(root_mean_square)).reset_index()
+    means, spreads = ["epoch", "reported", "test", "regret"], ["epoch_sd", "reported_sd", "test_sd"]
+    return _over_runs(rows, ["system", "kind"], means, spreads)
 
 
 def flips(tables: Mapping[str, pd.DataFrame], k: int) -> pd.DataFrame:
     """How the reported difference of two systems varies with the balanced development set of size k, a row a pair and
     draw (same, independent): means over the runs, ``difference_sd`` as a root mean square."""
     rows = tables["differences"].query("pool == 'development' and kind == 'balanced' and k == @k")
-    groups = rows.groupby(["system", "reference", "draw"], sort=False)
-    means = groups[["difference", "flips", *STEPS]].mean()
-    return means.join(groups["difference_sd"].agg(root_mean_square)).reset_index()
+    return _over_runs(rows, ["system", "reference", "draw"], ["difference", "flips", *STEPS], ["difference_sd"])
 
 
 def spreads(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -115,9 +112,7 @@ def schemes(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Each way to report on speakers, a row a pool and scheme, over all runs: means of ``reported``, ``truth`` and
     ``optimism``, and the root mean square of the optimism over draws and runs (``error``)."""
     rows = tables["speakers"].assign(error=lambda each: np.hypot(each["optimism"], each["optimism_sd"]))
-    groups = rows.groupby(["pool", "scheme"], sort=False)
-    means = groups[["speakers", "reported", "truth", "optimism"]].mean()
-    return means.join(groups["error"].agg(root_mean_square)).reset_index()
+    return _over_runs(rows, ["pool", "scheme"], ["speakers", "reported", "truth", "optimism"], ["error"])
 
 
 def root_mean_square(values: pd.Series) -> float:
@@ -196,6 +191,11 @@ def speaker_schemes(speakers: pd.Series, sums: Array, draws: int, generator: np.
     groups = drawn.assign(optimism=drawn["reported"] - drawn["truth"]).groupby(level=0, sort=False)
     table = groups.mean().assign(speakers=half, optimism_sd=groups["optimism"].std(ddof=0))
     return table.rename_axis("scheme").reset_index()
+
+
+def _over_runs(rows: pd.DataFrame, keys: list[str], means: list[str], spreads: list[str]) -> pd.DataFrame:
+    groups = rows.groupby(keys, sort=False)
+    return groups.agg(dict.fromkeys(means, "mean") | dict.fromkeys(spreads, root_mean_square)).reset_index()
 
 
 def _of_seed(runs: Sequence[Run], pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, pd.DataFrame]]:

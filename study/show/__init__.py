@@ -5,7 +5,5 @@ from study.show.page import banner, players, refuse_unknown
 from study.show.tables import differences, scores, show
 from study.show.words import answer, beside_the_paper, caveat, contents, repeats
 
-__all__ = ["curves", "forest", "heatmap", "legend_above", "points"]
-__all__ += ["banner", "players", "refuse_unknown"]
-__all__ += ["differences", "scores", "show"]
-__all__ += ["answer", "beside_the_paper", "caveat", "contents", "repeats"]
+__all__ = ["banner", "curves", "forest", "heatmap", "legend_above", "players", "points", "refuse_unknown"]
+__all__ += ["answer", "beside_the_paper", "caveat", "contents", "differences", "repeats", "scores", "show"]

@@ -70,9 +70,7 @@ def heatmap(table: pd.DataFrame, y: str, x: str, labels: tuple[str, str], **opti
 
 def forest(table: pd.DataFrame, row: str | None = None) -> sns.FacetGrid:
     """The tested differences, a line a pair, with 95 % intervals and verdicts; a cross is the paper's own difference.
-
-    `row` is a column that divides the pairs into panels, such as ``question``.
-    """
+    `row` is a column that divides the pairs into panels, such as ``question``."""
     shown = tested(table)
     shown = shown.assign(pair=shown["system"].map(_broken) + "\n− " + shown["reference"].map(_broken))
     shown["lines"] = shown["pair"].str.count("\n") + 1

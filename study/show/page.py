@@ -35,10 +35,8 @@ def players(folder: Path | str) -> HTML:
 
 
 def refuse_unknown(cells: Sequence[str]) -> None:
-    """Refuse parameters that a notebook does not have; papermill would only warn and run the defaults.
-
-    ``cells`` are those executed so far (IPython's ``In``): the notebook's own parameters, then papermill's.
-    """
+    """Refuse parameters that a notebook does not have (papermill would only warn), by the ``cells`` executed so far
+    (IPython's ``In``): the notebook's own parameters, then papermill's."""
     executed = [cell for cell in cells if cell]
     if not executed:  # nbval keeps no history, and injects nothing
         return

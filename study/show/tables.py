@@ -17,11 +17,8 @@ SYSTEM = ("system",)
 def scores(
     table: pd.DataFrame, caption: str, *, rows: Sequence[str] = SYSTEM, columns: str = "endpoint", name: str = "scores"
 ) -> HTML:
-    """Estimates with intervals, by default CCCs: a row a value of the columns `rows`, a column a value of `columns`.
-
-    Systems alone stand beside the paper's CCCs. What the estimates rest on is added to the caption; files are called
-    `name`.
-    """
+    """Estimates with intervals, by default CCCs: a row a value of the columns `rows`, a column a value of `columns`;
+    systems alone stand beside the paper's CCCs. What they rest on ends the caption; files are called `name`."""
     cells = with_interval(table)
     shown = cells.pivot_table(index=list(rows), columns=columns, values="cell", aggfunc="first", sort=False)
     shown = shown[list(dict.fromkeys(table[columns]))].fillna("–")
@@ -51,11 +48,9 @@ def differences(table: pd.DataFrame, caption: str, *, rows: tuple[str, ...] = ()
 
 
 def show(shown: pd.DataFrame, caption: str, name: str, numbers: pd.DataFrame | None = None) -> HTML:
-    """A table of texts or numbers with its caption and, as CSV, the `numbers` behind it (by default itself).
-
-    Its index is shown where it holds texts. Floats get three decimals, or none where they are large. Columns of the
-    paper are set apart by the class ``paper``.
-    """
+    """A table of texts or numbers, its index only where it holds texts, with its caption and, as CSV, the `numbers`
+    behind it (by default itself). Floats get three decimals, or none where they are large; the paper's columns the
+    class ``paper``."""
     shown = shown.rename_axis(index=[None] * shown.index.nlevels, columns=[None] * shown.columns.nlevels)
     texts = shown.map(_text)
     quoted = np.where(shown.columns.to_frame().eq("the paper").any(axis=1), "paper", "")

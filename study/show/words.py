@@ -37,10 +37,8 @@ def caveat() -> Markdown:
 
 
 def repeats(table: pd.DataFrame, tolerance: float = 0.05) -> Markdown:
-    """Whether CCCs (``estimate``) repeat the ``committed`` ones.
-
-    Up to `tolerance` they count as the same: training amplifies what processors round differently.
-    """
+    """Whether CCCs (``estimate``) repeat the ``committed`` ones, up to `tolerance`: training amplifies what processors
+    round differently."""
     if table.empty:
         return Markdown("The committed results have no run of this profile, system and seed to compare with.")
     largest = (table["estimate"] - table["committed"]).abs().max()
@@ -63,10 +61,8 @@ def _evidence(rows: pd.DataFrame) -> str:
 def _sentence(row: pd.Series) -> str:
     size = f"{signed(row['estimate'])} {interval(row, 3)}, Holm's p {probability(row['p_holm']).replace('&lt;', '<')}"
     if row["verdict"] == "inconclusive":
-        return (
-            f"No significant difference between `{row['system']}` and `{row['reference']}`: {size}."
-            f" Differences from {number(row['detectable'])} are detected with 80 % power."
-        )
+        power = f"Differences from {number(row['detectable'])} are detected with 80 % power."
+        return f"No significant difference between `{row['system']}` and `{row['reference']}`: {size}. {power}"
     return f"`{row['system']}` is {row['verdict']} than `{row['reference']}`: {size}."
 
 
