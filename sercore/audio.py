@@ -2,8 +2,6 @@
 
 import contextlib
 import warnings
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,12 +15,9 @@ SAMPLE_RATE = 16_000
 RATES = (4_000, 768_000)
 FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "NIST", "FLAC", "MP3", "OGG")
 """Of those that libsndfile reads, the ones in which this module tells a cut file from a whole one."""
-LOUDEST = 8.0
-"""The highest peak, where 1 is full scale: floating point may overshoot it, int16's range is 32,768."""
-CLIPPED = 0.01
-"""A recording of which more than this share of the samples is at full scale is clipped."""
-SILENT = 1e-4
-"""A recording with a lower standard deviation (-80 dB of full scale) has no speech in it."""
+LOUDEST = 8.0  # the highest peak, where 1 is full scale: floating point may overshoot it, int16's range is 32,768
+CLIPPED = 0.01  # the share of samples at full scale beyond which a recording is clipped
+SILENT = 1e-4  # the standard deviation (-80 dB of full scale) below which a recording has no speech
 
 
 class AudioError(ValueError):
@@ -32,16 +27,11 @@ class AudioError(ValueError):
 def load(path: Path | str, max_seconds: float) -> np.ndarray:
     """Read one utterance, in any of `FORMATS`: float32 (samples,) at 16 kHz.
 
-    Channels are averaged, without those that are silent beside the others (40 dB below the loudest); other sampling
-    rates are resampled (soxr), and what lies beyond `max_seconds` is cut, which leaves 1 <= samples <= 16,000 *
-    `max_seconds`.
+    Channels are averaged, without those 40 dB below the loudest; other sampling rates are resampled (soxr); what lies
+    beyond `max_seconds` is cut: 1 <= samples <= 16,000 * `max_seconds`.
 
-    Raises:
-        AudioError: the file is missing, empty, truncated or not audio; its samples are none, not all finite, far
-            beyond full scale (`LOUDEST`), or cancel each other out when the channels are averaged.
-
-    Warns:
-        UserWarning: the recording is clipped, silent, or has a silent channel.
+    `AudioError` if the file is missing, empty, truncated or not audio; if its samples are none, not all finite, beyond
+    `LOUDEST`, or cancel each other out. `UserWarning` if it is clipped, silent, or has a silent channel.
     """
     samples, rate = _read(path, max_seconds)
     mono = _mono(samples, path)
@@ -59,20 +49,6 @@ def duration(path: Path | str) -> float:
     """
     frames, rate = _inspect(path)
     return frames / rate
-
-
-def durations(paths: Iterable[Path | str]) -> list[float]:
-    """`duration` of many files, in parallel."""
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(duration, paths))
-
-
-def duration_or_error(path: Path | str) -> float | AudioError:
-    """`duration`, or the error that it raises."""
-    try:
-        return duration(path)
-    except AudioError as error:
-        return error
 
 
 def levels(path: Path | str, max_seconds: float = 15.0) -> tuple[float, float]:
@@ -144,24 +120,25 @@ def _length(path: Path, file: BinaryIO) -> tuple[int, int]:
         raise AudioError(f"{path} is truncated (the end of its stream is missing): copy it again.")
     sizes = promised_and_held(file)
     try:
-        frames, rate, form = _header(file)
+        with _open(file) as sound:
+            frames, rate, form = sound.frames, sound.samplerate, sound.format
+            if form != "MP3" and sound.subtype.startswith("MPEG"):
+                form = f"MP3 in {form}"
     except soundfile.LibsndfileError as error:
         if sizes and sizes[0] > sizes[1]:
             raise _other_length(path, *sizes, "bytes") from None
-        reason = error.error_string.rstrip(".")
-        raise AudioError(
-            f"{path} is not audio that libsndfile can read ({reason}): replace it, or convert it to WAV."
-        ) from error
+        problem = f"is not audio that libsndfile can read ({error.error_string.rstrip('.')})"
+        raise AudioError(f"{path} {problem}: replace it, or convert it to WAV.") from error
     if form not in FORMATS or (form == "MP3" and not sizes):
         form = "MP3 without a Xing header" if form == "MP3" else form
         raise AudioError(f"{path} is {form}, in which a cut file would go unnoticed: convert it to WAV or FLAC.")
     if not RATES[0] <= rate <= RATES[1]:
         raise AudioError(f"{path} has a sampling rate of {rate} Hz: correct its header or replace the file.")
     if sizes and sizes[0] != sizes[1]:
-        scale, unit = (
-            (frames / rate / max(1, sizes[0] if form == "MP3" else min(sizes)), "s") if frames else (1, "bytes")
-        )
-        raise _other_length(path, sizes[0] * scale, sizes[1] * scale, unit)
+        if not frames:
+            raise _other_length(path, *sizes, "bytes")
+        seconds = frames / rate / max(1, sizes[0] if form == "MP3" else min(sizes))
+        raise _other_length(path, sizes[0] * seconds, sizes[1] * seconds, "s")
     if frames > UNKNOWN:
         raise AudioError(f"{path} does not tell its length (was it written to a pipe?): convert it to a new {form}.")
     if form == "FLAC" and (held := _flac_frames(file, frames)) < frames:
@@ -175,13 +152,6 @@ def _open(file: BinaryIO) -> soundfile.SoundFile:
     """By number, not by name: soundfile believes a suffix .raw, and refuses a name that is not UTF-8."""
     file.seek(0)
     return soundfile.SoundFile(file.fileno(), closefd=False)
-
-
-def _header(file: BinaryIO) -> tuple[int, int, str]:
-    """Samples of a channel, their rate, and the format."""
-    with _open(file) as sound:
-        mpeg = sound.subtype.startswith("MPEG") and sound.format != "MP3"
-        return sound.frames, sound.samplerate, f"MP3 in {sound.format}" if mpeg else sound.format
 
 
 def _flac_frames(file: BinaryIO, frames: int) -> int:

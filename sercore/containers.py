@@ -4,6 +4,7 @@ Sizes are in bytes. A size of 0, or one of 2 GiB and more, is what programs writ
 before they crash), and promises nothing.
 """
 
+import contextlib
 import re
 import struct
 from typing import BinaryIO
@@ -28,12 +29,14 @@ def promised_and_held(file: BinaryIO) -> tuple[int, int] | None:
     The file holds more than promised if what follows the sound is neither another chunk or tag nor zeros.
     """
     end, magic = file.seek(0, 2), _at(file, 0, 4)
-    if magic in CHUNKS:
-        found = _sound_chunk(file, magic)
-    elif magic in AU:
-        found = _unpacked(file, 4, AU[magic])
-    else:
-        found = _nist(_at(file, 0, 1024)) if magic == b"NIST" else _mpeg(file)
+    found = None
+    with contextlib.suppress(struct.error):  # the file ends before what is looked for
+        if magic in CHUNKS:
+            found = _sound_chunk(file, *CHUNKS[magic])
+        elif magic in AU:
+            found = _unpacked(file, 4, AU[magic])
+        else:
+            found = _nist(_at(file, 0, 1024)) if magic == b"NIST" else _mpeg(file)
     if not found or not 0 < found[1] < UNKNOWN:
         return None
     place, promised = found
@@ -57,25 +60,22 @@ def _at(file: BinaryIO, place: int, size: int) -> bytes:
     return file.read(size)
 
 
-def _unpacked(file: BinaryIO, place: int, layout: str) -> tuple | None:
-    content = _at(file, place, struct.calcsize(layout))
-    return struct.unpack(layout, content) if len(content) == struct.calcsize(layout) else None
+def _unpacked(file: BinaryIO, place: int, layout: str) -> tuple:
+    return struct.unpack(layout, _at(file, place, struct.calcsize(layout)))
 
 
-def _sound_chunk(file: BinaryIO, magic: bytes) -> tuple[int, int] | None:
+def _sound_chunk(file: BinaryIO, place: int, layout: str, alignment: int, sound: bytes) -> tuple[int, int]:
     """Place and size of the chunk that holds the sound."""
-    place, layout, alignment, sound = CHUNKS[magic]
     length, of_rf64 = struct.calcsize(layout), 0
-    while chunk := _unpacked(file, place, layout):
-        name, size = chunk
+    while True:
+        name, size = _unpacked(file, place, layout)
         place += length
-        size = max(0, size - length if magic == b"riff" else size)
+        size = max(0, size - length if length == 24 else size)  # W64 counts the chunk's header
         if name == sound:
             return place, of_rf64 if size == 0xFFFFFFFF else size
         if name == b"ds64":
-            _, of_rf64 = _unpacked(file, place, "<QQ") or (0, 0)
+            _, of_rf64 = _unpacked(file, place, "<QQ")
         place += size + -size % alignment
-    return None
 
 
 def _mpeg(file: BinaryIO) -> tuple[int, int] | None:

@@ -15,18 +15,19 @@ from sercore.params import project_root
 
 WHOLE = 2**30
 """Bytes of files together up to which digests are of all that they hold; of more, of `PART` bytes at three places."""
-
 PART = 2**14
 
 
 def cache_folder() -> Path:
-    """Where what was computed from files is kept: ``data/cache`` of the project."""
-    return project_root() / "data" / "cache"
+    """Where what was computed from files is kept: ``data/cache`` of the project, made if absent."""
+    folder = project_root() / "data" / "cache"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def complete(folder: Path, write: Callable[[Path], object], *, replace: bool = False) -> None:
-    """Make `folder` by `write`, which fills the folder that it is given; it appears only when it is complete, in place
-    of an older one with `replace` (else one that is there is another process's, with the same content)."""
+    """Make `folder` by `write`, which fills the folder that it is given; it appears only when complete, in place of an
+    older one with `replace`, else unless another process made it, with the same content."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder.parent) as parent:
         partial = Path(parent, folder.name)
@@ -42,10 +43,7 @@ def complete(folder: Path, write: Callable[[Path], object], *, replace: bool = F
 
 
 def complete_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Make `path` by `write`, which writes the file that it is given; it appears, or is replaced, only when complete.
-
-    >>> complete_file(Path("scores.csv"), lambda partial: table.to_csv(partial, index=False))  # doctest: +SKIP
-    """
+    """Make or replace `path` by `write`, which writes the file that it is given; it appears only when complete."""
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as parent:
         partial = Path(parent, path.name)  # of the same suffix, by which pandas chooses the compression
         write(partial)
@@ -73,7 +71,6 @@ def kept(what: str, paths: Iterable[Path], look: Callable[[Path], Any]) -> list[
         with ThreadPoolExecutor() as pool:
             found = pool.map(look, map(Path, changed))
             known |= {name: (marks[name], each) for name, each in zip(changed, found, strict=True)}
-        index.parent.mkdir(parents=True, exist_ok=True)
         complete_file(index, lambda partial: partial.write_bytes(pickle.dumps(known)))
     return [known[name][1] for name in names]
 
@@ -97,9 +94,9 @@ def _digest(path: Path) -> str:
 def _digest_of_parts(path: Path) -> str:
     """Of a file's length, head, middle and tail."""
     size = path.stat().st_size
+    content = blake2b(str(size).encode(), digest_size=16)
     with path.open("rb") as file:
-        parts = [str(size).encode()]
         for start in (0, size // 2, max(size - PART, 0)):
             file.seek(start)
-            parts.append(file.read(PART))
-    return blake2b(b"".join(parts), digest_size=16).hexdigest()
+            content.update(file.read(PART))
+    return content.hexdigest()

@@ -23,15 +23,14 @@ from sercore.encoders import DEVICE, AudioInputs, SpeakerEncoder, SpeechEncoder,
 from sercore.hub import encoder_config, quieten
 from sercore.params import Params, ParamsError
 
-SMALLEST = 1e-5
-"""Standard deviation below which a channel counts as constant."""
+SMALLEST = 1e-5  # standard deviation below which a channel counts as constant
 
 
 @dataclass(frozen=True)
 class Features(Dataset[dict[str, Tensor]]):
     """For each row of a table, in its order, the arguments of `AttributeModel.forward` that are not labels.
 
-    ``speech``: output of the speech encoder's frozen part, (frames, ...) a row; None where every step computes it from
+    ``speech``: output of the speech encoder's frozen part, (frames, ...) a row; if None, every step computes it from
     the audio of ``paths``, cut after ``max_seconds`` and prepared by ``inputs``. ``text``, ``speaker``: an embedding
     (1, width) a row. ``tokens``: what a fine-tuned text encoder takes in place of ``text``, (tokens,) a row.
     """
@@ -80,22 +79,19 @@ class FrozenEncoders:
         """The features of each row of a table with a corpus's ``path``, ``duration``, ``transcript`` and, only to
         normalise each speaker, ``speaker``; `cached`: kept in ``data/cache``, or read from there.
 
-        Raises:
-            ParamsError: each speaker is to be normalised, but the features are not kept.
-            AudioError: an audio file cannot be used, or is too short for the speech encoder.
-
-        Warns:
-            UserWarning: utterances are longer than ``speech.max_seconds``, or have no transcript, although the system
-                takes text; or the disk has no room for the speech features, which every step then computes.
+        `ParamsError` if each speaker is to be normalised, but the features are not kept; `AudioError` if a file cannot
+        be used, or is too short for the speech encoder. `UserWarning` if utterances are longer than
+        ``speech.max_seconds``, if a system with text gets none for some, or if the disk has no room for the speech
+        features, which every step then computes.
         """
         self.require_frames(table["duration"])
-        long = table.index[table["duration"] > self.params.speech.max_seconds]
+        paths, seconds = list(table["path"]), self.params.speech.max_seconds
+        long = table.index[table["duration"] > seconds]
         if len(long):
-            problem = f"{len(long)} of {len(table)} utterances are longer than {self.params.speech.max_seconds:g} s"
+            problem = f"{len(long)} of {len(table)} utterances are longer than {seconds:g} s"
             remedy = "predict with windows, or train with a larger speech.max_seconds, to use all"
             warnings.warn(f"{problem}, and only that much is used of each: {some(long)}; {remedy}.", stacklevel=2)
         root = cache_folder() if cached else None
-        paths, seconds = list(table["path"]), self.params.speech.max_seconds
         text, tokens, speaker = None, None, None
         speech = self._speech(table, root) if root and self.params.speech.cache else None
         if self.params.speech.per_speaker:
@@ -103,10 +99,10 @@ class FrozenEncoders:
                 remedy = f"set speech.cache: true, and make room in {root} where its disk is full"
                 raise ParamsError(f"speech.per_speaker takes moments of all features, so they must be kept: {remedy}.")
             speech = SpeakerNormalised(speech, table["speaker"])
+        texts = _spoken(table["transcript"]) if self.text else []
         if isinstance(self.text, TextInputs):
-            tokens = self.text(_spoken(table["transcript"]))
-        elif (encoder := self.text) is not None:
-            texts = _spoken(table["transcript"])
+            tokens = self.text(texts)
+        elif encoder := self.text:
             text = stored(root, ["text", encoder.model.transformer, *map(str, texts)], lambda: encoder(texts))
         if (x_vector := self.speaker) is not None:
             speaker = stored(
@@ -149,27 +145,25 @@ class SpeakerNormalised(Sequence[np.ndarray]):
     .. math:: x' = \mu + \sigma \frac{x - \mu_s}{\sigma_s}
 
     with mean and standard deviation of the channel over the frames of speaker :math:`s`, and over those of all
-    utterances of known speakers; so an encoder still gets the numbers that it knows. It is transductive: what an
+    utterances of known speakers, so that an encoder still gets the numbers that it knows. It is transductive: what an
     utterance becomes depends on the other utterances of its speaker, of the test split too, though on no label. Of a
-    speaker of one utterance the mean of the utterance is lost with that of the speaker. Unknown speakers' utterances
-    stay as they are.
+    speaker of one utterance the mean of the utterance is lost. Unknown speakers' utterances stay as they are.
 
-    `features` has an array (frames, ...) for each utterance, read once to take the moments; `speakers` is missing where
-    unknown.
+    `features` has an array (frames, ...) for each utterance; `speakers` is missing where unknown.
     """
 
     def __init__(self, features: Sequence[np.ndarray], speakers: pd.Series) -> None:
         self.features = features
         self.owner, names = pd.factorize(speakers)
-        moments = [np.zeros((len(names), *features[0].shape[1:])) for _ in range(2)]
+        total, squares = np.zeros((2, len(names), *features[0].shape[1:]))
         frames = np.zeros((len(names), *[1] * (features[0].ndim - 1)))
         for owner, values in zip(self.owner, features, strict=True):
             if owner >= 0:
                 frames[owner] += len(values)
-                for power, total in enumerate(moments, 1):
-                    total[owner] += (values.astype(np.float64) ** power).sum(axis=0)
-        mean, deviation = _moments(frames, *moments)
-        common_mean, common_deviation = _moments(frames.sum(axis=0), *(total.sum(axis=0) for total in moments))
+                total[owner] += values.astype(np.float64).sum(axis=0)
+                squares[owner] += (values.astype(np.float64) ** 2).sum(axis=0)
+        mean, deviation = _moments(frames, total, squares)
+        common_mean, common_deviation = _moments(*(part.sum(axis=0) for part in (frames, total, squares)))
         self.scale = np.where(deviation > SMALLEST, common_deviation / np.maximum(deviation, SMALLEST), 1.0)
         self.shift = common_mean - self.scale * mean
 

@@ -1,11 +1,6 @@
 """A trained system for one's own files: `load` a run, and call what it returns on the files' paths.
 
->>> predictor = sercore.load("runs/embedded/fusion/seed-0")  # doctest: +SKIP
->>> predictor(["a.wav", "b.flac"], texts=["What a day.", None])  # doctest: +SKIP
-           arousal   valence  dominance
-utterance
-a          4.70...   5.12...    4.33...
-b          3.21...   3.90...    3.71...
+>>> sercore.load("runs/embedded/fusion/seed-0")(["a.wav", "b.flac"], texts=["What a day.", None])  # doctest: +SKIP
 
 `evaluate` is the same for another corpus, or a run's own with something changed.
 """
@@ -39,17 +34,14 @@ from sercore.hub import quieten
 from sercore.model import AttributeModel, require_finite
 from sercore.params import Params, ParamsError, with_corpus
 
-BATCH_SIZE = 8
-"""Files at a time, of similar length: 15 s of each through a large encoder fit into 8 GB."""
+BATCH_SIZE = 8  # files of similar length: 15 s of each through a large encoder fit into 8 GB
 
 
 def load(run: Path | str | runs.Run) -> "Predictor":
-    """The system of a complete run, or of its folder (``runs/embedded/fusion/seed-0``), on an accelerator where there
-    is one.
+    """The system of a complete run, or of its folder (``runs/embedded/fusion/seed-0``), on an accelerator if any.
 
-    Raises:
-        ParamsError: the folder is no complete run, its model is absent or damaged, an encoder cannot be loaded, or the
-            system needs all of a speaker's utterances at once.
+    `ParamsError` if the run is not complete, its model is absent or damaged, an encoder cannot be loaded, or the system
+    needs all of a speaker's utterances at once.
     """
     quieten()
     folder = run.folder if isinstance(run, runs.Run) else runs.located(Path(run))
@@ -59,8 +51,8 @@ def load(run: Path | str | runs.Run) -> "Predictor":
         raise ParamsError(f"{problem}: put them into a corpus, or load a run without speech.per_speaker.")
     assert folder is not None  # or it would have been refused
     # The project that holds the run as working directory: encoders may be named relative to it.
-    projects = [above for above in folder.resolve().parents if (above / "params" / "variants.yaml").is_file()]
-    with contextlib.chdir(projects[0] if projects else "."):
+    projects = (above for above in folder.resolve().parents if (above / "params" / "variants.yaml").is_file())
+    with contextlib.chdir(next(projects, ".")):
         return Predictor(params, model)
 
 
@@ -76,26 +68,18 @@ class Predictor:
     def __call__(
         self, files: Sequence[Path | str], texts: Sequence[str | None] | None = None, *, windows: bool = False
     ) -> pd.DataFrame:
-        """Predict for each of `files`, in any format, sampling rate and number of channels that `sercore.audio.load`
-        reads.
+        """Predict for each of `files`, or for none: leave out those that `unusable` names.
 
         `texts` are their transcripts, None or empty where there is none; a system without text needs no `texts`. A file
         longer than the system's ``speech.max_seconds`` is predicted from its start; with `windows` it is cut into as
         few equal parts as are no longer, and gets the mean of their predictions, each with the whole transcript.
 
-        All files are predicted or none: leave out those that `unusable` names.
+        Columns of the result: arousal, valence, dominance; a row a file, in the order given. The index, ``utterance``,
+        is the file's stem, or its path as given where several have the same stem.
 
-        Returns:
-            Columns arousal, valence, dominance; a row a file, in the order given. The index, ``utterance``, is the
-            file's stem; files of the same stem go by their paths as given.
-
-        Raises:
-            AudioError: a file is missing, no usable audio, shorter than a frame, or given twice.
-            ParamsError: there are more or fewer texts than files, or the system predicts NaN.
-
-        Warns:
-            UserWarning: files without a transcript, although the system takes text; texts that it does not take; or
-                files that are cut.
+        `AudioError` if a file is missing, no usable audio, shorter than a frame, or given twice; `ParamsError` if there
+        are more or fewer texts than files, or the system predicts NaN. `UserWarning` if files have no transcript and
+        the system takes text, or the reverse, or if files are cut.
         """
         paths = [Path(file) for file in ([files] if isinstance(files, Path | str) else files)]
         texts = [None] * len(paths) if texts is None else [texts] if isinstance(texts, str) else list(texts)
@@ -103,21 +87,15 @@ class Predictor:
             raise ParamsError(f"{len(texts)} texts for {len(paths)} files: give one for each, empty where it has none.")
         if self.encoders.text is None and any(texts):
             warnings.warn("this system takes no text: the transcripts are not used.", stacklevel=2)
-        columns = {"path": paths, "transcript": texts, "duration": audio.durations(paths)}
+        columns = {"path": paths, "transcript": texts, "duration": [audio.duration(path) for path in paths]}
         table = pd.DataFrame(columns, index=_utterances(paths))
-        if not windows:
-            return self._predicted(table).loc[table.index]
-        with tempfile.TemporaryDirectory() as folder:
-            parts = _parts(table, self.encoders.params.speech.max_seconds, Path(folder))
-            return self._predicted(parts).groupby(level=0).mean().loc[table.index]
-
-    def _predicted(self, table: pd.DataFrame) -> pd.DataFrame:
-        """A row a row of `table`, the longest first."""
-        by_length = table.sort_values("duration", ascending=False, kind="stable")
-        features = self.encoders(by_length, cached=False)
         low, high = self.model.config.scale
-        predicted = low + (high - low) * _predictions(self.model, features, BATCH_SIZE).astype(np.float64)
-        return pd.DataFrame(predicted, by_length.index, list(ATTRIBUTES))
+        with tempfile.TemporaryDirectory() as folder:
+            parts = _parts(table, self.encoders.params.speech.max_seconds, Path(folder)) if windows else table
+            parts = parts.sort_values("duration", ascending=False, kind="stable")
+            values = _predictions(self.model, self.encoders(parts, cached=False), BATCH_SIZE).astype(np.float64)
+        predicted = pd.DataFrame(low + (high - low) * values, parts.index, list(ATTRIBUTES))
+        return predicted.groupby(level=0).mean().loc[table.index]
 
     def unusable(self, files: Sequence[Path | str], *, windows: bool = False) -> dict[Path, str]:
         """The files for which a call would raise `AudioError`, found by decoding each, with what is wrong with it."""
@@ -136,21 +114,16 @@ class Predictor:
 
 
 def evaluate(folder: Path, test: str, corpus: Mapping[str, Any]) -> Path:
-    """Predict an evaluation set, named `test`, by the complete run in `folder`, unless that was done before and the
-    corpus is the same.
+    """Predict an evaluation set, named `test`, by the complete run in `folder`, unless that was done on this corpus.
 
-    The set is what is labelled outside the training split of a corpus. Where that has no official split, it is all that
-    is labelled; or, if the run was trained on the same corpus, what is outside the fold's training split. `corpus` is
-    what differs from the run's own corpus parameters; another ``reader`` replaces them as a whole.
+    The set is what is labelled outside the training split; of another corpus without an official split, all that is
+    labelled. `corpus` is what differs from the run's own corpus parameters; another ``reader`` replaces them all.
 
-    Returns:
-        ``<folder>/tests/<test>.parquet``: columns ``utterance``, ``split`` and the three ``predicted_...``, in the
-        scale of the evaluation set's corpus, in the run's own precision.
+    The result is ``<folder>/tests/<test>.parquet``: columns ``utterance``, ``split`` and the three ``predicted_...``,
+    in the scale of the evaluation set's corpus, in the run's own precision.
 
-    Raises:
-        ParamsError: the folder holds no usable run, or `corpus` is not valid.
-        CorpusError: the corpus cannot be read, or has no labelled utterance outside its training split.
-        AudioError: an audio file is not usable.
+    `ParamsError` if the folder holds no usable run or `corpus` is not valid; `CorpusError` if the corpus cannot be read
+    or the set is empty; `AudioError` if an audio file is not usable.
     """
     quieten()
     own, model = _trained(folder)
@@ -180,10 +153,9 @@ def _trained(folder: Path | None) -> tuple[Params, AttributeModel]:
     """Parameters and model of the complete run in `folder`, on the CPU; `ParamsError` as for `load`."""
     if folder is None or not (folder / "model").is_dir():
         problem = "does not exist" if folder and not folder.exists() else "holds no trained model"
-        raise ParamsError(
-            f"{folder or 'a table of results'} {problem}: give a run's folder below runs/, since results/ keeps runs "
-            "without their models; `python -m sercore train PROFILE VARIANT SEED` trains one and prints its folder."
-        )
+        remedy = "give a run's folder below runs/, since results/ keeps runs without their models"
+        train = "`python -m sercore train PROFILE VARIANT SEED` trains one and prints its folder"
+        raise ParamsError(f"{folder or 'a table of results'} {problem}: {remedy}; {train}.")
     params = runs.read(folder).params
     try:
         return params, AttributeModel.from_pretrained(folder / "model").eval()
@@ -199,7 +171,7 @@ def _predictions(
     """Predictions (utterances, 3), from 0 to 1."""
     model.to(DEVICE)  # type: ignore[arg-type]  # transformers hides the signature
     batches = DataLoader(examples, batch_size, collate_fn=collate)
-    parts = [np.empty((0, len(ATTRIBUTES)), np.float32)]
+    parts = [np.empty((0, len(ATTRIBUTES)), np.float32)]  # for no utterance
     # cuDNN would convolve in TF32, which rounds to three digits, and differently from batch to batch.
     with (
         torch.autocast(DEVICE.type, torch.bfloat16, enabled=half_precision),

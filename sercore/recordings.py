@@ -12,8 +12,8 @@ from sercore.corpora import files
 from sercore.corpus import CorpusError, some
 from sercore.params import ParamsError
 
+# Suffixes by which a folder's recordings are known; a file that is named itself may have any.
 AUDIO = (".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".sph", ".w64", ".wav")
-"""Suffixes by which a folder's recordings are known; a file that is named itself may have any."""
 
 
 def listed(given: Sequence[Path | str], texts: Sequence[str] | None = None) -> pd.DataFrame:
@@ -22,13 +22,9 @@ def listed(given: Sequence[Path | str], texts: Sequence[str] | None = None) -> p
     A folder stands for all recordings below it, sorted; a CSV for those of its column ``path``, relative to its folder,
     with the transcripts of a column ``transcript`` if it has one. `texts` are the transcripts where no CSV has them.
 
-    Raises:
-        AudioError: a folder has no recording.
-        CorpusError: a CSV cannot be read, or has no column ``path`` or no path in a row.
-        ParamsError: not one text for each recording, a text that is the name of a file, or texts twice.
-
-    Warns:
-        UserWarning: files of a folder are left out, since their suffixes are none of `AUDIO`.
+    `AudioError` if a folder has no recording; `CorpusError` if a CSV cannot be read, or has no column ``path`` or no
+    path in a row; `ParamsError` if there is not one text for each recording, a text is the name of a file, or texts are
+    given twice. `UserWarning` if files of a folder are left out, since their suffixes are none of `AUDIO`.
     """
     table = pd.concat([_listed(Path(each)) for each in given], ignore_index=True)
     if texts is None:
@@ -46,7 +42,7 @@ def listed(given: Sequence[Path | str], texts: Sequence[str] | None = None) -> p
 def _listed(given: Path) -> pd.DataFrame:
     paths, texts = [given], None
     if isdir(given):
-        found = [folder / name for folder, names in files.walk(given) for name in names]
+        found = files.walk(given)
         paths = [path for path in found if path.suffix.lower() in AUDIO]
         if not paths:
             raise AudioError(f"{given} has no recording ({', '.join(AUDIO)}): name another folder, or the files.")

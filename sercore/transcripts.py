@@ -63,9 +63,9 @@ def with_errors(
     """`text` in which each word has an error with probability `rate`, from 0 to 1; punctuation and other words stay.
 
     A word is replaced by another one, left out, or followed by a further one of the vocabulary, by a random one of
-    `kinds` (``substitutions``, ``deletions``, ``insertions``). So the expected number of errors is `rate` times the
-    words; the word error rate is at most that, since it counts the fewest edits. Each word takes as many random
-    numbers, wrong or not. The text is empty if no word is left.
+    `kinds` (``substitutions``, ``deletions``, ``insertions``). The word error rate is at most `rate` on average, since
+    it counts the fewest edits. Each word takes as many random numbers, wrong or not. The text is empty if no word is
+    left.
     """
 
     def heard(match: re.Match) -> str:

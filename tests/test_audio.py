@@ -64,13 +64,6 @@ def test_duration_needs_no_decoding_and_knows_other_formats(tmp_path, name):
     assert audio.duration(tmp_path / name) == pytest.approx(1.25)
 
 
-def test_durations_keep_the_order_of_the_paths(tmp_path):
-    lengths = [0.5, 0.1, 0.3, 0.2]
-    for number, seconds in enumerate(lengths):
-        soundfile.write(tmp_path / f"{number}.wav", sine(seconds, 16_000), 16_000)
-    assert audio.durations([tmp_path / f"{number}.wav" for number in range(4)]) == pytest.approx(lengths)
-
-
 def missing(path: Path) -> None:
     path.unlink()
 
@@ -110,7 +103,7 @@ def test_a_damaged_file_is_refused_by_name_whether_loaded_or_measured(tmp_path, 
     path = tmp_path / "damaged.wav"
     soundfile.write(path, sine(1, 16_000), 16_000)
     damage(path)
-    for use in (audio.duration, lambda path: audio.load(path, 15), lambda path: audio.durations([path])):
+    for use in (audio.duration, lambda path: audio.load(path, 15)):
         with pytest.raises(audio.AudioError, match=rf"damaged\.wav.*({sentence})") as error:
             use(path)
         assert "\n" not in str(error.value)

@@ -18,17 +18,15 @@ from sercore.corpus import Corpus, CorpusError, some
 from sercore.disk import digest, digests, kept
 from sercore.params import CorpusParams, reader
 
+# So many utterances of equal length, in different splits, are compared by their sound, not by their bytes alone.
 COMPARED = 2000
-"""So many utterances of equal length, in different splits, are compared by their sound, not by their bytes alone."""
 
 
 def read(params: CorpusParams, seed: int) -> Corpus:
     """The corpus that `params` describe; where it has no official split, `seed` chooses the fold.
 
-    Raises:
-        CorpusError: the folder or file is not what the reader expects, or the corpus is not valid.
-        AudioError: an audio file is damaged, unless these are skipped.
-        ParamsError: the recogniser of its transcripts is not there.
+    `CorpusError` if the folder or file is not what the reader expects, or the corpus is not valid; `AudioError` if an
+    audio file is damaged, unless these are skipped; `ParamsError` if the recogniser of its transcripts is not there.
     """
     corpus = reader(params.reader).read(params, seed)
     _require_disjoint_audio(corpus.name, corpus.table)

@@ -55,15 +55,11 @@ def read(params: Params, seed: int) -> Corpus:
     """Read one or both languages, split by speakers, since the corpus has no official split.
 
     The speakers, women before men, are dealt in turn to ``params.folds`` groups: group ``seed % folds`` is test1, the
-    next one development, the others train. All folds together test every speaker once. Audio may lie in any folder
-    below.
+    next one development, the others train. Audio may lie in any folder below. ``emotion`` is the enacted one, with
+    boredom as O (other); the attributes are the mean of the three raters', 1 to 5; ``ratings`` hold each rater's.
 
-    ``emotion`` is the enacted one, with boredom as O (other); the attributes are the mean of the three raters', 1 to 5;
-    ``ratings`` hold each rater's.
-
-    Raises:
-        CorpusError: the folder is not EmoTale, a row has no audio, or there are fewer speakers than folds.
-        AudioError: an audio file is damaged, unless these are skipped.
+    `CorpusError` if the folder is not EmoTale, a row has no audio, or there are fewer speakers than folds; `AudioError`
+    if an audio file is damaged, unless these are skipped.
     """
     root = resolve(params.path)
     path = root / "annotations.csv"
@@ -75,8 +71,7 @@ def read(params: Params, seed: int) -> Corpus:
     if published.empty:
         raise CorpusError(f"{path} has no row in {params.language}: restore the published table.")
     ratings = pd.concat([_ratings(published, rater, path) for rater in RATERS], ignore_index=True)
-    tree = [(folder, names) for folder, names in files.walk(root) if folder.name != ORIGINALS]
-    waves = files.by_stem(tree, ".wav")
+    waves = files.by_stem([path for path in files.walk(root) if path.parent.name != ORIGINALS], ".wav")
     table = published[["speaker"]].assign(
         path=[waves.get(name) for name in published.index],
         emotion=published["gt_emotion"].replace("B", "O"),
@@ -85,7 +80,7 @@ def read(params: Params, seed: int) -> Corpus:
     )
     table = table.join(ratings.groupby("utterance")[list(ATTRIBUTES)].mean())
     table = files.require_audio(table, params.missing_audio, path)
-    table = table.assign(split=_splits(table, params.folds, seed % params.folds))
+    table = table.assign(split=files.split_of_fold(_groups(table, params.folds), seed, params.folds))
     table = files.with_durations(table, params.damaged, path)
     ratings = ratings[ratings["utterance"].isin(table.index)]
     return files.validated(path, f"EmoTale ({params.language})", table[list(COLUMNS)], SCALE, ratings)
@@ -117,11 +112,9 @@ def _genders(path: Path) -> dict[str, str]:
     return dict(zip(table["speaker"], table["gender"].replace({"F": "Female", "M": "Male"}), strict=True))
 
 
-def _splits(table: pd.DataFrame, folds: int, fold: int) -> pd.Series:
-    """The split of each row's speaker; women and men are dealt evenly over the groups."""
+def _groups(table: pd.DataFrame, folds: int) -> pd.Series:
+    """The group, 0 and on, of each row's speaker; women and men are dealt evenly over the groups."""
     speakers = table[["gender", "speaker"]].drop_duplicates().sort_values(["gender", "speaker"])["speaker"]
     if len(speakers) < folds:
         raise CorpusError(f"{len(speakers)} speakers cannot be dealt to {folds} folds: lower corpus.folds.")
-    group = {speaker: place % folds for place, speaker in enumerate(speakers)}
-    names = {fold: "test1", (fold + 1) % folds: "development"}
-    return table["speaker"].map(lambda speaker: names.get(group[speaker], "train"))
+    return table["speaker"].map({speaker: place % folds for place, speaker in enumerate(speakers)})

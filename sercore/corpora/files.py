@@ -4,9 +4,10 @@ import contextlib
 import csv
 import io
 import os
+import pickle
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,49 +16,46 @@ import pandas as pd
 
 from sercore import ATTRIBUTES, audio
 from sercore.corpus import Corpus, CorpusError, some
-from sercore.disk import cache_folder, complete_file, digest, digests, kept
+from sercore.disk import cache_folder, complete_file, digest, digests, kept, mark
 
-Tree = list[tuple[Path, list[str]]]
 BREAK = re.compile(r"[\n\r\0]")
 ROW = re.compile(r"[\n\r][^\n\r,]*\.wav\"?,")  # in a cell that has swallowed it
 
 
-def walk(folder: Path) -> Tree:
-    """Every folder below `folder` with the names of its files, parents first; hidden ones (``._x.wav``) left out.
+def walk(folder: Path) -> list[Path]:
+    """Every file below `folder`, sorted, those of a folder before those below; hidden ones (``._x.wav``) left out.
 
     Links are followed, but for those to a folder that holds them; a folder that may not be read is an `OSError`.
     """
-    tree: Tree = []
+    found: list[Path] = []
     for parent, folders, names in os.walk(folder, onerror=_refuse if folder.is_dir() else None, followlinks=True):
         shown = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
-        folders[:] = [name for name in shown if not _holds_itself(Path(folder), Path(parent, name))]
-        tree.append((Path(parent), sorted(name for name in names if not name.startswith("."))))
-    return tree
+        folders[:] = [name for name in shown if not _holds_itself(folder, Path(parent, name))]
+        found += [Path(parent, name) for name in sorted(names) if not name.startswith(".")]
+    return found
 
 
 def _holds_itself(root: Path, path: Path) -> bool:
     """Whether `path` is a link to a folder on the way from `root` to it, or to one that holds such a folder."""
-    if not path.is_symlink():
-        return False
-    target, way = path.resolve(), [above for above in path.parents if above.is_relative_to(root)]
-    return any(above.resolve().is_relative_to(target) for above in way)
+    way = [above for above in path.parents if above.is_relative_to(root)] if path.is_symlink() else []
+    return any(above.resolve().is_relative_to(path.resolve()) for above in way)
 
 
 def _refuse(error: OSError) -> None:
     raise error
 
 
-def by_stem(tree: Tree, suffix: str) -> dict[str, Path]:
+def by_stem(paths: Sequence[Path], suffix: str) -> dict[str, Path]:
     """The files that end in `suffix`, by the name without it; `CorpusError` if two of one name have another content.
 
     Only the suffix is cut off, since names may have dots: ``006-040.1-2_13.wav`` is ``006-040.1-2_13``.
     """
-    paths = [folder / name for folder, names in tree for name in names if name.lower().endswith(suffix)]
-    found = {path.name[: -len(suffix)]: path for path in reversed(paths)}
-    twins = [(first, path) for path in paths if (first := found[path.name[: -len(suffix)]]) != path]
-    of_each = zip(*(digests(pair) for pair in zip(*twins, strict=True)), strict=True) if twins else []
-    differing = [pair for pair, (one, other) in zip(twins, of_each, strict=True) if one != other]
-    if differing:
+    found: dict[str, Path] = {}
+    ending = [path for path in paths if path.name.lower().endswith(suffix)]
+    pairs = [(found.setdefault(path.name[: -len(suffix)], path), path) for path in ending]
+    twins = [pair for pair in pairs if pair[0] != pair[1]]
+    contents = digests(path for pair in twins for path in pair)
+    if differing := [twins[place] for place in range(len(twins)) if contents[2 * place] != contents[2 * place + 1]]:
         one, other = differing[0]
         others = f", as do {len(differing) - 1} other pairs" if len(differing) > 1 else ""
         problem = f"{one} and {other} differ, though they have one name{others}"
@@ -107,8 +105,7 @@ def read_csv(path: Path, typed: str | None = None) -> pd.DataFrame:
 
 def require_columns(table: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
     """Raise `CorpusError`, naming the file and its columns, unless `table` has all of `columns`."""
-    missing = [name for name in columns if name not in table.columns]
-    if missing:
+    if missing := [name for name in columns if name not in table.columns]:
         raise CorpusError(f"{path}: missing columns {', '.join(missing)}; it has {', '.join(table.columns)}.")
 
 
@@ -152,15 +149,18 @@ def require_audio(table: pd.DataFrame, missing_audio: Literal["error", "skip"], 
 def with_durations(table: pd.DataFrame, damaged: Literal["refuse", "skip"], source: Path) -> pd.DataFrame:
     """`table` with the ``duration`` in seconds of each file of ``path``, and without the files that are damaged.
 
-    What is left out (`damaged` is ``skip``) is listed in ``data/cache/damaged-*.csv``; `source` names the corpus.
-
-    Raises:
-        AudioError: files are damaged and `damaged` is ``refuse``, or all of them are.
-
-    Warns:
-        UserWarning: files are left out, or the corpus as a whole is clipped or far too quiet.
+    `AudioError` if files are damaged and `damaged` is ``refuse``, or all of them are. `UserWarning` if files are left
+    out, which ``data/cache/damaged-*.csv`` then lists, or if the corpus as a whole is clipped or far from the level of
+    speech. `source` names the corpus.
     """
-    found = kept("durations", table["path"], audio.duration_or_error)
+
+    def look(path: Path) -> float | audio.AudioError:
+        try:
+            return audio.duration(path)
+        except audio.AudioError as error:
+            return error
+
+    found = kept("durations", table["path"], look)
     durations = pd.Series(found, table.index, dtype=object)
     errors = durations[[isinstance(one, audio.AudioError) for one in durations]]
     if len(errors):
@@ -170,7 +170,6 @@ def with_durations(table: pd.DataFrame, damaged: Literal["refuse", "skip"], sour
             raise audio.AudioError(f"{problem} ({remedy}): {errors.iloc[0]}")
         path = cache_folder() / f"damaged-{digest([str(source)], 4)}.csv"
         listed = pd.DataFrame({"path": table["path"], "problem": errors.map(str)}).loc[errors.index]
-        path.parent.mkdir(parents=True, exist_ok=True)
         complete_file(path, lambda partial: listed.to_csv(partial))
         warnings.warn(f"{problem} and left out: {some(errors.index)}; all are listed in {path}.", stacklevel=3)
     table = table.assign(duration=durations).drop(index=errors.index).astype({"duration": "float64"})
@@ -207,3 +206,29 @@ def warn_of_other_means(table: pd.DataFrame, ratings: pd.DataFrame | None, path:
     if len(other):
         problem = f"the attributes of {len(other)} of {len(both)} rated utterances are not the mean of their ratings"
         warnings.warn(f"{path}: {problem}: {some(other)}.", stacklevel=3)
+
+
+def split_of_fold(group: pd.Series, fold: int, folds: int) -> pd.Series:
+    """The split of each row, from its group, 0 to `folds` - 1: `fold` is test1, the next one development."""
+    return group.map({(fold + 1) % folds: "development", fold % folds: "test1"}).fillna("train")
+
+
+def cached(root: Path, options: str, read: Callable[[], Corpus]) -> Corpus:
+    """What `read` gives, from ``data/cache`` if no file of the corpus in `root` has changed since, by path and
+    `sercore.disk.mark`; its warnings are repeated. `options` is all else that `read` depends on."""
+    key = digest([options, pd.__version__, *(f"{path} {mark(path)}" for path in walk(root))])
+    path = cache_folder() / f"corpus-{key}.pickle"
+    corpus = None
+    with contextlib.suppress(Exception):  # absent or damaged, on which pickle raises anything
+        messages, *content = pickle.loads(path.read_bytes())
+        corpus = Corpus(*content)
+    if corpus is None:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            corpus = read()
+        messages = [(str(warning.message), warning.category) for warning in caught]
+        kept = pickle.dumps((messages, corpus.name, corpus.table, corpus.scale, corpus.ratings))
+        complete_file(path, lambda partial: partial.write_bytes(kept))
+    for message, category in messages:
+        warnings.warn(message, category, stacklevel=3)
+    return corpus

@@ -12,7 +12,6 @@ The three numbers are valence, activation (here arousal) and dominance.
 
 import re
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -38,6 +37,7 @@ HEADER = re.compile(
     r"\[\s*[\d.]+\s*-\s*[\d.]+\s*\]\s+(?P<utterance>\S+)\s+(?P<emotion>\S+)\s+"
     r"\[(?P<valence>[^,\]]*),(?P<arousal>[^,\]]*),(?P<dominance>[^,\]]*)\]"
 )
+FORM = "'[6.2901 - 8.2357] Ses01F_impro01_F000 neu [2.5000, 2.5000, 2.5000]' with valence, activation and dominance"
 # The letter after the session names the actor with the markers; who speaks is told by the last field.
 UTTERANCE = re.compile(r"(?P<session>Ses\d\d)[FM]_.+_(?P<letter>[FM])\d+")
 # Raters E are external; F and M are the actors themselves, whom the consensus leaves out. A rating may be blank.
@@ -47,9 +47,7 @@ RATING = re.compile(
 )
 SPOKEN = re.compile(r"(?P<utterance>Ses\S+)\s+\[[^\]]*\]:?(?P<text>.*)")
 TOLERANCE = 1e-3  # of the consensus, which the release rounds to 4 decimals
-BEYOND = 1.0
-"""How far an attribute may lie outside the scale and still be drawn to its end: raters are reported to have gone
-beyond 5."""
+BEYOND = 1.0  # an attribute so far outside the scale is drawn to its end: raters are reported to have gone beyond 5
 
 
 class Params(CorpusParams):
@@ -69,81 +67,65 @@ def read(params: Params, seed: int) -> Corpus:
     Attributes are from 1 to 5, ``emotion`` as in `EMOTIONS`; transcripts keep tags such as ``[LAUGHTER]``. ``ratings``
     hold each external rater's attributes, if complete, and the first of the same rater's categories, if there is one.
 
-    Raises:
-        CorpusError: the folder is not IEMOCAP, a block cannot be read, or rows lack audio.
-        AudioError: an audio file is damaged, unless these are skipped.
-
-    Warns:
-        UserWarning: attributes lie outside the scale, or are not the mean of the external raters'.
+    `CorpusError` if the folder is not IEMOCAP, a block cannot be read, or rows lack audio; `AudioError` if an audio
+    file is damaged, unless these are skipped. `UserWarning` if attributes lie outside the scale, or are not the mean of
+    the external raters'.
     """
     root = resolve(params.path)
     tree = files.walk(root)
     table, ratings = _evaluations(tree, root)
     files.warn_of_other_means(table, ratings, root, TOLERANCE)
-    names = [one for one in map(UTTERANCE.fullmatch, table.index) if one]  # _blocks lets no other name through
+    names = table.index.to_series().str.extract(UTTERANCE)
     waves, texts = files.by_stem(tree, ".wav"), _transcripts(tree)
     table = _within_scale(table, root).assign(
         path=[waves.get(name) for name in table.index],
-        speaker=[name["session"] + name["letter"] for name in names],
-        gender=[{"F": "Female", "M": "Male"}[name["letter"]] for name in names],
+        speaker=names["session"] + names["letter"],
+        gender=names["letter"].map({"F": "Female", "M": "Male"}),
         transcript=[texts.get(name) or None for name in table.index],
     )
     table = files.require_audio(table, params.missing_audio, root)
-    table = table.assign(split=_splits(table, seed % params.folds))
+    group, sessions = pd.factorize(table.index.str[:5], sort=True)
+    table = table.assign(split=files.split_of_fold(pd.Series(group, table.index), seed % params.folds, len(sessions)))
     table = files.with_durations(table, params.damaged, root)
     ratings = ratings[ratings["utterance"].isin(table.index)].dropna(subset=list(ATTRIBUTES))
     return files.validated(root, "IEMOCAP", table[list(COLUMNS)], SCALE, ratings.reset_index(drop=True))
 
 
-def _evaluations(tree: files.Tree, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _evaluations(tree: list[Path], root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Emotion and attributes of each utterance (its name is the index), and the table of single ratings."""
-    utterances, ratings = [], []
+    utterances, votes, ratings = [], {}, []
     for path in _files_in(tree, "EmoEvaluation"):
-        for header, lines in _blocks(path):
-            utterances.append(header)
-            # The consensus has the first three letters of the raters' words.
-            votes = {one["rater"]: EMOTIONS.get(one["word"][:3].lower(), "O") for one in map(VOTE.match, lines) if one}
-            for one in filter(None, map(RATING.match, lines)):
-                utterance, emotion = header["utterance"], votes.get(one["rater"])
-                ratings.append({"utterance": utterance, "emotion": emotion, **one.groupdict()})
+        utterance = ""
+        for number, line in enumerate(_lines(path), 1):
+            if line.startswith("["):
+                header = HEADER.match(line)
+                if header is None or UTTERANCE.fullmatch(header["utterance"]) is None:
+                    raise CorpusError(f"{path}, line {number}: {line!r} is not of the form {FORM}; restore the file.")
+                utterances.append(header.groupdict())
+                utterance = header["utterance"]
+            elif vote := VOTE.match(line):  # the consensus has the first three letters of the raters' words
+                votes[utterance, vote["rater"]] = EMOTIONS.get(vote["word"][:3].lower(), "O")
+            elif utterance and (rating := RATING.match(line)):
+                ratings.append({"utterance": utterance, **rating.groupdict()})
     if not utterances:
         problem = f"{root} is not IEMOCAP: no folder EmoEvaluation in it has labels of utterances"
         raise CorpusError(f"{problem}; set corpus.path to the folder that holds Session1 to Session5.")
     table = pd.DataFrame(utterances).set_index("utterance")
     table = table.assign(emotion=[EMOTIONS.get(code.lower(), code) for code in table["emotion"]])
     rated = pd.DataFrame(ratings, columns=list(RATING_COLUMNS), index=[one["utterance"] for one in ratings])
+    rated["emotion"] = [votes.get((one["utterance"], one["rater"])) for one in ratings]
     return files.in_numbers(table, root), files.in_numbers(rated, root)
 
 
-def _blocks(path: Path) -> Iterator[tuple[dict[str, str], list[str]]]:
-    """Each utterance's header and the lines of its raters."""
-    header, lines = None, []
-    for number, line in enumerate(_lines(path), 1):
-        if not line.startswith("["):
-            lines.append(line)
-            continue
-        match = HEADER.match(line)
-        if match is None or UTTERANCE.fullmatch(match["utterance"]) is None:
-            raise CorpusError(
-                f"{path}, line {number}: {line!r} is not of the form '[6.2901 - 8.2357] Ses01F_impro01_F000 neu "
-                "[2.5000, 2.5000, 2.5000]' with valence, activation and dominance; restore the file."
-            )
-        if header:
-            yield header, lines
-        header, lines = match.groupdict(), []
-    if header:
-        yield header, lines
-
-
-def _transcripts(tree: files.Tree) -> dict[str, str]:
+def _transcripts(tree: list[Path]) -> dict[str, str]:
     """Text of each utterance; lines without a name (``M: Yeah.``) belong to none."""
     spoken = [SPOKEN.match(line) for path in _files_in(tree, "transcriptions") for line in _lines(path)]
     return {one["utterance"]: one["text"].strip() for one in spoken if one}
 
 
-def _files_in(tree: files.Tree, folder: str) -> list[Path]:
+def _files_in(tree: list[Path], folder: str) -> list[Path]:
     """The text files right in the folders so named, not in folders below, which hold single raters' files."""
-    return [parent / name for parent, names in tree if parent.name == folder for name in names if name.endswith(".txt")]
+    return [path for path in tree if path.parent.name == folder and path.name.endswith(".txt")]
 
 
 def _lines(path: Path) -> list[str]:
@@ -155,18 +137,10 @@ def _within_scale(table: pd.DataFrame, root: Path) -> pd.DataFrame:
     """`table` with attributes that lie less than `BEYOND` outside the scale drawn to its end."""
     low, high = SCALE
     values = table[list(ATTRIBUTES)]
-    near = ((values < low) & (values >= low - BEYOND)) | ((values > high) & (values <= high + BEYOND))
+    distance = (values - values.clip(low, high)).abs()
+    near = (distance > 0) & (distance <= BEYOND)
     outside = table.index[near.any(axis=1)]
     if len(outside):
         problem = f"{len(outside)} utterances in {root} have an attribute outside the scale {low:g} to {high:g}"
         warnings.warn(f"{problem}: {some(outside)}; it is set to the scale's end.", stacklevel=3)
     return table.assign(**values.mask(near, values.clip(low, high)))
-
-
-def _splits(table: pd.DataFrame, fold: int) -> pd.Series:
-    """The split of each row's session."""
-    session = table.index.str[:5]
-    there = sorted(set(session))
-    test, development = (there[(fold + step) % len(there)] for step in (0, 1))
-    splits = pd.Series(session, index=table.index).map({development: "development", test: "test1"})
-    return splits.fillna("train")

@@ -36,9 +36,8 @@ def read(params: Params, seed: int) -> Corpus:
     missing value, and any other is taken literally (``NA`` is a transcript, ``007`` a speaker). Paths are relative to
     the CSV's folder.
 
-    Raises:
-        CorpusError: names the CSV and the column, row or value that is wrong.
-        AudioError: an audio file is damaged, unless these are skipped.
+    `CorpusError` names the CSV and the column, row or value that is wrong; `AudioError` a damaged audio file, unless
+    these are skipped.
     """
     path = resolve(params.path)
     if not path.is_file():

@@ -16,7 +16,6 @@ import pandas as pd
 
 from sercore import ATTRIBUTES
 from sercore.corpora import files
-from sercore.corpora.cached import cached
 from sercore.corpus import COLUMNS, RATING_COLUMNS, Corpus, CorpusError, some
 from sercore.params import CorpusParams, resolve
 
@@ -55,16 +54,12 @@ def read(params: Params, seed: int) -> Corpus:
     row is left out with a warning. Attributes are from 1 to 7. ``ratings`` hold each rater's primary emotion (any word
     but the eight is O, other) and attributes, without ratings of which an attribute is missing.
 
-    Raises:
-        CorpusError: the folder holds no release, rows lack audio or a split, or the corpus is not valid.
-        AudioError: an audio file is damaged, unless these are skipped.
-
-    Warns:
-        UserWarning: the mean of an utterance's ratings is not its consensus (within 1e-6), or rows without audio are
-            left out.
+    `CorpusError` if the folder holds no release, rows lack audio or a split, or the corpus is not valid; `AudioError`
+    if an audio file is damaged, unless these are skipped. `UserWarning` if the mean of an utterance's ratings is not
+    its consensus (within `TOLERANCE`), or rows without audio are left out.
     """
     root = resolve(params.path)
-    return cached(root, f"MSP-Podcast, {params.missing_audio}, {params.damaged}", lambda: _release(root, params))
+    return files.cached(root, f"MSP-Podcast, {params.missing_audio}, {params.damaged}", lambda: _release(root, params))
 
 
 def _release(root: Path, params: Params) -> Corpus:
@@ -75,10 +70,15 @@ def _release(root: Path, params: Params) -> Corpus:
     files.warn_of_other_means(table, ratings, labels, TOLERANCE)
     waves = files.by_stem(tree, ".wav")
     table = _with_side_files(_with_hidden(table, waves, root), tree)
-    _require_splits(table, labels)
-    table = files.require_audio(
-        table.assign(path=[waves.get(name) for name in table.index]), params.missing_audio, labels
-    )
+    without = table.index[table["split"].isna()]
+    if len(without):
+        raise CorpusError(
+            f"{len(without)} of {len(table)} utterances in {labels} have no split (Split_Set is NA or absent, and no "
+            f"Partitions.txt names them): {some(without)}; add a Partitions.txt to the release with a line such as "
+            f"'Train; {without[0]}.wav' for each, or describe the corpus by a manifest."
+        )
+    table = table.assign(path=[waves.get(name) for name in table.index])
+    table = files.require_audio(table, params.missing_audio, labels)
     table = files.with_durations(table, params.damaged, labels)
     table = table.assign(transcript=_transcripts(table.index, tree, root))
     if ratings is not None:
@@ -87,21 +87,16 @@ def _release(root: Path, params: Params) -> Corpus:
 
 
 def parse_ratings(lines: pd.Series) -> pd.DataFrame:
-    """Columns rater, emotion, arousal, valence, dominance, all text, from ratings written as one line each.
-
-    >>> line = "WORKER00014350; Other-so; so; Happy,Other-a; A:1.000000; V:4.000000; D:3.000000;"
-    >>> parse_ratings(pd.Series([line])).iloc[0].tolist()
-    ['WORKER00014350', 'Other-so', '1.000000', '4.000000', '3.000000']
-    """
+    """Columns rater, emotion, arousal, valence, dominance, all text, from ratings written as one line each."""
     fields = [match.groupdict() if (match := RATING.match(line)) else {} for line in lines]
     return pd.DataFrame(fields, index=lines.index, columns=list(RATING.groupindex), dtype="str")
 
 
-def _labels(tree: files.Tree, root: Path) -> Path:
+def _labels(tree: list[Path], root: Path) -> Path:
     """The file with the consensus labels; CSV before JSON."""
     for suffix in ("csv", "json"):
         wanted = (f"labels_consensus.{suffix}", f"labels_concensus.{suffix}")  # spelled so up to release 1.9
-        found = [folder / name for folder, names in tree for name in names if name.lower() in wanted]
+        found = [path for path in tree if path.name.lower() in wanted]
         if len(found) > 1:
             raise CorpusError(f"{root} holds several label files ({some(found)}): give the folder of one release.")
         if found:
@@ -224,7 +219,7 @@ def _with_hidden(table: pd.DataFrame, waves: dict[str, Path], root: Path) -> pd.
     return pd.concat([table, hidden]).rename_axis("utterance")
 
 
-def _with_side_files(table: pd.DataFrame, tree: files.Tree) -> pd.DataFrame:
+def _with_side_files(table: pd.DataFrame, tree: list[Path]) -> pd.DataFrame:
     """`table` with splits, speakers and genders completed from the files in which old releases keep them."""
     splits = {_stem(name): split for split, name in _pairs(tree, "partitions.txt", "partition.txt")}
     # "Speaker_30; Male" tells the gender of a speaker, "MSP-PODCAST_0001_0008.wav;30" the speaker of a file.
@@ -235,37 +230,25 @@ def _with_side_files(table: pd.DataFrame, tree: files.Tree) -> pd.DataFrame:
     return table.assign(split=split, speaker=speaker, gender=gender)
 
 
-def _pairs(tree: files.Tree, *wanted: str) -> list[tuple[str, str]]:
+def _pairs(tree: list[Path], *wanted: str) -> list[tuple[str, str]]:
     """The lines "left; right" of the files so named, whatever their case."""
-    found = [folder / name for folder, names in tree for name in names if name.lower() in wanted]
+    found = [path for path in tree if path.name.lower() in wanted]
     lines = [line for path in found for line in files.read_text(path).splitlines()]
     halves = [line.partition(";") for line in lines]
     return [(left.strip(), right.strip(" ;")) for left, _, right in halves if right]
 
 
-def _require_splits(table: pd.DataFrame, labels: Path) -> None:
-    without = table.index[table["split"].isna()]
-    if len(without):
-        raise CorpusError(
-            f"{len(without)} of {len(table)} utterances in {labels} have no split (Split_Set is NA or absent, and no "
-            f"Partitions.txt names them): {some(without)}; add a Partitions.txt to the release with a line such as "
-            f"'Train; {without[0]}.wav' for each, or describe the corpus by a manifest."
-        )
-
-
-def _transcripts(names: pd.Index, tree: files.Tree, root: Path) -> list[str | None]:
+def _transcripts(names: pd.Index, tree: list[Path], root: Path) -> list[str | None]:
     """One line of text for each name; None where the file is absent or empty."""
-    below = [(folder, content) for folder, content in tree if "/transcript" in f"/{folder.relative_to(root)}".lower()]
+    below = [path for path in tree if "/transcript" in f"/{path.parent.relative_to(root)}".lower()]
     texts = files.by_stem(below, ".txt")
 
-    def read(part: pd.Index) -> list[str | None]:
-        paths = [texts.get(name) for name in part]
-        contents = [path.read_text(encoding="utf-8-sig", errors="replace") if path else "" for path in paths]
-        return [" ".join(content.split()) or None for content in contents]
+    def read(name: str) -> str | None:
+        text = texts[name].read_text(encoding="utf-8-sig", errors="replace") if name in texts else ""
+        return " ".join(text.split()) or None
 
-    parts = [names[start : start + 500] for start in range(0, len(names), 500)]
     with ThreadPoolExecutor() as pool:
-        spoken = [text for part in pool.map(read, parts) for text in part]
+        spoken = list(pool.map(read, names))
     lossy = [name for name, text in zip(names, spoken, strict=True) if text and "\ufffd" in text]
     if lossy:
         warnings.warn(
