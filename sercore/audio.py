@@ -86,8 +86,7 @@ def _mono(samples: np.ndarray, path: Path | str) -> np.ndarray:
         return samples.mean(axis=1)
     live = power > 1e-4 * power.max()
     if not live.all():
-        silent = f"{(~live).sum()} silent of {len(live)} channels"
-        warnings.warn(f"{path} has {silent}, which are left out.", stacklevel=3)
+        warnings.warn(f"{path} has {(~live).sum()} silent of {len(live)} channels, which are left out.", stacklevel=3)
     mono = samples[:, live].mean(axis=1)
     # Unrelated channels leave 1 / channels of their power.
     if mono.var(dtype=np.float64) < 0.2 * power[live].mean() / live.sum():

@@ -86,8 +86,7 @@ class FrozenEncoders:
         """
         self.require_frames(table["duration"])
         paths, seconds = list(table["path"]), self.params.speech.max_seconds
-        long = table.index[table["duration"] > seconds]
-        if len(long):
+        if len(long := table.index[table["duration"] > seconds]):
             problem = f"{len(long)} of {len(table)} utterances are longer than {seconds:g} s"
             remedy = "predict with windows, or train with a larger speech.max_seconds, to use all"
             warnings.warn(f"{problem}, and only that much is used of each: {some(long)}; {remedy}.", stacklevel=2)
@@ -116,8 +115,7 @@ class FrozenEncoders:
     def require_frames(self, durations: pd.Series) -> None:
         """Raise `AudioError`, which names them, if utterances are too short for the speech encoder; index: names."""
         shortest = self.speech.shortest / audio.SAMPLE_RATE
-        short = durations.index[durations < shortest]
-        if len(short):
+        if len(short := durations.index[durations < shortest]):
             problem = f"{len(short)} utterances are shorter than a frame of {self.params.speech.encoder}"
             raise audio.AudioError(f"{problem} ({shortest:.3f} s): {some(short)}; remove them.")
 

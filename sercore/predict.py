@@ -119,7 +119,6 @@ def evaluate(folder: Path, test: str, corpus: Mapping[str, Any]) -> Path:
     labelled. `corpus` is what differs from the run's own corpus parameters; another ``reader`` replaces them all.
     The result is ``<folder>/tests/<test>.parquet``: columns ``utterance``, ``split`` and the three ``predicted_...``,
     in the scale of the evaluation set's corpus, in the run's own precision.
-
     `ParamsError` if the folder holds no usable run or `corpus` is not valid; `CorpusError` if the corpus cannot be read
     or the set is empty; `AudioError` if an audio file is not usable.
     """

@@ -94,8 +94,7 @@ def _annotations(path: Path) -> pd.DataFrame:
     columns = [f"{rater}_{what}" for rater in RATERS for what in ("A", "V", "D", "cat")]
     files.require_columns(table, ["file", *columns, "gt_emotion"], path)
     fields = table["file"].str.extract(r"^(?P<language>EN|DK)_(?P<speaker>\d+)_[A-Z]_(?P<sentence>\d)\.wav$")
-    unread = table["file"][fields["speaker"].isna()]
-    if len(unread):
+    if len(unread := table["file"][fields["speaker"].isna()]):
         raise CorpusError(f"{path} names files unlike EN_001_A_1.wav: {some(unread)}; restore the published table.")
     return table.assign(**fields, utterance=table["file"].str.removesuffix(".wav")).set_index("utterance")
 

@@ -69,8 +69,7 @@ def _release(root: Path, params: Params) -> Corpus:
     files.warn_of_other_means(table, ratings, labels, TOLERANCE)
     waves = files.by_stem(tree, ".wav")
     table = _with_side_files(_with_hidden(table, waves, root), tree)
-    without = table.index[table["split"].isna()]
-    if len(without):
+    if len(without := table.index[table["split"].isna()]):
         raise CorpusError(
             f"{len(without)} of {len(table)} utterances in {labels} have no split (Split_Set is NA or absent, and no "
             f"Partitions.txt names them): {some(without)}; add a Partitions.txt to the release with a line such as "
@@ -139,8 +138,7 @@ def _ratings(labels: Path) -> pd.DataFrame | None:
     files.require_columns(table, ["FileName"], path)
     if "EmoDetail" in table:
         table = table[["FileName"]].join(parse_ratings(table["EmoDetail"]))
-        unread = table["FileName"][table["rater"].isna()]
-        if len(unread):
+        if len(unread := table["FileName"][table["rater"].isna()]):
             problem = f"{len(unread)} ratings in {path} are not in a known form: {some(unread)}; left out."
             warnings.warn(problem, stacklevel=3)
         table = table.dropna(subset="rater")
