@@ -22,9 +22,9 @@ OPTIONS = {"temperature": 0.0, "no_speech_threshold": None, "no_repeat_ngram_siz
 def recognised(paths: Iterable[Path], name: str) -> list[str]:
     """The transcript of each file by the recogniser `name`, from ``data/cache`` where the same files were transcribed.
 
-    `name` is a folder with a Whisper model in the format of CTranslate2, or a name that faster-whisper knows
-    (``tiny.en``, ``large-v3``), which the hub or a package of `sercore.hub.PACKAGED` has. `ParamsError` if
-    faster-whisper is not installed, or the model cannot be loaded; `AudioError` if a file is not usable.
+    `name` is a folder with a Whisper model in CTranslate2's format, or a name that faster-whisper knows (``tiny.en``),
+    which the hub or a package of `sercore.hub.PACKAGED` has. `ParamsError` if faster-whisper is not installed, or the
+    model cannot be loaded; `AudioError` if a file is not usable.
     """
     paths, weights = list(paths), Path(locate(name)) / "model.bin"
     files = [*digests([weights] if weights.is_file() else []), *digests(paths)]

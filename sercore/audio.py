@@ -12,7 +12,6 @@ import soxr
 from sercore.containers import UNKNOWN, ogg_ends, promised_and_held
 
 SAMPLE_RATE = 16_000
-RATES = (4_000, 768_000)
 FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "NIST", "FLAC", "MP3", "OGG")
 """Of those that libsndfile reads, the ones in which this module tells a cut file from a whole one."""
 LOUDEST = 8.0  # the highest peak, where 1 is full scale: floating point may overshoot it, int16's range is 32,768
@@ -43,10 +42,8 @@ def load(path: Path | str, max_seconds: float) -> np.ndarray:
 
 
 def duration(path: Path | str) -> float:
-    """Length of a file in seconds, from its header and its end; raises `AudioError` as `load` does of a cut file.
-
-    Nothing promises a length, so that a cut file cannot be told from a whole one, in what was written to a pipe.
-    """
+    """Length of a file in seconds, from its header and its end; `AudioError` if it is cut, unless it was written to a
+    pipe and promises no length."""
     frames, rate = _inspect(path)
     return frames / rate
 
@@ -81,23 +78,20 @@ def _mono(samples: np.ndarray, path: Path | str) -> np.ndarray:
         remedy = "scale its samples to the range -1 to 1 (int16's by 1/32768)"
         raise AudioError(f"{path} has a peak of {peak:.5g}, where full scale is 1: {remedy}.")
     if (np.abs(samples) >= 0.9999).mean(axis=0).max() > CLIPPED:
-        _warn(f"{path} is clipped: more than {CLIPPED:.0%} of its samples are at full scale; record or export it lower")
+        problem = f"is clipped: more than {CLIPPED:.0%} of its samples are at full scale"
+        warnings.warn(f"{path} {problem}; record or export it lower.", stacklevel=3)
     power = samples.var(axis=0, dtype=np.float64)  # without what is constant
     if power.max() < SILENT**2:
-        _warn(f"{path} is silent: what is predicted for it means nothing")
+        warnings.warn(f"{path} is silent: what is predicted for it means nothing.", stacklevel=3)
         return samples.mean(axis=1)
     live = power > 1e-4 * power.max()
     if not live.all():
-        _warn(f"{path} has {(~live).sum()} silent of {len(live)} channels, which are left out")
+        warnings.warn(f"{path} has {(~live).sum()} silent of {len(live)} channels, which are left out.", stacklevel=3)
     mono = samples[:, live].mean(axis=1)
     # Unrelated channels leave 1 / channels of their power.
     if mono.var(dtype=np.float64) < 0.2 * power[live].mean() / live.sum():
         raise AudioError(f"{path} has channels that cancel each other out: invert one of them, or keep only one.")
     return mono
-
-
-def _warn(problem: str) -> None:
-    warnings.warn(f"{problem}.", stacklevel=4)
 
 
 def _inspect(path: Path | str) -> tuple[int, int]:
@@ -132,7 +126,7 @@ def _length(path: Path, file: BinaryIO) -> tuple[int, int]:
     if form not in FORMATS or (form == "MP3" and not sizes):
         form = "MP3 without a Xing header" if form == "MP3" else form
         raise AudioError(f"{path} is {form}, in which a cut file would go unnoticed: convert it to WAV or FLAC.")
-    if not RATES[0] <= rate <= RATES[1]:
+    if not 4_000 <= rate <= 768_000:
         raise AudioError(f"{path} has a sampling rate of {rate} Hz: correct its header or replace the file.")
     if sizes and sizes[0] != sizes[1]:
         if not frames:

@@ -1,7 +1,6 @@
-"""How much sound the header of an audio file promises, read from its bytes: libsndfile shortens a cut file in silence.
+"""How much sound the header of an audio file promises, in bytes: libsndfile shortens a cut file in silence.
 
-Sizes are in bytes. A size of 0, or one of 2 GiB and more, is what programs write that cannot know it (to a pipe, or
-before they crash), and promises nothing.
+A size of 0, or of 2 GiB and more, is what programs write that cannot know it (to a pipe), and promises nothing.
 """
 
 import contextlib

@@ -51,8 +51,7 @@ def complete_file(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def mark(path: Path | str) -> str:
-    """Size, times of modification and change, and inode of a file: another text once it was changed or replaced, even
-    by one of equal size and time of modification."""
+    """Size, times of modification and change, and inode of a file: another text once it was changed or replaced."""
     stat = os.stat(path)
     return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
 

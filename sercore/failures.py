@@ -8,7 +8,6 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Never
 
 REMEDIES = {
     errno.ENOENT: "check its name",
@@ -34,21 +33,18 @@ def one_sentence() -> Iterator[None]:
     warnings.formatwarning = lambda message, *_, **__: f"warning: {' '.join(str(message).split())}\n"
     try:
         yield
-    except (AudioError, CorpusError, ParamsError, SignificanceError) as error:
-        _end(error, str(error))
-    except UnicodeEncodeError as error:
-        near = error.object[max(0, error.start - 30) : error.end + 10]
-        _end(error, f"{near!r} holds a name that is not UTF-8: rename the file.")
-    except OSError as error:
-        reason = " ".join(str(error.strerror or error).split()).rstrip(".")
-        remedy = REMEDIES.get(error.errno or 0, "check that it can be used")
-        _end(error, f"{error.filename or Path.cwd()}: {reason}: {remedy}.")
+    except (AudioError, CorpusError, ParamsError, SignificanceError, UnicodeEncodeError, OSError) as error:
+        for each in filter(None, (error, error.__context__)):
+            traceback.clear_frames(each.__traceback__)
+        gc.collect()  # with the frames go progress bars, which would share the sentence's line
+        sentence = str(error)
+        if isinstance(error, UnicodeEncodeError):
+            near = error.object[max(0, error.start - 30) : error.end + 10]
+            sentence = f"{near!r} holds a name that is not UTF-8: rename the file."
+        elif isinstance(error, OSError):
+            reason = " ".join(str(error.strerror or error).split()).rstrip(".")
+            remedy = REMEDIES.get(error.errno or 0, "check that it can be used")
+            sentence = f"{error.filename or Path.cwd()}: {reason}: {remedy}."
+        sys.exit(f"error: {sentence}")
     finally:
         warnings.formatwarning = usual
-
-
-def _end(error: Exception, sentence: str) -> Never:
-    for each in filter(None, (error, error.__context__)):
-        traceback.clear_frames(each.__traceback__)
-    gc.collect()  # with the frames go progress bars, which would share the sentence's line
-    sys.exit(f"error: {sentence}")

@@ -4,7 +4,7 @@
 """
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,8 +86,7 @@ class FrozenEncoders:
         """
         self.require_frames(table["duration"])
         paths, seconds = list(table["path"]), self.params.speech.max_seconds
-        long = table.index[table["duration"] > seconds]
-        if len(long):
+        if len(long := table.index[table["duration"] > seconds]):
             problem = f"{len(long)} of {len(table)} utterances are longer than {seconds:g} s"
             remedy = "predict with windows, or train with a larger speech.max_seconds, to use all"
             warnings.warn(f"{problem}, and only that much is used of each: {some(long)}; {remedy}.", stacklevel=2)
@@ -99,24 +98,24 @@ class FrozenEncoders:
                 remedy = f"set speech.cache: true, and make room in {root} where its disk is full"
                 raise ParamsError(f"speech.per_speaker takes moments of all features, so they must be kept: {remedy}.")
             speech = SpeakerNormalised(speech, table["speaker"])
-        texts = _spoken(table["transcript"]) if self.text else []
+        texts = [text if isinstance(text, str) and text.strip() else None for text in table["transcript"]]
+        if self.text and None in texts:
+            count = f"{texts.count(None)} of {len(texts)} utterances"
+            warnings.warn(f"{count} have no transcript: their text embeddings are zero.", stacklevel=2)
         if isinstance(self.text, TextInputs):
             tokens = self.text(texts)
         elif encoder := self.text:
             text = stored(root, ["text", encoder.model.transformer, *map(str, texts)], lambda: encoder(texts))
-        if (x_vector := self.speaker) is not None:
-            speaker = stored(
-                root,
-                ["speaker", x_vector.model, str(seconds), *paths],
-                lambda: (x_vector(audio.load(path, seconds)) for path in tqdm(paths, "speaker embeddings")),
-            )
+        if x_vector := self.speaker:
+            key = ["speaker", x_vector.model, str(seconds), *paths]
+            waves = (audio.load(path, seconds) for path in paths)
+            speaker = stored(root, key, lambda: map(x_vector, tqdm(waves, "speaker embeddings", len(paths))))
         return Features(paths, seconds, self.inputs, speech, text, tokens, speaker)
 
     def require_frames(self, durations: pd.Series) -> None:
         """Raise `AudioError`, which names them, if utterances are too short for the speech encoder; index: names."""
         shortest = self.speech.shortest / audio.SAMPLE_RATE
-        short = durations.index[durations < shortest]
-        if len(short):
+        if len(short := durations.index[durations < shortest]):
             problem = f"{len(short)} utterances are shorter than a frame of {self.params.speech.encoder}"
             raise audio.AudioError(f"{problem} ({shortest:.3f} s): {some(short)}; remove them.")
 
@@ -187,12 +186,3 @@ def prepare(params: Params) -> None:
     speech = SpeechEncoder(encoder_config(params.speech.encoder), params.speech.finetune)
     speech.load_pretrained(params.speech.encoder)
     FrozenEncoders(params, speech)(corpora.read(params.corpus, params.seed).table)
-
-
-def _spoken(texts: Iterable[str | None]) -> list[str | None]:
-    """`texts` with None for what holds no word, and one `UserWarning` that counts them."""
-    spoken = [text if isinstance(text, str) and text.strip() else None for text in texts]
-    if None in spoken:
-        count = f"{spoken.count(None)} of {len(spoken)} utterances"
-        warnings.warn(f"{count} have no transcript: their text embeddings are zero.", stacklevel=4)
-    return spoken

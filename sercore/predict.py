@@ -1,7 +1,5 @@
 """A trained system for one's own files: `load` a run, and call what it returns on the files' paths.
 
->>> sercore.load("runs/embedded/fusion/seed-0")(["a.wav", "b.flac"], texts=["What a day.", None])  # doctest: +SKIP
-
 `evaluate` is the same for another corpus, or a run's own with something changed.
 """
 
@@ -57,10 +55,8 @@ def load(run: Path | str | runs.Run) -> "Predictor":
 
 
 class Predictor:
-    """Predicts arousal, valence and dominance of audio files, in the scale of the training corpus.
-
-    Always in float32, so that a prediction does not depend on the other files.
-    """
+    """Predicts arousal, valence and dominance of audio files, in the scale of the training corpus, always in float32,
+    so that a prediction does not depend on the other files."""
 
     def __init__(self, params: Params, model: AttributeModel) -> None:
         self.model, self.encoders = model, FrozenEncoders(params, model.speech)
@@ -88,7 +84,12 @@ class Predictor:
         if self.encoders.text is None and any(texts):
             warnings.warn("this system takes no text: the transcripts are not used.", stacklevel=2)
         columns = {"path": paths, "transcript": texts, "duration": [audio.duration(path) for path in paths]}
-        table = pd.DataFrame(columns, index=_utterances(paths))
+        stems = Counter(path.stem for path in paths)
+        named = [path.stem if stems[path.stem] == 1 else str(path) for path in paths]
+        names = pd.Index(named, dtype=object, name="utterance")  # a name may be no UTF-8, which pandas' text refuses
+        if names.has_duplicates:
+            raise audio.AudioError(f"the same file is given twice: {some(names[names.duplicated()])}; give each once.")
+        table = pd.DataFrame(columns, index=names)
         low, high = self.model.config.scale
         with tempfile.TemporaryDirectory() as folder:
             parts = _parts(table, self.encoders.params.speech.max_seconds, Path(folder)) if windows else table
@@ -108,8 +109,6 @@ class Predictor:
                 audio.load(path, max(duration, seconds) if windows else seconds)
             except audio.AudioError as error:
                 found[path] = str(error)
-            except OSError as error:  # a folder that may not be entered, or a name that is too long
-                found[path] = f"{path} cannot be read ({error.strerror}): check its name and permissions."
         return found
 
 
@@ -118,10 +117,8 @@ def evaluate(folder: Path, test: str, corpus: Mapping[str, Any]) -> Path:
 
     The set is what is labelled outside the training split; of another corpus without an official split, all that is
     labelled. `corpus` is what differs from the run's own corpus parameters; another ``reader`` replaces them all.
-
     The result is ``<folder>/tests/<test>.parquet``: columns ``utterance``, ``split`` and the three ``predicted_...``,
     in the scale of the evaluation set's corpus, in the run's own precision.
-
     `ParamsError` if the folder holds no usable run or `corpus` is not valid; `CorpusError` if the corpus cannot be read
     or the set is empty; `AudioError` if an audio file is not usable.
     """
@@ -197,13 +194,3 @@ def _parts(table: pd.DataFrame, seconds: float, folder: Path) -> pd.DataFrame:
         parts.loc[name, "path"] = paths
         parts.loc[name, "duration"] = len(whole) / len(paths) / audio.SAMPLE_RATE
     return parts
-
-
-def _utterances(paths: Sequence[Path]) -> pd.Index:
-    """Stems, or paths where several files have the same stem."""
-    stems = Counter(path.stem for path in paths)
-    named = [path.stem if stems[path.stem] == 1 else str(path) for path in paths]
-    names = pd.Index(named, dtype=object, name="utterance")  # a name may be no UTF-8, which pandas' text refuses
-    if names.has_duplicates:
-        raise audio.AudioError(f"the same file is given twice: {some(names[names.duplicated()])}; give each once.")
-    return names

@@ -63,9 +63,8 @@ def with_errors(
     """`text` in which each word has an error with probability `rate`, from 0 to 1; punctuation and other words stay.
 
     A word is replaced by another one, left out, or followed by a further one of the vocabulary, by a random one of
-    `kinds` (``substitutions``, ``deletions``, ``insertions``). The word error rate is at most `rate` on average, since
-    it counts the fewest edits. Each word takes as many random numbers, wrong or not. The text is empty if no word is
-    left.
+    `kinds` (``substitutions``, ``deletions``, ``insertions``). The expected word error rate is at most `rate`, since it
+    counts the fewest edits. Each word takes as many random numbers, wrong or not. Without words, the text is empty.
     """
 
     def heard(match: re.Match) -> str:
@@ -84,10 +83,8 @@ def error_rates(said: Iterable[str | None], written: Iterable[str | None]) -> di
 
     Letters' case and punctuation do not count. Utterances without a reference transcript are left out.
 
-    Returns:
-        ``utterances``; ``missing``, the share of them without a transcript; and of the words of the others ``words``,
-        the number said; ``substitutions``, ``deletions``, ``insertions`` and their sum ``wer``, shares of ``words``
-        (NaN without words).
+    Keys: ``utterances``; ``missing``, the share of them without a transcript; of the others ``words``, the number said;
+    ``substitutions``, ``deletions``, ``insertions`` and their sum ``wer``, shares of ``words`` (NaN without words).
     """
     pairs = [(_words(one), other) for one, other in zip(said, written, strict=True) if isinstance(one, str)]
     pairs = [(one, other) for one, other in pairs if one]

@@ -26,20 +26,16 @@ RATERS = ("a1", "a2", "a3")
 LANGUAGES = {"EN": "English", "DK": "Danish"}
 # As in the corpus's README, but for the "frigde" of the first English one.
 SENTENCES = {
-    "EN": {
-        "1": "The tablecloth is lying on the fridge.",
-        "2": "The black sheet of paper is located up there besides the piece of timber.",
-        "3": "They just carried it upstairs and now they are going down again.",
-        "4": "It will be in the place where we always store it.",
-        "5": "In seven hours it will be morning.",
-    },
-    "DK": {
-        "1": "Dugen ligger på køleskabet.",
-        "2": "Det sorte ark papir er placeret deroppe ved siden af tømmerstykket.",
-        "3": "De bar det bare ovenpå og nu skal de ned igen.",
-        "4": "Det vil være på det sted, hvor vi altid opbevarer det.",
-        "5": "Om syv timer er det morgen.",
-    },
+    "EN1": "The tablecloth is lying on the fridge.",
+    "EN2": "The black sheet of paper is located up there besides the piece of timber.",
+    "EN3": "They just carried it upstairs and now they are going down again.",
+    "EN4": "It will be in the place where we always store it.",
+    "EN5": "In seven hours it will be morning.",
+    "DK1": "Dugen ligger på køleskabet.",
+    "DK2": "Det sorte ark papir er placeret deroppe ved siden af tømmerstykket.",
+    "DK3": "De bar det bare ovenpå og nu skal de ned igen.",
+    "DK4": "Det vil være på det sted, hvor vi altid opbevarer det.",
+    "DK5": "Om syv timer er det morgen.",
 }
 
 
@@ -58,8 +54,8 @@ def read(params: Params, seed: int) -> Corpus:
     next one development, the others train. Audio may lie in any folder below. ``emotion`` is the enacted one, with
     boredom as O (other); the attributes are the mean of the three raters', 1 to 5; ``ratings`` hold each rater's.
 
-    `CorpusError` if the folder is not EmoTale, a row has no audio, or there are fewer speakers than folds; `AudioError`
-    if an audio file is damaged, unless these are skipped.
+    `CorpusError` if this is not EmoTale, a row has no audio, or speakers are fewer than folds; `AudioError` if an audio
+    file is damaged, unless these are skipped.
     """
     root = resolve(params.path)
     path = root / "annotations.csv"
@@ -72,11 +68,17 @@ def read(params: Params, seed: int) -> Corpus:
         raise CorpusError(f"{path} has no row in {params.language}: restore the published table.")
     ratings = pd.concat([_ratings(published, rater, path) for rater in RATERS], ignore_index=True)
     waves = files.by_stem([path for path in files.walk(root) if path.parent.name != ORIGINALS], ".wav")
+    speakers = root / "speaker_info.csv"
+    if not speakers.is_file():
+        raise CorpusError(f"{speakers} is missing: restore it from the published corpus.")
+    known = files.read_csv(speakers)
+    files.require_columns(known, ["speaker", "gender"], speakers)
+    genders = dict(zip(known["speaker"], known["gender"].replace({"F": "Female", "M": "Male"}), strict=True))
     table = published[["speaker"]].assign(
         path=[waves.get(name) for name in published.index],
         emotion=published["gt_emotion"].replace("B", "O"),
-        gender=published["speaker"].map(_genders(root / "speaker_info.csv")),
-        transcript=[SENTENCES[row.language].get(row.sentence) for row in published.itertuples()],
+        gender=published["speaker"].map(genders),
+        transcript=[SENTENCES.get(said) for said in published["language"] + published["sentence"]],
     )
     table = table.join(ratings.groupby("utterance")[list(ATTRIBUTES)].mean())
     table = files.require_audio(table, params.missing_audio, path)
@@ -92,8 +94,7 @@ def _annotations(path: Path) -> pd.DataFrame:
     columns = [f"{rater}_{what}" for rater in RATERS for what in ("A", "V", "D", "cat")]
     files.require_columns(table, ["file", *columns, "gt_emotion"], path)
     fields = table["file"].str.extract(r"^(?P<language>EN|DK)_(?P<speaker>\d+)_[A-Z]_(?P<sentence>\d)\.wav$")
-    unread = table["file"][fields["speaker"].isna()]
-    if len(unread):
+    if len(unread := table["file"][fields["speaker"].isna()]):
         raise CorpusError(f"{path} names files unlike EN_001_A_1.wav: {some(unread)}; restore the published table.")
     return table.assign(**fields, utterance=table["file"].str.removesuffix(".wav")).set_index("utterance")
 
@@ -102,14 +103,6 @@ def _ratings(published: pd.DataFrame, rater: str, path: Path) -> pd.DataFrame:
     given = {name: files.numbers(published[f"{rater}_{name[0].upper()}"], path) for name in ATTRIBUTES}
     votes = published[f"{rater}_cat"].replace("B", "O")
     return pd.DataFrame(given).assign(rater=rater, emotion=votes).reset_index()[list(RATING_COLUMNS)]
-
-
-def _genders(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        raise CorpusError(f"{path} is missing: restore it from the published corpus.")
-    table = files.read_csv(path)
-    files.require_columns(table, ["speaker", "gender"], path)
-    return dict(zip(table["speaker"], table["gender"].replace({"F": "Female", "M": "Male"}), strict=True))
 
 
 def _groups(table: pd.DataFrame, folds: int) -> pd.Series:

@@ -223,12 +223,11 @@ def cached(root: Path, options: str, read: Callable[[], Corpus]) -> Corpus:
         messages, *content = pickle.loads(path.read_bytes())
         corpus = Corpus(*content)
     if corpus is None:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        with warnings.catch_warnings(record=True, action="always") as caught:
             corpus = read()
         messages = [(str(warning.message), warning.category) for warning in caught]
-        kept = pickle.dumps((messages, corpus.name, corpus.table, corpus.scale, corpus.ratings))
-        complete_file(path, lambda partial: partial.write_bytes(kept))
+        entry = pickle.dumps((messages, corpus.name, corpus.table, corpus.scale, corpus.ratings))
+        complete_file(path, lambda partial: partial.write_bytes(entry))
     for message, category in messages:
         warnings.warn(message, category, stacklevel=3)
     return corpus

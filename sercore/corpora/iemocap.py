@@ -61,8 +61,7 @@ def read(params: Params, seed: int) -> Corpus:
     """Read the release, split by sessions, since the corpus has no official split.
 
     Of the sessions that are there, in order, number ``seed % 5`` is test1, the next one development, the others train.
-    All folds together test every session once. No speaker is in two sessions, but scripted dialogues repeat their text
-    in each: transcripts are less new to a system than voices.
+    No speaker is in two sessions, but scripted dialogues repeat their text in each.
 
     Attributes are from 1 to 5, ``emotion`` as in `EMOTIONS`; transcripts keep tags such as ``[LAUGHTER]``. ``ratings``
     hold each external rater's attributes, if complete, and the first of the same rater's categories, if there is one.
@@ -76,7 +75,10 @@ def read(params: Params, seed: int) -> Corpus:
     table, ratings = _evaluations(tree, root)
     files.warn_of_other_means(table, ratings, root, TOLERANCE)
     names = table.index.to_series().str.extract(UTTERANCE)
-    waves, texts = files.by_stem(tree, ".wav"), _transcripts(tree)
+    waves = files.by_stem(tree, ".wav")
+    # Lines without a name ("M: Yeah.") belong to none.
+    spoken = [SPOKEN.match(line) for path in _files_in(tree, "transcriptions") for line in _lines(path)]
+    texts = {one["utterance"]: one["text"].strip() for one in spoken if one}
     table = _within_scale(table, root).assign(
         path=[waves.get(name) for name in table.index],
         speaker=names["session"] + names["letter"],
@@ -117,12 +119,6 @@ def _evaluations(tree: list[Path], root: Path) -> tuple[pd.DataFrame, pd.DataFra
     return files.in_numbers(table, root), files.in_numbers(rated, root)
 
 
-def _transcripts(tree: list[Path]) -> dict[str, str]:
-    """Text of each utterance; lines without a name (``M: Yeah.``) belong to none."""
-    spoken = [SPOKEN.match(line) for path in _files_in(tree, "transcriptions") for line in _lines(path)]
-    return {one["utterance"]: one["text"].strip() for one in spoken if one}
-
-
 def _files_in(tree: list[Path], folder: str) -> list[Path]:
     """The text files right in the folders so named, not in folders below, which hold single raters' files."""
     return [path for path in tree if path.parent.name == folder and path.name.endswith(".txt")]
@@ -139,8 +135,7 @@ def _within_scale(table: pd.DataFrame, root: Path) -> pd.DataFrame:
     values = table[list(ATTRIBUTES)]
     distance = (values - values.clip(low, high)).abs()
     near = (distance > 0) & (distance <= BEYOND)
-    outside = table.index[near.any(axis=1)]
-    if len(outside):
+    if len(outside := table.index[near.any(axis=1)]):
         problem = f"{len(outside)} utterances in {root} have an attribute outside the scale {low:g} to {high:g}"
         warnings.warn(f"{problem}: {some(outside)}; it is set to the scale's end.", stacklevel=3)
     return table.assign(**values.mask(near, values.clip(low, high)))

@@ -36,16 +36,14 @@ def read(params: Params, seed: int) -> Corpus:
     missing value, and any other is taken literally (``NA`` is a transcript, ``007`` a speaker). Paths are relative to
     the CSV's folder.
 
-    `CorpusError` names the CSV and the column, row or value that is wrong; `AudioError` a damaged audio file, unless
-    these are skipped.
+    `CorpusError` names the CSV and the column, row or value that is wrong; `AudioError` a damaged file, unless skipped.
     """
     path = resolve(params.path)
     if not path.is_file():
         raise CorpusError(f"{path} does not exist or is a folder: set corpus.path to the manifest, a CSV.")
     table = files.read_csv(path)
     files.require_columns(table, REQUIRED, path)
-    unknown = [name for name in table.columns if name not in KNOWN]
-    if unknown:
+    if unknown := [name for name in table.columns if name not in KNOWN]:
         raise CorpusError(f"{path} has unknown columns: {', '.join(unknown)}; known are {', '.join(KNOWN)}.")
     table = table.set_index("utterance").reindex(columns=list(COLUMNS), fill_value="")
     table = files.in_numbers(table, path)

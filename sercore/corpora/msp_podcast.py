@@ -1,8 +1,7 @@
 """A release of MSP-Podcast (1.6 to 2.0, and the Interspeech 2025 challenge) as its archives unpack.
 
-Folders may be nested (``Audios/Audios``) and are found by what they hold. Columns are read by name, never by position:
-the CSV's order is arousal, valence, dominance and the JSON's arousal, dominance, valence. Values that a release spells
-``Unknown``, ``NA`` or not at all are missing.
+Folders may be nested (``Audios/Audios``) and are found by what they hold. Columns are read by name: the CSV's order is
+arousal, valence, dominance and the JSON's arousal, dominance, valence. ``Unknown``, ``NA`` and nothing are missing.
 """
 
 import json
@@ -70,8 +69,7 @@ def _release(root: Path, params: Params) -> Corpus:
     files.warn_of_other_means(table, ratings, labels, TOLERANCE)
     waves = files.by_stem(tree, ".wav")
     table = _with_side_files(_with_hidden(table, waves, root), tree)
-    without = table.index[table["split"].isna()]
-    if len(without):
+    if len(without := table.index[table["split"].isna()]):
         raise CorpusError(
             f"{len(without)} of {len(table)} utterances in {labels} have no split (Split_Set is NA or absent, and no "
             f"Partitions.txt names them): {some(without)}; add a Partitions.txt to the release with a line such as "
@@ -133,16 +131,14 @@ def _ratings(labels: Path) -> pd.DataFrame | None:
         "labels_detailed.json": _ratings_of_json,
         "labels.txt": _ratings_of_text,
     }
-    name = next((name for name in readers if name in there), None)
-    if name is None:
+    path = next((there[name] for name in readers if name in there), None)
+    if path is None:
         return None
-    path = there[name]
-    table = readers[name](path)
+    table = readers[path.name.lower()](path)
     files.require_columns(table, ["FileName"], path)
     if "EmoDetail" in table:
         table = table[["FileName"]].join(parse_ratings(table["EmoDetail"]))
-        unread = table["FileName"][table["rater"].isna()]
-        if len(unread):
+        if len(unread := table["FileName"][table["rater"].isna()]):
             problem = f"{len(unread)} ratings in {path} are not in a known form: {some(unread)}; left out."
             warnings.warn(problem, stacklevel=3)
         table = table.dropna(subset="rater")
@@ -249,9 +245,7 @@ def _transcripts(names: pd.Index, tree: list[Path], root: Path) -> list[str | No
 
     with ThreadPoolExecutor() as pool:
         spoken = list(pool.map(read, names))
-    lossy = [name for name, text in zip(names, spoken, strict=True) if text and "\ufffd" in text]
-    if lossy:
-        warnings.warn(
-            f"{len(lossy)} transcripts in {root} are not UTF-8 and lose characters: {some(lossy)}.", stacklevel=3
-        )
+    if lossy := [name for name, text in zip(names, spoken, strict=True) if text and "\ufffd" in text]:
+        problem = f"{len(lossy)} transcripts in {root} are not UTF-8 and lose characters"
+        warnings.warn(f"{problem}: {some(lossy)}.", stacklevel=3)
     return spoken
