@@ -67,9 +67,12 @@ def kept(what: str, paths: Iterable[Path], look: Callable[[Path], Any]) -> list[
         known = pickle.loads(index.read_bytes())
     changed = [name for name, now in marks.items() if known.get(name, ("",))[0] != now]
     if changed:
+        parts = [changed[start : start + 500] for start in range(0, len(changed), 500)]  # a task a file costs more
         with ThreadPoolExecutor() as pool:
-            found = pool.map(look, map(Path, changed))
-            known |= {name: (marks[name], each) for name, each in zip(changed, found, strict=True)}
+            found = [
+                each for part in pool.map(lambda part: [look(Path(name)) for name in part], parts) for each in part
+            ]
+        known |= {name: (marks[name], each) for name, each in zip(changed, found, strict=True)}
         complete_file(index, lambda partial: partial.write_bytes(pickle.dumps(known)))
     return [known[name][1] for name in names]
 
