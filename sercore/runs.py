@@ -85,14 +85,14 @@ def find(params: Params, inputs: Mapping[str, str]) -> Run | None:
         UserWarning: it was trained by other code.
     """
     folder = run_folder(params, inputs)
-    if not _is_complete(folder, params, inputs):
+    if (run := _undamaged(folder, params, inputs)) is None:
         return None
     if revision.is_other(folder):
         message = f"{folder} was trained by another revision of sercore: remove it to train it again."
         warnings.warn(message, stacklevel=3)
     with contextlib.suppress(OSError):  # a run that may only be read
         os.utime(folder)  # see `latest`
-    return read(folder)
+    return run
 
 
 def latest(params: Params, corpus: str) -> Path:
@@ -123,7 +123,7 @@ def claimed(params: Params, inputs: Mapping[str, str]) -> Iterator[None]:
     system.mkdir(parents=True, exist_ok=True)
     with FileLock(system / ".lock"):
         folder = run_folder(params, inputs)
-        if not _is_complete(folder, params, inputs):
+        if _undamaged(folder, params, inputs) is None:
             partial_folder(params, inputs)  # so that no run of another identity takes this place
     lock = FileLock(folder.with_name(f".{folder.name}.lock"))
     try:
@@ -215,13 +215,12 @@ def _partial(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.partial")
 
 
-def _is_complete(folder: Path, params: Params, inputs: Mapping[str, str]) -> bool:
-    """Whether `folder` holds the undamaged run of these parameters and inputs."""
-    if not (folder / "model").is_dir() or _identity_of(folder) != _identity(params, inputs):
-        return False
-    with contextlib.suppress(ParamsError):
-        return read(folder) is not None
-    return False
+def _undamaged(folder: Path, params: Params, inputs: Mapping[str, str]) -> Run | None:
+    """The run in `folder`, if it is complete and has these parameters and inputs."""
+    if (folder / "model").is_dir() and _identity_of(folder) == _identity(params, inputs):
+        with contextlib.suppress(ParamsError):
+            return read(folder)
+    return None
 
 
 def _science(params: Params) -> str:

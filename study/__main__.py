@@ -14,7 +14,7 @@ import yaml
 
 from sercore.failures import one_sentence
 from sercore.params import ParamsError, with_corpus
-from study.plan import PAPER, Plan, planned, tested_on
+from study.plan import PAPER, Plan, asked_for, run_folder, tested_on
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
     with one_sentence():
         if len(given.values) != len(wanted):
             raise ParamsError(f"{given.command} takes {', '.join(wanted) or 'no value'}, not {given.values}.")
-        plan = planned(given.profile, given.data, given.chapter, given.seeds)
+        plan = asked_for(given.profile, given.data, given.chapter, given.seeds)
         if wanted[:1] == ["part"] and given.values[0] not in plan.parts:
             raise ParamsError(f"{given.values[0]!r} is no part of this study; it has {', '.join(plan.parts)}.")
         COMMANDS[given.command](plan, *given.values)
@@ -57,12 +57,11 @@ def prepare(plan: Plan, part: str, condition: str) -> None:
 def test(plan: Plan, part: str, condition: str, variant: str) -> None:
     """Test the runs of a variant on the evaluation sets of a part."""
     from sercore.predict import evaluate
-    from sercore.runs import latest
 
     for seed in plan.seeds():
-        params, corpus = plan.parameters(variant, condition, seed), plan.corpus(condition, seed)
+        params = plan.parameters(variant, condition, seed)
         for name in plan.tests(part):
-            evaluate(latest(params, corpus.digest()), name, {"path": str(params.corpus.path)} | tested_on(name))
+            evaluate(run_folder(params), name, {"path": str(params.corpus.path)} | tested_on(name))
 
 
 def analyse(plan: Plan, part: str) -> None:

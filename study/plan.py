@@ -5,7 +5,7 @@ A *part* is what is collected and analysed together: all questions of the paper,
 
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.util import find_spec
@@ -194,6 +194,11 @@ class Plan:
         """The evaluation sets of a part, beside the corpus's own."""
         return self.parts[part][0].tests
 
+    def jobs(self) -> Iterator[tuple[str, str, str]]:
+        """Part, condition and variant of all that is trained on the profile's own corpus."""
+        for part in self.parts:
+            yield from product([part], self.conditions(part), self.systems(part))
+
     def trained(self, condition: str, profile: str | None = None) -> list[str]:
         """The variants to train under a condition, for all parts."""
         if profile not in (None, self.profile):
@@ -215,11 +220,8 @@ class Plan:
 
     def run_folders(self, asked: Question, condition: str, profile: str | None = None) -> list[Path]:
         """Where the runs of a question's systems are."""
-        from sercore.runs import latest
-
         named = product(systems([asked]), self.seeds(profile))
-        every = [self.parameters(name, condition, seed, profile) for name, seed in named]
-        return [latest(one, _digest(one.corpus, one.seed)) for one in every]
+        return [run_folder(self.parameters(name, condition, seed, profile)) for name, seed in named]
 
     def contents(self, variant: str, condition: str, profile: str) -> list[str]:
         """Digests of the corpus, unless it is simulated, and of the encoders that are folders here."""
@@ -277,6 +279,13 @@ def units(utterances: pd.Index, speakers: pd.Series) -> pd.Series:
     return speakers.fillna(pd.Series("unknown, of show " + show, speakers.index))
 
 
+def run_folder(run: Params) -> Path:
+    """Where the run of these parameters on this corpus is; `ParamsError` if it was not trained."""
+    from sercore.runs import latest  # only now, since torch takes seconds to import
+
+    return latest(run, _digest(run.corpus, run.seed))
+
+
 @cache
 def _digest(corpus: CorpusParams, seed: int) -> str:
     return corpus_of(corpus, seed).digest()
@@ -320,21 +329,26 @@ def _declared() -> dict:
     return declared
 
 
-def planned(
-    profile: str = "embedded", data: str | None = None, chapter: str = PAPER, seeds: int | None = None, **others: Any
-) -> Plan:
-    """The plan of the graph; what its jobs would refuse in it, or in a corpus, ends the process with one sentence."""
+def asked_for(profile: str, data: str | None = None, chapter: str = PAPER, seeds: int | None = None) -> Plan:
+    """A plan of which every value and parameter is valid; else `ParamsError`."""
     plan = Plan(profile, data, chapter, seeds)
+    if seeds is not None and (type(seeds) is not int or seeds < 1):
+        raise ParamsError(f"seeds is {seeds!r}; it is how many of each system to train, 1 or more.")
+    for part, condition, variant in plan.jobs():
+        run = plan.parameters(variant, condition)
+        for test in plan.tests(part):
+            with_corpus(run, tested_on(test))
+    return plan
+
+
+def planned(profile: str = "embedded", **others: Any) -> Plan:
+    """The plan of the graph; what its jobs would refuse in it, or in a corpus, ends the process with one sentence."""
     with one_sentence():
-        if others:
-            raise ParamsError(f"unknown {', '.join(others)}; valid are profile, data, chapter and seeds.")
-        if seeds is not None and (type(seeds) is not int or seeds < 1):
-            raise ParamsError(f"seeds is {seeds!r}; it is how many of each system to train, 1 or more.")
-        for part in plan.parts:
-            for condition, variant in product(plan.conditions(part), plan.systems(part)):
-                for test in plan.tests(part):
-                    with_corpus(plan.parameters(variant, condition), tested_on(test))
-                plan.contents(variant, condition, profile)
+        if unknown := set(others) - {"data", "chapter", "seeds"}:
+            raise ParamsError(f"unknown {', '.join(unknown)}; valid are profile, data, chapter and seeds.")
+        plan = asked_for(profile, **others)
+        for _, condition, variant in plan.jobs():
+            plan.contents(variant, condition, profile)
         for other in plan.corpora.values():
             plan.contents("fusion", STUDY, other)
     return plan

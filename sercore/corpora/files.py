@@ -179,10 +179,13 @@ def with_durations(table: pd.DataFrame, damaged: Literal["refuse", "skip"], sour
 
 def _warn_of_levels(paths: pd.Series, source: Path) -> None:
     """Warn if the median of about 50 files, spread over the corpus, is clipped, or far from the level of speech."""
-    levels = []
-    for path in paths.iloc[:: len(paths) // 50 + 1]:
+
+    def look(path: Path) -> tuple[float, float] | None:
         with contextlib.suppress(audio.AudioError):  # raised again when the file is used
-            levels.append(audio.levels(path))
+            return audio.levels(path)
+        return None
+
+    levels = [each for each in kept("levels", paths.iloc[:: len(paths) // 50 + 1], look) if each]
     if not levels:
         return
     level, clipped = np.median(levels, axis=0)

@@ -7,7 +7,7 @@ arousal, valence, dominance and the JSON's arousal, dominance, valence. ``Unknow
 import json
 import re
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ import pandas as pd
 from sercore import ATTRIBUTES
 from sercore.corpora import files
 from sercore.corpus import COLUMNS, RATING_COLUMNS, Corpus, CorpusError, some
+from sercore.disk import in_parallel
 from sercore.params import CorpusParams, resolve
 
 KIND = "naturalistic"
@@ -182,8 +183,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise KeyError(next(name for name in names if names.count(name) > 1))
+        raise KeyError(Counter(name for name, _ in pairs).most_common(1)[0][0])
     return content
 
 
@@ -243,8 +243,7 @@ def _transcripts(names: pd.Index, tree: list[Path], root: Path) -> list[str | No
         text = texts[name].read_text(encoding="utf-8-sig", errors="replace") if name in texts else ""
         return " ".join(text.split()) or None
 
-    with ThreadPoolExecutor() as pool:
-        spoken = list(pool.map(read, names))
+    spoken = in_parallel(read, names)
     if lossy := [name for name, text in zip(names, spoken, strict=True) if text and "\ufffd" in text]:
         problem = f"{len(lossy)} transcripts in {root} are not UTF-8 and lose characters"
         warnings.warn(f"{problem}: {some(lossy)}.", stacklevel=3)
