@@ -110,9 +110,9 @@ def _inspect(path: Path | str) -> tuple[int, int]:
 def _length(path: Path, file: BinaryIO) -> tuple[int, int]:
     if not file.seek(0, 2):
         raise AudioError(f"{path} is empty (0 bytes): replace the file.")
-    if not ogg_ends(file):
+    if not ogg_ends(file.fileno()):
         raise AudioError(f"{path} is truncated (the end of its stream is missing): copy it again.")
-    sizes = promised_and_held(file)
+    sizes = promised_and_held(file.fileno())
     try:
         with _open(file) as sound:
             frames, rate, form = sound.frames, sound.samplerate, sound.format

@@ -51,17 +51,19 @@ class Corpus:
         _check_columns(self.table, COLUMNS, "corpus table")
         if self.table.empty:
             raise CorpusError(f"corpus {self.name} has no utterance: check its path.")
-        nameless = int((self.table.index.isna() | (self.table.index == "")).sum())
-        if nameless:
+        if nameless := int((self.table.index.isna() | (self.table.index == "")).sum()):
             raise CorpusError(f"{nameless} of {len(self.table)} rows have no utterance: name them or remove them.")
-        duplicates = self.table.index[self.table.index.duplicated()]
-        if len(duplicates):
+        if len(duplicates := self.table.index[self.table.index.duplicated()]):
             raise CorpusError(f"duplicate utterance: {some(duplicates)}; keep one row of each.")
-        _check_values(self.table, "split", SPLITS, required=True)
-        _check_values(self.table, "emotion", EMOTIONS)
-        _check_values(self.table, "gender", GENDERS)
+        for name, known in {"split": SPLITS, "emotion": EMOTIONS, "gender": GENDERS}.items():
+            given = self.table[name]
+            wrong = ~given.isin(list(known)) & (given.notna() | (name == "split"))
+            _refuse(given[wrong], f"unknown {name}", f"valid are {', '.join(known)}")
+        low, high = self.scale
         for name in ATTRIBUTES:
-            _check_attribute(self.table[name], *self.scale)
+            given = self.table[name]
+            wrong = given.notna() & ~pd.to_numeric(given, errors="coerce").between(low, high)
+            _refuse(given[wrong], f"{name} outside the scale {low:g} to {high:g}", "correct the rows")
         absent = self.table.index[[not isinstance(path, Path) or not path.is_file() for path in self.table["path"]]]
         if len(absent):
             problem = f"{len(absent)} of {len(self.table)} utterances have no audio: {some(absent)}"
@@ -95,7 +97,7 @@ class Corpus:
         Test splits may share speakers with each other, as MSP-Podcast's do, which a `UserWarning` says; nothing can be
         said of unknown speakers.
         """
-        splits = self.table.dropna(subset=["speaker"]).groupby("speaker")["split"].unique()
+        splits = self.table.groupby("speaker")["split"].unique()
         shared = {speaker: set(names) for speaker, names in splits.items() if len(names) > 1}
         listed = [f"{speaker} ({' and '.join(splits[speaker])})" for speaker in shared]
         if any(names & {"train", "development"} for names in shared.values()):
@@ -119,19 +121,11 @@ def _check_columns(table: pd.DataFrame, columns: tuple[str, ...], what: str) -> 
         raise CorpusError(f"the {what} has missing columns {missing} and unknown columns {unknown}; it needs {needed}.")
 
 
-def _check_values(table: pd.DataFrame, column: str, known: tuple[str, ...] | dict, required: bool = False) -> None:
-    wrong = ~table[column].isin(list(known)) & (table[column].notna() | required)
-    if wrong.any():
-        rows = [f"{name} ({value})" for name, value in table.loc[wrong, column].items()]
-        raise CorpusError(f"unknown {column}: {some(rows)}; valid are {', '.join(known)}.")
-
-
-def _check_attribute(column: pd.Series, low: float, high: float) -> None:
-    values = pd.to_numeric(column, errors="coerce")
-    wrong = (column.notna() & values.isna()) | (values < low) | (values > high)
-    if wrong.any():
-        rows = [f"{row} ({value})" for row, value in column[wrong].items()]
-        raise CorpusError(f"{column.name} outside the scale {low:g} to {high:g}: {some(rows)}; correct the rows.")
+def _refuse(wrong: pd.Series, problem: str, remedy: str) -> None:
+    """Raise `CorpusError`, naming the rows and values that are `wrong`, if there are any."""
+    if len(wrong):
+        rows = [f"{row} ({value})" for row, value in wrong.items()]
+        raise CorpusError(f"{problem}: {some(rows)}; {remedy}.")
 
 
 def some(items: list[str] | pd.Index, most: int = 5) -> str:

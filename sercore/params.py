@@ -77,8 +77,7 @@ def load(profile: str, variant: str, seed: int, overrides: Mapping[str, Any] | N
     difference = {key: value for key, value in entry.items() if key != "paper"}
     merged = merge(read_yaml(project_root() / "params" / f"{profile}.yaml"), difference)
     merged = merge(merged, overrides or {})
-    reserved = {"profile", "variant", "seed"} & set(overrides or {})
-    if reserved:
+    if reserved := {"profile", "variant", "seed"} & set(overrides or {}):
         raise ParamsError(f"overrides may not set {', '.join(sorted(reserved))}: these have parameters of their own.")
     encoders = merged.pop("encoders", {})
     if not isinstance(encoders, Mapping) or set(encoders) - set(ENCODERS):
@@ -157,15 +156,10 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _number(loader: _StrictLoader, node: yaml.ScalarNode) -> int | float | str:
-    if re.fullmatch(r"[-+]?(0\d.*|.*:.*)", node.value):
-        return node.value
-    return loader.construct_yaml_int(node) if node.tag.endswith("int") else loader.construct_yaml_float(node)
-
-
 _StrictLoader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), [*"-+0123456789"])
-for _kind in ("int", "float"):
-    _StrictLoader.add_constructor(f"tag:yaml.org,2002:{_kind}", _number)
+for _first in "-+0123456789":
+    _text = ("tag:yaml.org,2002:str", re.compile(r"[-+]?(0\d|.*:)"))
+    _StrictLoader.yaml_implicit_resolvers[_first].insert(0, _text)
 
 
 @lru_cache
@@ -204,12 +198,11 @@ def merge(base: Mapping[str, Any], difference: Mapping[str, Any]) -> dict[str, A
     merged = dict(base)
     for key, value in difference.items():
         old = merged.get(key)
-        if not (isinstance(old, Mapping) and isinstance(value, Mapping)):
-            merged[key] = value
-            continue
-        another_reader = value.get("reader", old.get("reader")) != old.get("reader")
-        kept = {name: old[name] for name in old if name == "transcripts"} if another_reader else old
-        merged[key] = merge(kept, value)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            if value.get("reader", old.get("reader")) != old.get("reader"):
+                old = {name: old[name] for name in old if name == "transcripts"}
+            value = merge(old, value)
+        merged[key] = value
     return merged
 
 

@@ -49,8 +49,7 @@ def _listed(given: Path) -> pd.DataFrame:
         if others := [path.name for path in found if path.suffix.lower() not in AUDIO]:
             warnings.warn(f"{len(others)} of {len(found)} files in {given} are no audio: {some(others)}.", stacklevel=4)
     elif given.suffix.lower() == ".csv" and isfile(given):
-        table = files.read_csv(given)
-        files.require_columns(table, ["path"], given)
+        table = files.read_csv(given, ["path"])
         empty = [str(row + 2) for row in table.index[table["path"].str.strip() == ""]]
         if empty or table.empty:
             raise CorpusError(f"{given} has no path in line {some(empty or ['2'])}: name a file in each line.")

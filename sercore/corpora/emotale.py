@@ -12,7 +12,7 @@ from pydantic import Field
 
 from sercore import ATTRIBUTES
 from sercore.corpora import files
-from sercore.corpus import COLUMNS, RATING_COLUMNS, Corpus, CorpusError, some
+from sercore.corpus import RATING_COLUMNS, Corpus, CorpusError, some
 from sercore.params import CorpusParams, resolve
 
 KIND = "enacted"
@@ -71,8 +71,7 @@ def read(params: Params, seed: int) -> Corpus:
     speakers = root / "speaker_info.csv"
     if not speakers.is_file():
         raise CorpusError(f"{speakers} is missing: restore it from the published corpus.")
-    known = files.read_csv(speakers)
-    files.require_columns(known, ["speaker", "gender"], speakers)
+    known = files.read_csv(speakers, ["speaker", "gender"])
     genders = dict(zip(known["speaker"], known["gender"].replace({"F": "Female", "M": "Male"}), strict=True))
     table = published[["speaker"]].assign(
         path=[waves.get(name) for name in published.index],
@@ -81,18 +80,15 @@ def read(params: Params, seed: int) -> Corpus:
         transcript=[SENTENCES.get(said) for said in published["language"] + published["sentence"]],
     )
     table = table.join(ratings.groupby("utterance")[list(ATTRIBUTES)].mean())
-    table = files.require_audio(table, params.missing_audio, path)
-    table = table.assign(split=files.split_of_fold(_groups(table, params.folds), seed, params.folds))
-    table = files.with_durations(table, params.damaged, path)
-    ratings = ratings[ratings["utterance"].isin(table.index)]
-    return files.validated(path, f"EmoTale ({params.language})", table[list(COLUMNS)], SCALE, ratings)
+    # Women and men are dealt evenly over the groups.
+    split = files.dealt(lambda present: [present["gender"], present["speaker"]], seed, params.folds)
+    return files.corpus(path, params, f"EmoTale ({params.language})", table, SCALE, ratings, split=split)
 
 
 def _annotations(path: Path) -> pd.DataFrame:
     """The published table, and language, speaker and sentence from the file names; index: the name without ``.wav``."""
-    table = files.read_csv(path)
     columns = [f"{rater}_{what}" for rater in RATERS for what in ("A", "V", "D", "cat")]
-    files.require_columns(table, ["file", *columns, "gt_emotion"], path)
+    table = files.read_csv(path, ["file", *columns, "gt_emotion"])
     fields = table["file"].str.extract(r"^(?P<language>EN|DK)_(?P<speaker>\d+)_[A-Z]_(?P<sentence>\d)\.wav$")
     if len(unread := table["file"][fields["speaker"].isna()]):
         raise CorpusError(f"{path} names files unlike EN_001_A_1.wav: {some(unread)}; restore the published table.")
@@ -100,14 +96,7 @@ def _annotations(path: Path) -> pd.DataFrame:
 
 
 def _ratings(published: pd.DataFrame, rater: str, path: Path) -> pd.DataFrame:
-    given = {name: files.numbers(published[f"{rater}_{name[0].upper()}"], path) for name in ATTRIBUTES}
+    columns = {f"{rater}_{name[0].upper()}": name for name in ATTRIBUTES}
+    given = files.numbers(published, path, columns).rename(columns=columns)
     votes = published[f"{rater}_cat"].replace("B", "O")
-    return pd.DataFrame(given).assign(rater=rater, emotion=votes).reset_index()[list(RATING_COLUMNS)]
-
-
-def _groups(table: pd.DataFrame, folds: int) -> pd.Series:
-    """The group, 0 and on, of each row's speaker; women and men are dealt evenly over the groups."""
-    speakers = table[["gender", "speaker"]].drop_duplicates().sort_values(["gender", "speaker"])["speaker"]
-    if len(speakers) < folds:
-        raise CorpusError(f"{len(speakers)} speakers cannot be dealt to {folds} folds: lower corpus.folds.")
-    return table["speaker"].map({speaker: place % folds for place, speaker in enumerate(speakers)})
+    return given.assign(rater=rater, emotion=votes).reset_index()[list(RATING_COLUMNS)]

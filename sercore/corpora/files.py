@@ -7,7 +7,8 @@ import os
 import pickle
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from sercore import ATTRIBUTES, audio
-from sercore.corpus import Corpus, CorpusError, some
+from sercore.corpus import COLUMNS, Corpus, CorpusError, some
 from sercore.disk import cache_folder, complete_file, digest, digests, kept, mark
 
 BREAK = re.compile(r"[\n\r\0]")
@@ -28,21 +29,19 @@ def walk(folder: Path) -> list[Path]:
     Links are followed, but for those to a folder that holds them; a folder that may not be read is an `OSError`.
     """
     found: list[Path] = []
-    for parent, folders, names in os.walk(folder, onerror=_refuse if folder.is_dir() else None, followlinks=True):
+    errors: list[OSError] = []
+    for parent, folders, names in os.walk(folder, onerror=errors.append, followlinks=True):
         shown = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
-        folders[:] = [name for name in shown if not _holds_itself(folder, Path(parent, name))]
+        folders[:] = [name for name in shown if not _holds_itself(Path(parent, name))]
         found += [Path(parent, name) for name in sorted(names) if not name.startswith(".")]
+    if errors and folder.is_dir():
+        raise errors[0]
     return found
 
 
-def _holds_itself(root: Path, path: Path) -> bool:
-    """Whether `path` is a link to a folder on the way from `root` to it, or to one that holds such a folder."""
-    way = [above for above in path.parents if above.is_relative_to(root)] if path.is_symlink() else []
-    return any(above.resolve().is_relative_to(path.resolve()) for above in way)
-
-
-def _refuse(error: OSError) -> None:
-    raise error
+def _holds_itself(path: Path) -> bool:
+    """Whether `path` is a link to a folder on the way to it, or to one that holds such a folder."""
+    return path.is_symlink() and any(above.resolve().is_relative_to(path.resolve()) for above in path.parents)
 
 
 def by_stem(paths: Sequence[Path], suffix: str) -> dict[str, Path]:
@@ -74,11 +73,12 @@ def read_text(path: Path) -> str:
         raise CorpusError(f"{problem}; save it as UTF-8 (it may be in cp1252 or UTF-16).") from None
 
 
-def read_csv(path: Path, typed: str | None = None) -> pd.DataFrame:
+def read_csv(path: Path, required: Sequence[str] = (), typed: str | None = None) -> pd.DataFrame:
     """A CSV as text: no value is taken for missing (``NA`` stays), no ``007`` becomes a number, and a row is a line.
 
     Only in the column `typed`, for what raters typed, cells may have line breaks. `CorpusError` names the line of a row
-    with a break, a quotation mark that is not doubled, or more or fewer values than the header.
+    with a break, a quotation mark that is not doubled, or more or fewer values than the header, and columns that are
+    `required` and missing.
     """
     text = path.read_text(encoding="utf-8-sig", errors="replace") if typed else read_text(path)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -100,7 +100,9 @@ def read_csv(path: Path, typed: str | None = None) -> pd.DataFrame:
             if BREAK.search(cell) and (name != typed or ROW.search(cell)):
                 problem = f"row {number} ({row[0][:40]}) has a line break in {name}"
                 raise CorpusError(f"{path}: {problem}; write it in one line, and double each quotation mark in it.")
-    return pd.DataFrame(rows, columns=header, dtype="str")
+    table = pd.DataFrame(rows, columns=header, dtype="str")
+    require_columns(table, required, path)
+    return table
 
 
 def require_columns(table: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
@@ -109,41 +111,42 @@ def require_columns(table: pd.DataFrame, columns: Sequence[str], path: Path) -> 
         raise CorpusError(f"{path}: missing columns {', '.join(missing)}; it has {', '.join(table.columns)}.")
 
 
-def numbers(column: pd.Series, path: Path) -> pd.Series:
-    """Text as float64, NaN where it is empty, ``NA`` or ``nan``; any other text is a `CorpusError`."""
-    values = pd.to_numeric(column, errors="coerce").astype("float64")
-    wrong = values.isna() & ~column.str.strip().str.lower().isin(["", "na", "nan"])
-    if wrong.any():
-        rows = [f"{row} ({text!r})" for row, text in column[wrong].items()]
-        raise CorpusError(f"{path}: {column.name} is not a number for {some(rows)}; correct the rows.")
-    return values
+def numbers(table: pd.DataFrame, path: Path, columns: Iterable[str] = ATTRIBUTES) -> pd.DataFrame:
+    """`table` with `columns` of text as float64, NaN where empty, ``NA`` or ``nan``; other text is a `CorpusError`."""
+    values = table[list(columns)].apply(pd.to_numeric, errors="coerce").astype("float64")
+    for name, column in values.items():
+        given = table.loc[column.isna(), name]
+        wrong = given[~given.str.strip().str.lower().isin(["", "na", "nan"])]
+        if len(wrong):
+            rows = [f"{row} ({text!r})" for row, text in wrong.items()]
+            raise CorpusError(f"{path}: {name} is not a number for {some(rows)}; correct the rows.")
+    return table.assign(**values)
 
 
-def in_numbers(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """`table` with its attributes as `numbers`."""
-    return table.assign(**{name: numbers(table[name], path) for name in ATTRIBUTES})
+def corpus(
+    source: Path, params: Any, name: str, table: pd.DataFrame, scale: tuple, ratings: Any = None, **late: Callable
+) -> Corpus:
+    """`Corpus` of the rows that have audio, with their durations; `source` names where they come from.
 
-
-def validated(path: Path, *content: Any) -> Corpus:
-    """`Corpus` of `content`; its `CorpusError` names the file that the rows come from."""
-    try:
-        return Corpus(*content)
-    except CorpusError as error:
-        raise CorpusError(f"{path}: {error}") from None
-
-
-def require_audio(table: pd.DataFrame, missing_audio: Literal["error", "skip"], path: Path) -> pd.DataFrame:
-    """`table` if every row has a ``path``; else a `CorpusError`, or the rows that have one and a warning."""
+    A missing ``path`` is a `CorpusError`, or the row is left out with a warning where ``missing_audio`` is ``skip``;
+    for damaged files see `with_durations`. `late` are columns that depend on which rows have audio, as
+    `pandas.DataFrame.assign` takes them. `CorpusError` if what is left is not valid.
+    """
     absent = table["path"].isna()
-    if not absent.any():
-        return table
-    message = f"{absent.sum()} of {len(table)} utterances in {path} have no audio: {some(table.index[absent])}"
-    if absent.all():
-        raise CorpusError(f"{message}; check corpus.path, and that the audio is unpacked.")
-    if missing_audio == "error":
-        raise CorpusError(f"{message}; restore the files, or leave the rows out with missing_audio: skip.")
-    warnings.warn(f"{message}; left out.", stacklevel=3)
-    return table[~absent]
+    if absent.any():
+        message = f"{absent.sum()} of {len(table)} utterances in {source} have no audio: {some(table.index[absent])}"
+        if absent.all():
+            raise CorpusError(f"{message}; check corpus.path, and that the audio is unpacked.")
+        if params.missing_audio == "error":
+            raise CorpusError(f"{message}; restore the files, or leave the rows out with missing_audio: skip.")
+        warnings.warn(f"{message}; left out.", stacklevel=3)
+    table = with_durations(table[~absent].assign(**late), params.damaged, source)
+    if ratings is not None:
+        ratings = ratings[ratings["utterance"].isin(table.index)]
+    try:
+        return Corpus(name, table[list(COLUMNS)], scale, ratings)
+    except CorpusError as error:
+        raise CorpusError(f"{source}: {error}") from None
 
 
 def with_durations(table: pd.DataFrame, damaged: Literal["refuse", "skip"], source: Path) -> pd.DataFrame:
@@ -153,15 +156,7 @@ def with_durations(table: pd.DataFrame, damaged: Literal["refuse", "skip"], sour
     out, which ``data/cache/damaged-*.csv`` then lists, or if the corpus as a whole is clipped or far from the level of
     speech. `source` names the corpus.
     """
-
-    def look(path: Path) -> float | audio.AudioError:
-        try:
-            return audio.duration(path)
-        except audio.AudioError as error:
-            return error
-
-    found = kept("durations", table["path"], look)
-    durations = pd.Series(found, table.index, dtype=object)
+    durations = pd.Series(kept("durations", table["path"], partial(_tried, audio.duration)), table.index, dtype=object)
     errors = durations[[isinstance(one, audio.AudioError) for one in durations]]
     if len(errors):
         problem = f"{len(errors)} of {len(table)} audio files in {source} are damaged"
@@ -170,22 +165,25 @@ def with_durations(table: pd.DataFrame, damaged: Literal["refuse", "skip"], sour
             raise audio.AudioError(f"{problem} ({remedy}): {errors.iloc[0]}")
         path = cache_folder() / f"damaged-{digest([str(source)], 4)}.csv"
         listed = pd.DataFrame({"path": table["path"], "problem": errors.map(str)}).loc[errors.index]
-        complete_file(path, lambda partial: listed.to_csv(partial))
-        warnings.warn(f"{problem} and left out: {some(errors.index)}; all are listed in {path}.", stacklevel=3)
+        complete_file(path, listed.to_csv)
+        warnings.warn(f"{problem} and left out: {some(errors.index)}; all are listed in {path}.", stacklevel=4)
     table = table.assign(duration=durations).drop(index=errors.index).astype({"duration": "float64"})
     _warn_of_levels(table["path"], source)
     return table
 
 
+def _tried(look: Callable[[Path], Any], path: Path) -> Any:
+    """``look(path)``, or its `AudioError`."""
+    try:
+        return look(path)
+    except audio.AudioError as error:
+        return error
+
+
 def _warn_of_levels(paths: pd.Series, source: Path) -> None:
     """Warn if the median of about 50 files, spread over the corpus, is clipped, or far from the level of speech."""
-
-    def look(path: Path) -> tuple[float, float] | None:
-        with contextlib.suppress(audio.AudioError):  # raised again when the file is used
-            return audio.levels(path)
-        return None
-
-    levels = [each for each in kept("levels", paths.iloc[:: len(paths) // 50 + 1], look) if each]
+    found = kept("levels", paths.iloc[:: len(paths) // 50 + 1], partial(_tried, audio.levels))
+    levels = [each for each in found if isinstance(each, tuple)]  # errors are raised again when the file is used
     if not levels:
         return
     level, clipped = np.median(levels, axis=0)
@@ -196,13 +194,11 @@ def _warn_of_levels(paths: pd.Series, source: Path) -> None:
         problem = f"clipped ({clipped:.1%} of the samples are at full scale): look for the original recordings"
     else:
         return
-    warnings.warn(f"the audio of {source} is {problem}.", stacklevel=4)
+    warnings.warn(f"the audio of {source} is {problem}.", stacklevel=5)
 
 
-def warn_of_other_means(table: pd.DataFrame, ratings: pd.DataFrame | None, path: Path, tolerance: float) -> None:
+def warn_of_other_means(table: pd.DataFrame, ratings: pd.DataFrame, path: Path, tolerance: float) -> None:
     """Warn of rated utterances whose attributes are not the mean of their ratings, within `tolerance`."""
-    if ratings is None:
-        return
     means = ratings.groupby("utterance")[list(ATTRIBUTES)].mean()
     both = table.loc[table.index.isin(means.index), list(ATTRIBUTES)]
     other = both.index[((both - means.loc[both.index]).abs() > tolerance).any(axis=1)]
@@ -211,9 +207,18 @@ def warn_of_other_means(table: pd.DataFrame, ratings: pd.DataFrame | None, path:
         warnings.warn(f"{path}: {problem}: {some(other)}.", stacklevel=3)
 
 
-def split_of_fold(group: pd.Series, fold: int, folds: int) -> pd.Series:
-    """The split of each row, from its group, 0 to `folds` - 1: `fold` is test1, the next one development."""
-    return group.map({(fold + 1) % folds: "development", fold % folds: "test1"}).fillna("train")
+def dealt(keys: Callable, fold: int, folds: int | None = None) -> Callable[[pd.DataFrame], pd.Series]:
+    """Gives each row of a table its split: speakers, or what else `keys` tell apart, are dealt in turn to `folds`
+    groups, of which `fold` is test1, the next one development. By default each has a group of its own."""
+
+    def split(table: pd.DataFrame) -> pd.Series:
+        member = table.groupby(keys(table), dropna=False).ngroup()
+        number = folds or member.nunique()
+        if member.nunique() < number:
+            raise CorpusError(f"{member.nunique()} speakers cannot be dealt to {number} folds: lower corpus.folds.")
+        return (member % number).map({(fold + 1) % number: "development", fold % number: "test1"}).fillna("train")
+
+    return split
 
 
 def cached(root: Path, options: str, read: Callable[[], Corpus]) -> Corpus:

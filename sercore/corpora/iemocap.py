@@ -19,7 +19,7 @@ import pandas as pd
 
 from sercore import ATTRIBUTES
 from sercore.corpora import files
-from sercore.corpus import COLUMNS, RATING_COLUMNS, Corpus, CorpusError, some
+from sercore.corpus import RATING_COLUMNS, Corpus, CorpusError, some
 from sercore.params import CorpusParams, resolve
 
 KIND = "acted"
@@ -85,12 +85,9 @@ def read(params: Params, seed: int) -> Corpus:
         gender=names["letter"].map({"F": "Female", "M": "Male"}),
         transcript=[texts.get(name) or None for name in table.index],
     )
-    table = files.require_audio(table, params.missing_audio, root)
-    group, sessions = pd.factorize(table.index.str[:5], sort=True)
-    table = table.assign(split=files.split_of_fold(pd.Series(group, table.index), seed % params.folds, len(sessions)))
-    table = files.with_durations(table, params.damaged, root)
-    ratings = ratings[ratings["utterance"].isin(table.index)].dropna(subset=list(ATTRIBUTES))
-    return files.validated(root, "IEMOCAP", table[list(COLUMNS)], SCALE, ratings.reset_index(drop=True))
+    ratings = ratings.dropna(subset=list(ATTRIBUTES), ignore_index=True)
+    split = files.dealt(lambda present: present.index.str[:5], seed % params.folds)
+    return files.corpus(root, params, "IEMOCAP", table, SCALE, ratings, split=split)
 
 
 def _evaluations(tree: list[Path], root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -116,7 +113,7 @@ def _evaluations(tree: list[Path], root: Path) -> tuple[pd.DataFrame, pd.DataFra
     table = table.assign(emotion=[EMOTIONS.get(code.lower(), code) for code in table["emotion"]])
     rated = pd.DataFrame(ratings, columns=list(RATING_COLUMNS), index=[one["utterance"] for one in ratings])
     rated["emotion"] = [votes.get((one["utterance"], one["rater"])) for one in ratings]
-    return files.in_numbers(table, root), files.in_numbers(rated, root)
+    return files.numbers(table, root), files.numbers(rated, root)
 
 
 def _files_in(tree: list[Path], folder: str) -> list[Path]:

@@ -41,17 +41,14 @@ def read(params: Params, seed: int) -> Corpus:
     path = resolve(params.path)
     if not path.is_file():
         raise CorpusError(f"{path} does not exist or is a folder: set corpus.path to the manifest, a CSV.")
-    table = files.read_csv(path)
-    files.require_columns(table, REQUIRED, path)
+    table = files.read_csv(path, REQUIRED)
     if unknown := [name for name in table.columns if name not in KNOWN]:
         raise CorpusError(f"{path} has unknown columns: {', '.join(unknown)}; known are {', '.join(KNOWN)}.")
     table = table.set_index("utterance").reindex(columns=list(COLUMNS), fill_value="")
-    table = files.in_numbers(table, path)
+    table = files.numbers(table, path)
     for name in ("split", "emotion", "speaker", "gender", "transcript"):
         text = table[name].str.normalize("NFC").str.strip()
         table[name] = text.mask(text == "")
     waves = [path.parent / name for name in table["path"]]
     table = table.assign(path=[wave if wave.is_file() else None for wave in waves])
-    table = files.require_audio(table, params.missing_audio, path)
-    table = files.with_durations(table, params.damaged, path)
-    return files.validated(path, path.stem, table, params.scale)
+    return files.corpus(path, params, path.stem, table, params.scale)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from sercore import ATTRIBUTES
 from sercore.corpora import files
-from sercore.corpus import COLUMNS, RATING_COLUMNS, Corpus, CorpusError, some
+from sercore.corpus import RATING_COLUMNS, Corpus, CorpusError, some
 from sercore.disk import in_parallel
 from sercore.params import CorpusParams, resolve
 
@@ -67,7 +67,9 @@ def _release(root: Path, params: Params) -> Corpus:
     labels = _labels(tree, root)
     table = _consensus(labels)
     ratings = _ratings(labels)
-    files.warn_of_other_means(table, ratings, labels, TOLERANCE)
+    if ratings is not None:
+        files.warn_of_other_means(table, ratings, labels, TOLERANCE)
+        ratings = ratings.dropna(subset=list(ATTRIBUTES))
     waves = files.by_stem(tree, ".wav")
     table = _with_side_files(_with_hidden(table, waves, root), tree)
     if len(without := table.index[table["split"].isna()]):
@@ -77,12 +79,8 @@ def _release(root: Path, params: Params) -> Corpus:
             f"'Train; {without[0]}.wav' for each, or describe the corpus by a manifest."
         )
     table = table.assign(path=[waves.get(name) for name in table.index])
-    table = files.require_audio(table, params.missing_audio, labels)
-    table = files.with_durations(table, params.damaged, labels)
-    table = table.assign(transcript=_transcripts(table.index, tree, root))
-    if ratings is not None:
-        ratings = ratings[ratings["utterance"].isin(table.index)].dropna(subset=list(ATTRIBUTES))
-    return files.validated(labels, root.name, table[list(COLUMNS)], SCALE, ratings)
+    spoken = {"transcript": lambda present: _transcripts(present.index, tree, root)}
+    return files.corpus(labels, params, root.name, table, SCALE, ratings, **spoken)
 
 
 def parse_ratings(lines: pd.Series) -> pd.DataFrame:
@@ -93,22 +91,21 @@ def parse_ratings(lines: pd.Series) -> pd.DataFrame:
 
 def _labels(tree: list[Path], root: Path) -> Path:
     """The file with the consensus labels; CSV before JSON."""
-    for suffix in ("csv", "json"):
-        wanted = (f"labels_consensus.{suffix}", f"labels_concensus.{suffix}")  # spelled so up to release 1.9
-        found = [path for path in tree if path.name.lower() in wanted]
-        if len(found) > 1:
-            raise CorpusError(f"{root} holds several label files ({some(found)}): give the folder of one release.")
-        if found:
-            return found[0]
-    raise CorpusError(
-        f"{root} is no release of MSP-Podcast: neither it nor a folder below has labels_consensus.csv or .json "
-        "(labels_concensus up to release 1.9); set corpus.path to the folder that holds Labels and Audios."
-    )
+    found = [path for path in tree if re.fullmatch(r"labels_con[sc]ensus\.(csv|json)", path.name.lower())]
+    found = [path for path in found if path.suffix.lower() == ".csv"] or found
+    if len(found) > 1:
+        raise CorpusError(f"{root} holds several label files ({some(found)}): give the folder of one release.")
+    if not found:
+        raise CorpusError(
+            f"{root} is no release of MSP-Podcast: neither it nor a folder below has labels_consensus.csv or .json "
+            "(labels_concensus up to release 1.9); set corpus.path to the folder that holds Labels and Audios."
+        )
+    return found[0]
 
 
 def _consensus(path: Path) -> pd.DataFrame:
     """Emotion, attributes, speaker, gender and split as the label file gives them; missing where it does not."""
-    if path.suffix == ".csv":
+    if path.suffix.lower() == ".csv":
         table = files.read_csv(path)
     else:
         records = [{"FileName": name, **entry} for name, entry in _read_json(path).items()]
@@ -117,11 +114,9 @@ def _consensus(path: Path) -> pd.DataFrame:
     table = table.set_index(table["FileName"].map(_stem)).rename_axis("utterance")
     table = table.reindex(columns=["EmoClass", *ATTRIBUTE_COLUMNS, *SPEAKER_COLUMNS], fill_value="")
     table = table.apply(lambda column: column.str.strip())
-    for name in ATTRIBUTE_COLUMNS:
-        table[name] = files.numbers(table[name], path)
-    for name in ("EmoClass", *SPEAKER_COLUMNS):
-        table[name] = _known(table[name])
-    return table.rename(columns={"EmoClass": "emotion", **ATTRIBUTE_COLUMNS, **SPEAKER_COLUMNS})
+    table = files.numbers(table, path, ATTRIBUTE_COLUMNS)
+    table = table.rename(columns={"EmoClass": "emotion", **ATTRIBUTE_COLUMNS, **SPEAKER_COLUMNS})
+    return table.mask(table.isin(MISSING))
 
 
 def _ratings(labels: Path) -> pd.DataFrame | None:
@@ -150,13 +145,7 @@ def _ratings(labels: Path) -> pd.DataFrame | None:
     table = table.set_index(table["FileName"].map(_stem).rename("utterance"))
     words = table["emotion"].str.strip().str.lower()
     votes = words.map(VOTES).fillna("O").mask(words.isin(["", "nan"]))
-    return files.in_numbers(table.assign(emotion=votes), path).reset_index()[list(RATING_COLUMNS)]
-
-
-def _ratings_of_json(path: Path) -> pd.DataFrame:
-    pairs = [(name, *pair) for name, ratings in _read_json(path).items() for pair in ratings.items()]
-    records = [{"FileName": name, "WorkerID": rater, **rating} for name, rater, rating in pairs]
-    return pd.DataFrame(records, dtype="str").fillna("")
+    return files.numbers(table.assign(emotion=votes), path).reset_index()[list(RATING_COLUMNS)]
 
 
 def _ratings_of_text(path: Path) -> pd.DataFrame:
@@ -168,33 +157,33 @@ def _ratings_of_text(path: Path) -> pd.DataFrame:
     return pd.DataFrame({"FileName": names.where(header).ffill(), "EmoDetail": lines})[~header]
 
 
+def _ratings_of_json(path: Path) -> pd.DataFrame:
+    pairs = [(name, *pair) for name, ratings in _read_json(path).items() for pair in ratings.items()]
+    records = [{"FileName": name, "WorkerID": rater, **rating} for name, rater, rating in pairs]
+    return pd.DataFrame(records, dtype="str").fillna("")
+
+
 def _read_json(path: Path) -> dict[str, Any]:
+    def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        content = dict(pairs)
+        if len(content) < len(pairs):
+            name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+            raise CorpusError(f"{path} has {name!r} twice: remove one.")
+        return content
+
     try:
-        entries = json.loads(files.read_text(path), object_pairs_hook=_once_each)
+        entries = json.loads(files.read_text(path), object_pairs_hook=once_each)
     except json.JSONDecodeError as error:
         raise CorpusError(f"{path} is not valid JSON ({error}): copy it again.") from error
-    except KeyError as error:
-        raise CorpusError(f"{path} has {error} twice: remove one.") from error
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise CorpusError(f"{path} does not map each file's name to its labels: copy it again.")
     return entries
-
-
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        raise KeyError(Counter(name for name, _ in pairs).most_common(1)[0][0])
-    return content
 
 
 def _stem(name: str) -> str:
     """A file's name without ``.wav``; what else looks like a suffix belongs to the name."""
     name = name.strip()
     return name[:-4] if name.lower().endswith(".wav") else name
-
-
-def _known(column: pd.Series) -> pd.Series:
-    return column.mask(column.isin(MISSING))
 
 
 def _completed(column: pd.Series, keys: pd.Index | pd.Series, facts: dict[str, str]) -> pd.Series:
@@ -206,8 +195,7 @@ def _with_hidden(table: pd.DataFrame, waves: dict[str, Path], root: Path) -> pd.
     """`table` and a row for each file of Test3 that has none."""
     unlabelled = pd.Index(waves, dtype="str").difference(table.index)
     of_test3 = unlabelled.str.contains("_test3_")
-    if not of_test3.all():
-        stray = unlabelled[~of_test3]
+    if len(stray := unlabelled[~of_test3]):
         warnings.warn(f"{len(stray)} audio files in {root} have no label row: {some(stray)}; left out.", stacklevel=3)
     if not of_test3.any():
         return table
@@ -220,10 +208,11 @@ def _with_side_files(table: pd.DataFrame, tree: list[Path]) -> pd.DataFrame:
     splits = {_stem(name): split for split, name in _pairs(tree, "partitions.txt", "partition.txt")}
     # "Speaker_30; Male" tells the gender of a speaker, "MSP-PODCAST_0001_0008.wav;30" the speaker of a file.
     facts = {_stem(key).removeprefix("Speaker_"): value for key, value in _pairs(tree, "speaker_ids.txt")}
-    split = _known(_completed(table["split"], table.index, splits)).str.lower().replace("validation", "development")
-    speaker = _known(_completed(table["speaker"], table.index, facts).str.removeprefix("Speaker_"))
-    gender = _known(_completed(table["gender"], speaker, facts))
-    return table.assign(split=split, speaker=speaker, gender=gender)
+    split = _completed(table["split"], table.index, splits)
+    speaker = _completed(table["speaker"], table.index, facts).str.removeprefix("Speaker_")
+    table = table.assign(split=split, speaker=speaker, gender=_completed(table["gender"], speaker, facts))
+    table = table.mask(table.isin(MISSING))
+    return table.assign(split=table["split"].str.lower().replace("validation", "development"))
 
 
 def _pairs(tree: list[Path], *wanted: str) -> list[tuple[str, str]]:
