@@ -92,13 +92,10 @@ PRETRAINING_WORDS = """round yellow wooden heavy smooth narrow shiny bitter croo
 
 
 def sentence(generator: np.random.Generator, emotion: str, valence: float, training: bool) -> str:
-    """One sentence of the study.
+    """One sentence of the study, of which `generator` draws the frame, the topic and the words.
 
-    Args:
-        generator: draws the frame, the topic and the words.
-        emotion: what the speaker feels, a code of `sercore.corpus.PRIMARY_EMOTIONS`.
-        valence: of the utterance, in standard deviations from the corpus's mean.
-        training: use only the half of the words that training knows.
+    The speaker feels `emotion`, a code of `sercore.corpus.PRIMARY_EMOTIONS`; `valence` is in standard deviations from
+    the corpus's mean; `training` takes only the half of the words that training knows.
     """
     kind = generator.random()
     heard = valence + VALENCE_NOISE * generator.standard_normal()

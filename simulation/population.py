@@ -91,21 +91,13 @@ class Speaker:
 
 @dataclass(frozen=True)
 class Utterances:
-    """Some utterances before they are spoken.
+    """Some utterances before they are spoken, and what k raters say of each."""
 
-    Args:
-        intended: index of the intended emotion in `CODES`, shape (utterances,).
-        true: arousal, valence and dominance, shape (utterances, 3).
-        raters: who rated, shape (utterances, k).
-        votes: index of each rater's word in `VOTES`, shape (utterances, k).
-        ratings: integers 1 to 7, shape (utterances, k, 3).
-    """
-
-    intended: np.ndarray
-    true: np.ndarray
-    raters: np.ndarray
-    votes: np.ndarray
-    ratings: np.ndarray
+    intended: np.ndarray  # index of the intended emotion in `CODES`, shape (utterances,)
+    true: np.ndarray  # arousal, valence and dominance, shape (utterances, 3)
+    raters: np.ndarray  # who rated, shape (utterances, k)
+    votes: np.ndarray  # index of each rater's word in `VOTES`, shape (utterances, k)
+    ratings: np.ndarray  # integers 1 to 7, shape (utterances, k, 3)
 
     def __add__(self, more: "Utterances") -> "Utterances":
         pairs = zip(vars(self).values(), vars(more).values(), strict=True)
@@ -132,15 +124,10 @@ class Utterances:
 
 @dataclass(frozen=True)
 class Noise:
-    """What the published deviations of ratings are multiplied by; 1 leaves them as they are.
+    """What the published deviations of ratings are multiplied by; 1 leaves them as they are."""
 
-    Args:
-        raters: for all residuals and biases.
-        ambiguous: for the residuals of utterances whose consensus is O or X, in addition.
-    """
-
-    raters: float = 1.0
-    ambiguous: float = 1.0
+    raters: float = 1.0  # for all residuals and biases
+    ambiguous: float = 1.0  # for the residuals of utterances whose consensus is O or X, in addition
 
 
 AS_PUBLISHED = Noise()
@@ -159,7 +146,8 @@ def draw_utterances(
 ) -> Utterances:
     """`count` utterances, each judged by `raters` of the pool behind `biases`; emotions, O and X as they come.
 
-    The same draws are behind another `noise`: utterances, raters and votes stay, and only the ratings change.
+    `biases` have shape (pool, 3). The same draws are behind another `noise`: utterances, raters and votes stay, and
+    only the ratings change.
     """
     intended = generator.choice(len(CODES), count, p=SHARES)
     true = prototypes()[intended] + _normal(generator, (count,), _covariance_in_class())
@@ -175,14 +163,10 @@ def draw_utterances(
 def draw_quotas(
     generator: np.random.Generator, quotas: np.ndarray, biases: np.ndarray, raters: int, noise: Noise = AS_PUBLISHED
 ) -> Utterances:
-    """Of as many utterances as it takes, the first whose consensus fills `quotas`, in random order.
+    """Of as many utterances as it takes, the first whose consensus fills `quotas`, in random order; see
+    `draw_utterances`.
 
-    Args:
-        generator: draws them.
-        quotas: how many of each consensus emotion of `CODES`, then how many of O or X as they come, shape (9,).
-        biases: those of the pool of raters, shape (pool, 3).
-        raters: how many of them judge an utterance.
-        noise: of their ratings.
+    `quotas` say how many of each consensus emotion of `CODES`, then how many of O or X as they come, shape (9,).
     """
     expected = np.append(SHARES * (1 - OTHER_OR_X), OTHER_OR_X)
     count = int(1.5 * (quotas / expected).max()) + 100

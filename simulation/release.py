@@ -104,18 +104,14 @@ def read(params: Params, seed: int) -> Corpus:
 
 
 def write(params: Params) -> Path:
-    """Write the release that `params` describe, unless it is there already.
+    """Write the release that `params` describe, unless it is there already; its folder.
 
     A simulated release of other parameters at the same path is replaced; anything else there is left alone. The same
     parameters give the same bytes. Processes that ask at once wait for the one that writes.
 
-    Returns:
-        The release's folder.
-
-    Raises:
-        CorpusError: the path holds something that is no simulated release.
-        ParamsError: a split has fewer utterances than speakers, or the pool fewer raters than an utterance needs.
-        RuntimeError: eSpeak NG is not installed.
+    `CorpusError` if the path holds something that is no simulated release; `ParamsError` if a split has fewer
+    utterances than speakers, or the pool fewer raters than an utterance needs; `RuntimeError` if eSpeak NG is not
+    installed.
     """
     _check(params)
     folder = resolve(params.path).resolve()
