@@ -7,6 +7,7 @@ made before any model was run.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -150,9 +151,10 @@ def draw_utterances(
     only the ratings change.
     """
     intended = generator.choice(len(CODES), count, p=SHARES)
-    true = prototypes()[intended] + _normal(generator, (count,), _covariance_in_class())
+    centred = partial(generator.multivariate_normal, np.zeros(3), method="cholesky")
+    true = prototypes()[intended] + centred(_true_covariance() - np.cov(prototypes().T, aweights=SHARES, ddof=0), count)
     judges = np.argsort(generator.random((count, len(biases))), axis=1)[:, :raters]
-    residuals = _normal(generator, judges.shape, _residual_covariance())
+    residuals = centred(_residual_covariance(), judges.shape)
     votes = _votes(generator, intended, raters)
     factor = np.where(np.isin(plurality(votes), ["O", "X"]), noise.ambiguous, 1.0)[:, None, None]
     felt = true[:, None] + noise.raters * (biases[judges] + factor * residuals)
@@ -190,7 +192,7 @@ def draw_speakers(generator: np.random.Generator, count: int, pool: Pool = "stud
     speakers = []
     for number, habit in enumerate(habits):
         gender = ("Female", "Male")[number % 2]
-        voice = f"{_choose(generator, ACCENTS)}+{_choose(generator, VARIANTS[pool][gender])}"
+        voice = f"{generator.choice(ACCENTS)}+{generator.choice(VARIANTS[pool][gender])}"
         speakers.append(Speaker(voice, gender, *map(float, habit)))
     return speakers
 
@@ -285,22 +287,10 @@ def _true_covariance() -> np.ndarray:
     return _covariance("consensus: standard deviation") - within / PUBLISHED_RATERS
 
 
-def _covariance_in_class() -> np.ndarray:
-    return _true_covariance() - np.cov(prototypes().T, aweights=SHARES, ddof=0)
-
-
 def _residual_covariance() -> np.ndarray:
     """Of a rating around true value and bias; rounding to whole numbers adds 1/12 (Sheppard's correction)."""
     within = _covariance("ratings of one utterance: standard deviation")
     return within - _covariance("bias of a rater: standard deviation") - np.eye(3) / 12
-
-
-def _normal(generator: np.random.Generator, shape: tuple[int, ...], covariance: np.ndarray) -> np.ndarray:
-    return generator.standard_normal((*shape, 3)) @ np.linalg.cholesky(covariance).T
-
-
-def _choose(generator: np.random.Generator, items: tuple[str, ...]) -> str:
-    return items[generator.integers(len(items))]
 
 
 def _round(value: float, low: int, high: int) -> int:

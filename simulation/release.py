@@ -212,30 +212,23 @@ def _splits(params: Params) -> Iterator[Split]:
     biases = population.draw_raters(generators[0], params.raters)
     noise = population.Noise(params.rater_noise, params.ambiguous_noise)
     balanced = np.append(np.full(len(CODES), params.test_utterances_per_emotion), 0)
-    quotas = {
-        "Train": population.natural_quotas(params.train_utterances),
-        "Development": population.natural_quotas(params.development_utterances),
-        "Test3": balanced,
+    sizes = {
+        "Train": (population.natural_quotas(params.train_utterances), params.train_speakers),
+        "Development": (population.natural_quotas(params.development_utterances), params.development_speakers),
+        "Test3": (balanced, params.test_speakers),
     }
-    speakers = (params.train_speakers, params.development_speakers, params.test_speakers)
     first = 1
-    for (name, wanted), number, generator in zip(quotas.items(), speakers, generators[1:], strict=True):
-        utterances = population.draw_quotas(generator, wanted, biases, params.raters_per_utterance, noise)
-        yield _split(name, utterances, number, first, generator, params)
-        first += number
-
-
-def _split(
-    name: str, utterances: Utterances, speakers: int, first: int, generator: np.random.Generator, params: Params
-) -> Split:
-    training = name == "Train"
-    voices = population.draw_speakers(generator, speakers)
-    assigned = population.assign_speakers(generator, len(utterances.intended), speakers, params.skew if training else 0)
-    prompts = []
-    for speaker, emotion, deviations in zip(assigned, utterances.intended, utterances.deviations, strict=True):
-        text = grammar.sentence(generator, CODES[emotion], deviations[1], training)
-        prompts.append(population.draw_prompt(generator, voices[speaker], text, deviations, params.gender_link))
-    return Split(name, utterances, voices, first, assigned, prompts)
+    for (name, (quotas, speakers)), generator in zip(sizes.items(), generators[1:], strict=True):
+        drawn = population.draw_quotas(generator, quotas, biases, params.raters_per_utterance, noise)
+        training = name == "Train"
+        voices = population.draw_speakers(generator, speakers)
+        assigned = population.assign_speakers(generator, quotas.sum(), speakers, params.skew if training else 0)
+        prompts = []
+        for speaker, emotion, deviations in zip(assigned, drawn.intended, drawn.deviations, strict=True):
+            text = grammar.sentence(generator, CODES[emotion], deviations[1], training)
+            prompts.append(population.draw_prompt(generator, voices[speaker], text, deviations, params.gender_link))
+        yield Split(name, drawn, voices, first, assigned, prompts)
+        first += speakers
 
 
 def _write_release(splits: list[Split], recipe: dict, folder: Path) -> None:
