@@ -65,20 +65,9 @@ grid.set(xscale="log").set_axis_labels("", "mean CCC").set_titles(col_template="
 grid = show.legend_above(grid)
 
 # %% tags=["hide-input"]
+columns = ["system", "speech", "text", "estimate", "low", "high", *prices["cost"].unique(), "peak memory (MB)"]
 show.show(
-    costs[
-        [
-            "system",
-            "speech",
-            "text",
-            "estimate",
-            "low",
-            "high",
-            "trained parameters",
-            "seconds a run",
-            "peak memory (MB)",
-        ]
-    ].rename(columns={"estimate": "mean CCC"}),
+    costs[columns].rename(columns={"estimate": "mean CCC"}),
     "Mean CCC with 95 % limits, and the median cost of a run; memory is that of the process or accelerator.",
     "costs",
     costs,

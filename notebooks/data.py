@@ -106,17 +106,7 @@ show.show(
 # ## Speakers
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Curve: share of the utterances spoken by the most talkative speakers, for each split"}}
-grid = sns.relplot(
-    talkativeness(study.corpus),
-    kind="line",
-    x="speakers",
-    y="spoken",
-    hue="split",
-    style="split",
-    height=3.4,
-    aspect=1.5,
-)
-grid = show.legend_above(grid.set_axis_labels("share of the speakers, most talkative first", "share of the utterances"))
+grid = show.lorenz(talkativeness(study.corpus), "split", aspect=1.5)
 
 # %% [markdown]
 # On the diagonal everyone would speak equally often. Utterances of one speaker resemble each other, so the number of

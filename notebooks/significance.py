@@ -11,7 +11,7 @@ results = "results/embedded/paper"
 
 # %% tags=["remove-input"]
 from study import show
-from study.chapters import significance
+from study.chapters import efficiency, significance
 from study.results import read
 
 show.refuse_unknown(In)
@@ -140,7 +140,8 @@ show.show(
 # one matrix product.
 
 # %% tags=["hide-input"]
-show.show(significance.speed(), "Time of 10,000 resamples over 400 speakers, extrapolated for the loop.", "speed")
+speed = efficiency.measured().query("part == 'intervals'").pivot_table("estimate", "way", "measure", sort=False)
+show.show(speed.reset_index(), "Time of 10,000 resamples over 400 speakers, extrapolated for the loop.", "speed")
 
 # %% [markdown]
 # The functions are those of [`sercore.significance`](/api), usable for any predictions. The package

@@ -58,8 +58,7 @@ show.show(
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Lorenz curves: share of the utterances of the most talkative speakers, by corpus"}}
 embeddings = speakers.read({profile: results, "EmoTale (human)": human})
 curves = speakers.lorenz(studies, embeddings["counts"])
-grid = sns.relplot(curves, kind="line", x="speakers", y="spoken", hue="corpus", style="corpus", height=3.4, aspect=1.6)
-grid = show.legend_above(grid.set_axis_labels("share of the speakers, most talkative first", "share of the utterances"))
+grid = show.lorenz(curves, "corpus", aspect=1.6)
 
 # %% tags=["hide-input"]
 show.show(
