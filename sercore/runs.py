@@ -37,9 +37,7 @@ from sercore.disk import complete_file, digest
 from sercore.params import Params, ParamsError, dump, load, project_root, reader, validate
 
 PREDICTED = [f"predicted_{name}" for name in ATTRIBUTES]
-PREDICTED_FEMALE = "predicted_female"
-"""Probability that the speaker is a woman, of systems with a gender head."""
-
+PREDICTED_FEMALE = "predicted_female"  # probability that the speaker is a woman, of systems with a gender head
 FILES = ("params.yaml", "metrics.json", "history.csv", "predictions.parquet", "environment.json")
 
 

@@ -97,9 +97,9 @@ def training_and_validation(
                 "every development speaker with an O or X utterance is in the validation set; lower "
                 "sampling.validation_per_emotion, or set sampling.ambiguous to train or development."
             )
-    own = _ambiguous(training)
-    agreed = training.drop(own.index)
-    own = _dose(own, sampling, np.random.default_rng(seed))
+    ambiguous = _ambiguous(training)
+    agreed = training.drop(ambiguous.index)
+    own = _dose(ambiguous, sampling, np.random.default_rng(seed))
     if sampling.agreed == "none":
         agreed = agreed[:0]
     elif sampling.agreed == "fewer":

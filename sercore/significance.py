@@ -35,8 +35,7 @@ from sercore.sums import (
     weigh,
 )
 
-TIE = 1e-12
-"""Differences of CCC that are as close as this are equal: they differ by rounding."""
+TIE = 1e-12  # differences of CCC that are as close as this are equal: they differ by rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,10 +271,11 @@ def _interval(
 
 
 def _unless_constant(sums: Array, value: Array, low: Array, high: Array) -> Interval:
-    """Limits, NaN for an attribute that all runs predict as a constant, and for the mean of such attributes alone."""
+    """Its limits are NaN for an attribute that all runs predict as a constant, and for the mean of such ones alone."""
     collapsed = constant(sums.sum(axis=0)).all(axis=-2)
     collapsed = np.append(collapsed, collapsed.all())
-    return Interval(value, *np.where(collapsed, np.nan, (low, high)), *_size(sums))
+    low, high = np.where(collapsed, np.nan, (low, high))
+    return Interval(value, low, high, *_size(sums))
 
 
 def _fisher(ccc: Array) -> Array:

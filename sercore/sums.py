@@ -17,8 +17,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-CHUNK = 2**22
-"""Weights that are in memory at a time (32 MiB)."""
+CHUNK = 2**22  # weights that are in memory at a time (32 MiB)
 
 Array = NDArray[np.float64]
 Statistic = Callable[[Array], Array]
