@@ -116,13 +116,6 @@ def _serve() -> None:
 
 def _answer(prompt: dict, library: ctypes.CDLL, rate: int) -> None:
     """Speak one prompt, write it, and end this process."""
-    samples = soxr.resample(_speak(prompt, library), rate, SAMPLE_RATE)
-    sys.stdout.buffer.write(samples.nbytes.to_bytes(4, "little") + samples.tobytes())
-    sys.stdout.flush()
-    os._exit(0 if len(samples) else 1)
-
-
-def _speak(prompt: dict, library: ctypes.CDLL) -> np.ndarray:
     chunks = []
 
     @_CALLBACK
@@ -139,7 +132,10 @@ def _speak(prompt: dict, library: ctypes.CDLL) -> np.ndarray:
     failed = failed or library.espeak_Synth(text, ctypes.c_size_t(len(text) + 1), 0, 0, 0, _CHARS_UTF8, None, None)
     if failed:
         os._exit(1)
-    return np.frombuffer(b"".join(chunks), dtype=np.int16)
+    samples = soxr.resample(np.frombuffer(b"".join(chunks), dtype=np.int16), rate, SAMPLE_RATE)
+    sys.stdout.buffer.write(samples.nbytes.to_bytes(4, "little") + samples.tobytes())
+    sys.stdout.flush()
+    os._exit(0 if len(samples) else 1)
 
 
 if __name__ == "__main__":

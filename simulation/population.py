@@ -19,8 +19,7 @@ from simulation.whiser import CLASSES, published
 Pool = Literal["study", "pretraining"]
 
 CODES = tuple(PRIMARY_EMOTIONS)
-VOTES = np.array([*CODES, "O"])
-"""What a rater can say: one of the eight emotions, or other."""
+VOTES = np.array([*CODES, "O"])  # what a rater can say: one of the eight emotions, or other
 
 TRAINING_COUNTS = {"A": 6700, "S": 6400, "H": 16650, "U": 3000, "F": 1120, "D": 1400, "C": 2500, "N": 29243}
 """Utterances of each consensus emotion in the challenge's training split (arXiv 2506.10930, partly rounded)."""
@@ -28,14 +27,12 @@ TRAINING_COUNTS = {"A": 6700, "S": 6400, "H": 16650, "U": 3000, "F": 1120, "D": 
 SHARES = np.array([TRAINING_COUNTS[code] for code in CODES]) / sum(TRAINING_COUNTS.values())
 """Shares of the intended emotions, in the order of `CODES`, and of the consensus emotions that are neither O nor X."""
 
-OTHER_OR_X = 0.2246
-"""Share of the training split that has no such emotion (arXiv 2506.10930)."""
+OTHER_OR_X = 0.2246  # share of the training split that has no such emotion (arXiv 2506.10930)
 
 DISGUST = (3.84, 3.04, 4.30)
 """Arousal, valence and dominance of disgust, which WHiSER lacks: those of contempt, its neighbour (assumption)."""
 
-PUBLISHED_RATERS = 5
-"""Ratings behind a published consensus."""
+PUBLISHED_RATERS = 5  # ratings behind a published consensus
 
 CLARITY = 4.0
 """The share of raters who recognise an utterance's emotion varies between utterances as Beta(4, 4) (assumption: with
@@ -154,7 +151,10 @@ def draw_utterances(
     centred = partial(generator.multivariate_normal, np.zeros(3), method="cholesky")
     true = prototypes()[intended] + centred(_true_covariance() - np.cov(prototypes().T, aweights=SHARES, ddof=0), count)
     judges = np.argsort(generator.random((count, len(biases))), axis=1)[:, :raters]
-    residuals = centred(_residual_covariance(), judges.shape)
+    # Of a rating around true value and bias; rounding to whole numbers adds 1/12 (Sheppard's correction).
+    within = _covariance("ratings of one utterance: standard deviation")
+    of_residuals = within - _covariance("bias of a rater: standard deviation") - np.eye(3) / 12
+    residuals = centred(of_residuals, judges.shape)
     votes = _votes(generator, intended, raters)
     factor = np.where(np.isin(plurality(votes), ["O", "X"]), noise.ambiguous, 1.0)[:, None, None]
     felt = true[:, None] + noise.raters * (biases[judges] + factor * residuals)
@@ -246,15 +246,12 @@ def apportion(shares: np.ndarray, count: int) -> np.ndarray:
 def _votes(generator: np.random.Generator, intended: np.ndarray, raters: int) -> np.ndarray:
     shape = (len(intended), raters)
     clear = generator.random(shape) < generator.beta(CLARITY, CLARITY, (len(intended), 1))
-    words = (generator.random((*shape, 1)) > _confusion().cumsum(axis=1)[intended][:, None, :-1]).sum(axis=2)
-    return np.where(clear, intended[:, None], words)
-
-
-def _confusion() -> np.ndarray:
-    """What raters say who do not recognise an emotion, shape (emotions, words)."""
     frequency = SHARES * (1 - np.eye(len(CODES)))
+    # Emotions, then "other", by those who do not recognise an emotion: (emotions, words).
     named = (1 - OTHER) * frequency / frequency.sum(axis=1, keepdims=True)
-    return np.column_stack([named, np.full(len(CODES), OTHER)])
+    confusion = np.column_stack([named, np.full(len(CODES), OTHER)])
+    words = (generator.random((*shape, 1)) > confusion.cumsum(axis=1)[intended][:, None, :-1]).sum(axis=2)
+    return np.where(clear, intended[:, None], words)
 
 
 def prototypes() -> np.ndarray:
@@ -285,12 +282,6 @@ def _true_covariance() -> np.ndarray:
     """Of the true attributes: what the consensus varies more than the mean of its ratings errs."""
     within = _covariance("ratings of one utterance: standard deviation")
     return _covariance("consensus: standard deviation") - within / PUBLISHED_RATERS
-
-
-def _residual_covariance() -> np.ndarray:
-    """Of a rating around true value and bias; rounding to whole numbers adds 1/12 (Sheppard's correction)."""
-    within = _covariance("ratings of one utterance: standard deviation")
-    return within - _covariance("bias of a rater: standard deviation") - np.eye(3) / 12
 
 
 def _round(value: float, low: int, high: int) -> int:

@@ -31,9 +31,7 @@ DESCRIPTION = (
     " runs and what it can resolve; they say nothing about human speech."
 )
 
-RECIPE = 1
-"""Raised whenever the same parameters give another release, so that releases of an older recipe are replaced."""
-
+RECIPE = 1  # raised when the same parameters give another release, so that releases of an older recipe are replaced
 MARKER = "simulation.json"
 
 SPELLING = ("Angry", "Sad", "Happy", "Surprise", "Fear", "Disgust", "Contempt", "Neutral", "Other")
@@ -177,13 +175,10 @@ def _check(params: Params) -> None:
     }
     for split, (utterances, speakers) in sizes.items():
         if utterances < speakers:
-            raise ParamsError(
-                f"corpus.{split}_speakers is {speakers}, more than the {utterances} utterances they speak."
-            )
-    if params.raters < params.raters_per_utterance:
-        raise ParamsError(
-            f"corpus.raters is {params.raters}, fewer than the {params.raters_per_utterance} an utterance."
-        )
+            more = f"more than the {utterances} utterances they speak"
+            raise ParamsError(f"corpus.{split}_speakers is {speakers}, {more}.")
+    if params.raters < (needed := params.raters_per_utterance):
+        raise ParamsError(f"corpus.raters is {params.raters}, fewer than the {needed} an utterance.")
 
 
 def _recipe(params: Params) -> dict:
@@ -246,15 +241,12 @@ def _write_release(splits: list[Split], recipe: dict, folder: Path) -> None:
         folder / "Speaker_ids.txt", [*genders, *(consensus["FileName"] + ";" + consensus["SpkrID"].astype(str))]
     )
     (folder / "readme.txt").write_text(README.format(marker=MARKER), encoding="utf-8")
-    _speak([prompt for split in splits for prompt in split.prompts], list(consensus["FileName"]), folder)
-    (folder / MARKER).write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
-
-
-def _speak(prompts: list[Prompt], files: list[str], folder: Path) -> None:
+    prompts = [prompt for split in splits for prompt in split.prompts]
     speech = tqdm(synthesise(prompts), total=len(prompts), desc="Speaking the simulated corpus", unit="utterance")
-    for file, prompt, samples in zip(files, prompts, speech, strict=True):
+    for file, prompt, samples in zip(consensus["FileName"], prompts, speech, strict=True):
         soundfile.write(folder / "Audios" / file, samples, SAMPLE_RATE, subtype="PCM_16")
         _write_lines(folder / "Transcripts" / file.replace(".wav", ".txt"), [prompt.text])
+    (folder / MARKER).write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
 
 
 def _consensus(split: Split) -> pd.DataFrame:

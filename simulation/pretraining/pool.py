@@ -22,11 +22,8 @@ from simulation.population import Speaker, draw_speakers
 
 SPEAKERS = 200
 UTTERANCES_A_SPEAKER = 12
-TRACT = 0.18
-"""Largest change, as a natural logarithm, of all frequencies of a speaker: there are more speakers than voices."""
-
-HELD_OUT = 5
-"""Every fifth speaker is held out for measurement."""
+TRACT = 0.18  # largest change (ln) of all frequencies of a speaker: there are more speakers than voices
+HELD_OUT = 5  # every fifth speaker is held out for measurement
 
 
 @dataclass(frozen=True)

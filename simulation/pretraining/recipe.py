@@ -40,9 +40,7 @@ from simulation.pretraining.targets import Readout, Targets, targets
 HERE = Path(__file__).resolve().parents[2] / "models"
 SEED = 20_250_610
 WIDTH = 64
-SPEED = 0.22
-"""Largest change of the speed of what listeners hear, as a natural logarithm: 25 %."""
-
+SPEED = 0.22  # largest change of the speed of what listeners hear, as a natural logarithm: 25 %
 COLOUR = 4.0
 
 

@@ -9,14 +9,9 @@ from transformers.audio_utils import mel_filter_bank
 
 from sercore.audio import SAMPLE_RATE
 
-WINDOW = 1_024
-"""Samples of a frame's window: 64 ms."""
-
-BANDS = 40
-"""Mel bands from 60 Hz to 7.6 kHz."""
-
-LAGS = torch.arange(SAMPLE_RATE // 500, SAMPLE_RATE // 60)
-"""Periods that F0 may have: 60 to 500 Hz."""
+WINDOW = 1_024  # samples of a frame's window: 64 ms
+BANDS = 40  # mel bands from 60 Hz to 7.6 kHz
+LAGS = torch.arange(SAMPLE_RATE // 500, SAMPLE_RATE // 60)  # periods that F0 may have: 60 to 500 Hz
 
 
 @dataclass(frozen=True)
