@@ -19,8 +19,6 @@ results = "results/embedded/speakers"
 human = "results/emotale/speakers"
 
 # %% tags=["remove-input"]
-import seaborn as sns
-
 from study import comparisons, plan, show
 from study.chapters import speakers
 from study.results import read_conditions
@@ -75,19 +73,10 @@ show.show(
 # embedding.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Scatter plots: speaker embeddings of ten speakers on a plane, by corpus"}}
-grid = sns.relplot(
-    embeddings["embedding_2d"].reset_index(drop=True),
-    x="x",
-    y="y",
-    hue="speaker",
-    style="speaker",
-    col="corpus",
-    palette="tab10",
-    legend=False,
-    height=3.3,
-    facet_kws={"sharex": False, "sharey": False},
-)
-grid = grid.set_axis_labels("t-SNE, first axis (no unit)", "second axis (no unit)").set_titles("{col_name}")
+plane = embeddings["embedding_2d"].reset_index(drop=True)
+axes = {"sharex": False, "sharey": False}
+style = {"hue": "speaker", "col": "corpus", "palette": "tab10", "legend": False, "height": 3.3, "facet_kws": axes}
+grid = show.relplot(plane, "x", "y", ("t-SNE, first axis (no unit)", "second axis (no unit)"), **style)
 
 # %% tags=["hide-input"]
 show.scores(
