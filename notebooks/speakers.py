@@ -94,13 +94,8 @@ show.scores(
 # ## Seen and unseen speakers
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Difference of each system to fusion against the skew, for seen and unseen speakers"}}
-grid = show.curves(
-    comparisons.tested(differences),
-    "skew",
-    ("skew of the training split", "difference of mean CCC"),
-    hue="system",
-    col="kind",
-)
+labels = "skew of the training split", "difference of mean CCC"
+grid = show.curves(comparisons.tested(differences), "skew", labels, hue="system", col="kind")
 
 # %% tags=["hide-input"]
 show.differences(
