@@ -55,8 +55,7 @@ grid = show.curves(
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Standard deviation over draws of a reported CCC and of a difference against k"}}
 labels = "k utterances of each emotion", "standard deviation over draws (CCC)"
-grid = show.curves(validation_protocol.spreads(tables), "k", labels, hue="measure", col="pool")
-grid = grid.set(xscale="log")
+grid = show.curves(validation_protocol.spreads(tables), "k", labels, hue="measure", col="pool").set(xscale="log")
 
 # %% [markdown]
 # Bars: range over systems, pairs and seeds. The test split is larger and stands for a larger development split.
