@@ -49,18 +49,8 @@ show.show(
 
 # %% tags=["nbval-ignore-output", "hide-input"]
 curves = ablation.learning_curves(runs)
-grid = sns.relplot(
-    curves,
-    kind="line",
-    x="epoch",
-    y="value",
-    hue="endpoint",
-    style="endpoint",
-    col="measure",
-    height=3.2,
-    facet_kws={"sharey": False},
-)
-grid = show.legend_above(grid.set_axis_labels("epoch", "").set_titles("{col_name}"))
+style = {"kind": "line", "hue": "endpoint", "col": "measure", "height": 3.2, "facet_kws": {"sharey": False}}
+grid = show.relplot(curves, "epoch", "value", ("epoch", ""), **style)
 
 # %% [markdown]
 # ## Predictions

@@ -19,8 +19,6 @@ profile = "embedded"
 results = "results/embedded/adaptation"
 
 # %% tags=["remove-input"]
-import seaborn as sns
-
 from study import comparisons, plan, show
 from study.chapters import adaptation
 from study.results import read
@@ -49,36 +47,13 @@ show.differences(differences, "Difference of mean CCC between ways to adapt the 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Mean CCC of each system against its trained parameters and seconds of training"}}
 costs = adaptation.costs(study, question)
 prices = costs.melt(["system", "estimate"], ["trained parameters", "seconds a run"], "cost", "amount")
-grid = sns.relplot(
-    prices,
-    x="amount",
-    y="estimate",
-    hue="system",
-    style="system",
-    col="cost",
-    s=60,
-    height=3,
-    aspect=1.1,
-    facet_kws={"sharex": False},
-)
-grid.set(xscale="log").set_axis_labels("", "mean CCC").set_titles(col_template="{col_name}")
-grid = show.legend_above(grid)
+style = {"hue": "system", "col": "cost", "s": 60, "height": 3, "aspect": 1.1, "facet_kws": {"sharex": False}}
+grid = show.relplot(prices, "amount", "estimate", ("", "mean CCC"), **style).set(xscale="log")
 
 # %% tags=["hide-input"]
+columns = ["system", "speech", "text", "estimate", "low", "high", *prices["cost"].unique(), "peak memory (MB)"]
 show.show(
-    costs[
-        [
-            "system",
-            "speech",
-            "text",
-            "estimate",
-            "low",
-            "high",
-            "trained parameters",
-            "seconds a run",
-            "peak memory (MB)",
-        ]
-    ].rename(columns={"estimate": "mean CCC"}),
+    costs[columns].rename(columns={"estimate": "mean CCC"}),
     "Mean CCC with 95 % limits, and the median cost of a run; memory is that of the process or accelerator.",
     "costs",
     costs,

@@ -38,32 +38,15 @@ show.show(
 # The emotion decides what an epoch draws ([the sampler](/method)); the three attributes are predicted.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Bar chart: share of each emotion in each split"}}
-grid = sns.displot(
-    corpus.dropna(subset="emotion"),
-    y="emotion",
-    col="split",
-    stat="percent",
-    common_norm=False,
-    shrink=0.8,
-    height=3.4,
-    aspect=0.65,
-)
+panels = {"height": 3.4, "aspect": 0.65}
+bars = {"stat": "percent", "common_norm": False, "shrink": 0.8}
+grid = sns.displot(corpus.dropna(subset="emotion"), y="emotion", col="split", **bars, **panels)
 grid = grid.set_axis_labels("utterances (%)", "").set_titles("{col_name}")
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Box plots of arousal, valence and dominance for each emotion"}}
 attributes = corpus.melt("emotion", list(ATTRIBUTES), "attribute")
-grid = sns.catplot(
-    attributes.dropna(),
-    kind="box",
-    x="value",
-    y="emotion",
-    col="attribute",
-    order=list(EMOTIONS.values()),
-    whis=(5, 95),
-    showfliers=False,
-    height=3.4,
-    aspect=0.65,
-)
+boxes = {"kind": "box", "order": list(EMOTIONS.values()), "whis": (5, 95), "showfliers": False}
+grid = sns.catplot(attributes.dropna(), x="value", y="emotion", col="attribute", **boxes, **panels)
 grid = grid.set_axis_labels("points of the scale", "").set_titles("{col_name}")
 
 # %% [markdown]
@@ -106,17 +89,7 @@ show.show(
 # ## Speakers
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Curve: share of the utterances spoken by the most talkative speakers, for each split"}}
-grid = sns.relplot(
-    talkativeness(study.corpus),
-    kind="line",
-    x="speakers",
-    y="spoken",
-    hue="split",
-    style="split",
-    height=3.4,
-    aspect=1.5,
-)
-grid = show.legend_above(grid.set_axis_labels("share of the speakers, most talkative first", "share of the utterances"))
+grid = show.lorenz(talkativeness(study.corpus), "split", aspect=1.5)
 
 # %% [markdown]
 # On the diagonal everyone would speak equally often. Utterances of one speaker resemble each other, so the number of

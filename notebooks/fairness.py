@@ -62,21 +62,11 @@ show.show(
 
 # %% tags=["hide-input"]
 spread = tables["speakers"].query("endpoint == 'mean'")
+limits = ["lowest", "estimate", "low", "high", "highest", "deviation", "true_deviation"]
 show.show(
-    spread[
-        [
-            "condition",
-            "system",
-            "speakers",
-            "lowest",
-            "estimate",
-            "low",
-            "high",
-            "highest",
-            "deviation",
-            "true_deviation",
-        ]
-    ].rename(columns={"estimate": "median", "deviation": "sd", "true_deviation": "sd without chance"}),
+    spread[["condition", "system", "speakers", *limits]].rename(
+        columns={"estimate": "median", "deviation": "sd", "true_deviation": "sd without chance"}
+    ),
     "Mean CCC over speakers with 10 utterances or more; low and high: 95 % limits of the median.",
     "speakers",
     tables["speakers"],

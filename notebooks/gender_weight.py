@@ -41,9 +41,8 @@ show.differences(differences, "Difference of mean CCC to weight 0, under each co
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Difference of CCC to weight 0 against the weight, by attribute and condition"}}
 weights = differences.assign(weight=differences["system"].map(gender_weight.weights(studies[0])).astype(str))
-grid = show.curves(
-    weights, "weight", ("weight of the gender loss", "difference of CCC to weight 0"), hue="endpoint", col="condition"
-)
+labels = "weight of the gender loss", "difference of CCC to weight 0"
+grid = show.curves(weights, "weight", labels, hue="endpoint", col="condition")
 
 # %% tags=["hide-input"]
 scores = comparisons.by_condition(comparisons.scores, studies, question)

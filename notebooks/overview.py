@@ -12,7 +12,6 @@ profile = "embedded"
 results = "results/embedded/paper"
 
 # %% tags=["remove-input"]
-
 from study import comparisons, plan, show
 from study.results import read
 

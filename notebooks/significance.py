@@ -11,7 +11,7 @@ results = "results/embedded/paper"
 
 # %% tags=["remove-input"]
 from study import show
-from study.chapters import significance
+from study.chapters import efficiency, significance
 from study.results import read
 
 show.refuse_unknown(In)
@@ -75,9 +75,8 @@ show.scores(
 # %% [markdown]
 # Methods that take utterances as independent are overconfident, and more speakers do not help. A bootstrap over few
 # speakers is too narrow as well. A test on runs alone ignores the variance of speakers, so it takes this variance for a
-# difference of methods. The simulation assumes the paper's CCCs and skew; the
-# shares of the speaker in gold values and errors, the tails and the variance of runs are assumptions
-# (`study/chapters/significance.py`).
+# difference of methods. The simulation takes CCCs and skew from the paper; the shares of the speaker in gold values and
+# errors, the tails and the variance of runs are assumptions (`study/chapters/significance.py`).
 #
 # ## Detectable differences
 #
@@ -86,12 +85,8 @@ show.scores(
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Detectable difference of mean CCC against the correlation of the errors, by set"}}
 power = significance.power()
-grid = show.curves(
-    power.rename(columns={"detectable": "estimate"}),
-    "correlation",
-    ("correlation of the two systems' errors", "detectable difference of mean CCC"),
-    hue="set",
-)
+labels = "correlation of the two systems' errors", "detectable difference of mean CCC"
+grid = show.curves(power.rename(columns={"detectable": "estimate"}), "correlation", labels, hue="set")
 grid = grid.set(yscale="log")
 
 # %% [markdown]
@@ -140,7 +135,8 @@ show.show(
 # one matrix product.
 
 # %% tags=["hide-input"]
-show.show(significance.speed(), "Time of 10,000 resamples over 400 speakers, extrapolated for the loop.", "speed")
+speed = efficiency.measured().query("part == 'intervals'").pivot_table("estimate", "way", "measure", sort=False)
+show.show(speed.reset_index(), "Time of 10,000 resamples over 400 speakers, extrapolated for the loop.", "speed")
 
 # %% [markdown]
 # The functions are those of [`sercore.significance`](/api), usable for any predictions. The package

@@ -19,8 +19,6 @@ results = "results/embedded/speakers"
 human = "results/emotale/speakers"
 
 # %% tags=["remove-input"]
-import seaborn as sns
-
 from study import comparisons, plan, show
 from study.chapters import speakers
 from study.results import read_conditions
@@ -58,8 +56,7 @@ show.show(
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Lorenz curves: share of the utterances of the most talkative speakers, by corpus"}}
 embeddings = speakers.read({profile: results, "EmoTale (human)": human})
 curves = speakers.lorenz(studies, embeddings["counts"])
-grid = sns.relplot(curves, kind="line", x="speakers", y="spoken", hue="corpus", style="corpus", height=3.4, aspect=1.6)
-grid = show.legend_above(grid.set_axis_labels("share of the speakers, most talkative first", "share of the utterances"))
+grid = show.lorenz(curves, "corpus", aspect=1.6)
 
 # %% tags=["hide-input"]
 show.show(
@@ -76,19 +73,10 @@ show.show(
 # embedding.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Scatter plots: speaker embeddings of ten speakers on a plane, by corpus"}}
-grid = sns.relplot(
-    embeddings["embedding_2d"].reset_index(drop=True),
-    x="x",
-    y="y",
-    hue="speaker",
-    style="speaker",
-    col="corpus",
-    palette="tab10",
-    legend=False,
-    height=3.3,
-    facet_kws={"sharex": False, "sharey": False},
-)
-grid = grid.set_axis_labels("t-SNE, first axis (no unit)", "second axis (no unit)").set_titles("{col_name}")
+plane = embeddings["embedding_2d"].reset_index(drop=True)
+axes = {"sharex": False, "sharey": False}
+style = {"hue": "speaker", "col": "corpus", "palette": "tab10", "legend": False, "height": 3.3, "facet_kws": axes}
+grid = show.relplot(plane, "x", "y", ("t-SNE, first axis (no unit)", "second axis (no unit)"), **style)
 
 # %% tags=["hide-input"]
 show.scores(
@@ -106,13 +94,8 @@ show.scores(
 # ## Seen and unseen speakers
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Difference of each system to fusion against the skew, for seen and unseen speakers"}}
-grid = show.curves(
-    comparisons.tested(differences),
-    "skew",
-    ("skew of the training split", "difference of mean CCC"),
-    hue="system",
-    col="kind",
-)
+labels = "skew of the training split", "difference of mean CCC"
+grid = show.curves(comparisons.tested(differences), "skew", labels, hue="system", col="kind")
 
 # %% tags=["hide-input"]
 show.differences(

@@ -19,12 +19,12 @@ results = "results/embedded/transcripts"
 # %% tags=["remove-input"]
 from study import plan, show
 from study.chapters import transcripts
-from study.results import read
+from study.results import read, read_tables
 
 show.refuse_unknown(In)
 study = read(profile, results)
 question = plan.question(profile, "transcripts")
-rates = transcripts.rates(results)
+rates = read_tables(results, ["wer"])["wer"]
 show.banner(study.params)
 
 # %% [markdown]

@@ -49,12 +49,9 @@ show.scores(comparisons.scores(study, question), "CCC of each system, of one rat
 # %% tags=["hide-input"]
 systems = by_system(study.runs)
 split = reported_split(study.runs)
-errors = pd.concat(
-    [
-        ablation.errors_by_emotion(systems["fusion"], split).assign(training="undersampling"),
-        ablation.errors_by_emotion(systems["fusion_whole_data"], split).assign(training="whole data"),
-    ]
-)
+balanced = ablation.errors_by_emotion(systems["fusion"], split).assign(training="undersampling")
+whole = ablation.errors_by_emotion(systems["fusion_whole_data"], split).assign(training="whole data")
+errors = pd.concat([balanced, whole])
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "RMSE and bias of each attribute by emotion, with undersampling and on the whole data"}}
 grid = show.points(

@@ -54,23 +54,16 @@ grid = show.curves(
 # ## Variation over draws
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Standard deviation over draws of a reported CCC and of a difference against k"}}
-grid = show.curves(
-    validation_protocol.spreads(tables),
-    "k",
-    ("k utterances of each emotion", "standard deviation over draws (CCC)"),
-    hue="measure",
-    col="pool",
-)
-grid = grid.set(xscale="log")
+labels = "k utterances of each emotion", "standard deviation over draws (CCC)"
+grid = show.curves(validation_protocol.spreads(tables), "k", labels, hue="measure", col="pool").set(xscale="log")
 
 # %% [markdown]
 # Bars: range over systems, pairs and seeds. The test split is larger and stands for a larger development split.
 
 # %% tags=["hide-input"]
+names = {"flips": "other sign", "gender": "as G Pred", "ambiguous": "as - O/X"}
 show.show(
-    validation_protocol.flips(tables, k).rename(
-        columns={"flips": "other sign", "gender": "as G Pred", "ambiguous": "as - O/X"}
-    ),
+    validation_protocol.flips(tables, k).rename(columns=names),
     "Reported difference on the same or independent sets; other sign: share of draws.",
     "flips",
 )

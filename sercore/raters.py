@@ -24,16 +24,10 @@ def agreement_weights(ratings: pd.DataFrame | None, utterances: pd.Index) -> pd.
     A row for each of `utterances`, a column an attribute, of mean 1; 1 where there are fewer than two ratings.
     `CorpusError` if no utterance has two.
     """
-    variances = None if ratings is None else error_variances(ratings).reindex(utterances)
-    if variances is None or variances.isna().all(axis=None):
+    errors = None if ratings is None else ratings.groupby("utterance")[list(ATTRIBUTES)].sem().reindex(utterances)
+    if errors is None or errors.isna().all(axis=None):
         raise CorpusError(
             "no training utterance has two single ratings, which loss.weight: agreement needs; set it to none."
         )
-    weights = 1 / (variances + variances.mean())
+    weights = 1 / (errors**2 + (errors**2).mean())
     return (weights / weights.mean()).fillna(1.0)
-
-
-def error_variances(ratings: pd.DataFrame) -> pd.DataFrame:
-    """Variance of each utterance's mean rating, s^2 / k; NaN where it has one rating. A row an utterance."""
-    groups = ratings.groupby("utterance")[list(ATTRIBUTES)]
-    return groups.var() / groups.count()

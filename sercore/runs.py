@@ -37,9 +37,7 @@ from sercore.disk import complete_file, digest
 from sercore.params import Params, ParamsError, dump, load, project_root, reader, validate
 
 PREDICTED = [f"predicted_{name}" for name in ATTRIBUTES]
-PREDICTED_FEMALE = "predicted_female"
-"""Probability that the speaker is a woman, of systems with a gender head."""
-
+PREDICTED_FEMALE = "predicted_female"  # probability that the speaker is a woman, of systems with a gender head
 FILES = ("params.yaml", "metrics.json", "history.csv", "predictions.parquet", "environment.json")
 
 
@@ -80,12 +78,13 @@ def run_folder(params: Params, inputs: Mapping[str, str]) -> Path:
 
 def find(params: Params, inputs: Mapping[str, str]) -> Run | None:
     """The complete run of just these parameters and inputs, see `run_folder`; None if it is absent or damaged.
-
-    Warns:
-        UserWarning: it was trained by other code.
-    """
+    `UserWarning` if it was trained by other code."""
     folder = run_folder(params, inputs)
-    if (run := _undamaged(folder, params, inputs)) is None:
+    if not (folder / "model").is_dir() or _identity_of(folder) != _identity(params, inputs):
+        return None
+    try:
+        run = read(folder)
+    except ParamsError:
         return None
     if revision.is_other(folder):
         message = f"{folder} was trained by another revision of sercore: remove it to train it again."
@@ -123,18 +122,16 @@ def claimed(params: Params, inputs: Mapping[str, str]) -> Iterator[None]:
     system.mkdir(parents=True, exist_ok=True)
     with FileLock(system / ".lock"):
         folder = run_folder(params, inputs)
-        if _undamaged(folder, params, inputs) is None:
+        if find(params, inputs) is None:
             partial_folder(params, inputs)  # so that no run of another identity takes this place
     lock = FileLock(folder.with_name(f".{folder.name}.lock"))
     try:
-        lock.acquire(timeout=0)
+        held = lock.acquire(timeout=0)
     except Timeout:
         print(f"{folder}: another process trains this run; waiting for it.", file=sys.stderr, flush=True)
-        lock.acquire()
-    try:
+        held = lock.acquire()
+    with held:
         yield
-    finally:
-        lock.release()
 
 
 def partial_folder(params: Params, inputs: Mapping[str, str]) -> Path:
@@ -213,14 +210,6 @@ def _system_folder(params: Params) -> Path:
 
 def _partial(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.partial")
-
-
-def _undamaged(folder: Path, params: Params, inputs: Mapping[str, str]) -> Run | None:
-    """The run in `folder`, if it is complete and has these parameters and inputs."""
-    if (folder / "model").is_dir() and _identity_of(folder) == _identity(params, inputs):
-        with contextlib.suppress(ParamsError):
-            return read(folder)
-    return None
 
 
 def _science(params: Params) -> str:

@@ -29,14 +29,9 @@ class Rows:
 def choose(corpus: Corpus, params: Params) -> Rows:
     """The rows of `corpus` for a run, which predicts all splits but train, and what is held out of train.
 
-    Utterances of other splits that it is trained on are not predicted.
-
-    Raises:
-        CorpusError: no labelled training or validation utterance, too few of an emotion, or no gender, speaker or
-            ratings for a loss that needs it.
-
-    Warns:
-        UserWarning: utterances of these splits lack a trained attribute and are left out.
+    Utterances of other splits that it is trained on are not predicted. `CorpusError` if there is no labelled training
+    or validation utterance, too few of an emotion, or no gender, speaker or ratings for a loss that needs it.
+    `UserWarning` if utterances of these splits lack a trained attribute; they are left out.
     """
     train, development = (_labelled(corpus, split, params.loss.attributes) for split in ("train", "development"))
     held = held_out(train, params.sampling.held_out) if params.sampling.held_out else train.index[:0]
@@ -62,15 +57,11 @@ def _labelled(corpus: Corpus, split: str, attributes: Sequence[str]) -> pd.DataF
 
 
 def balanced_indices(emotion: pd.Series, per_emotion: int, generator: np.random.Generator, key: str) -> np.ndarray:
-    """Draw `per_emotion` utterances of every class that occurs, without replacement; of O and X what there is, if less.
+    """Positions in `emotion`, in random order, of `per_emotion` utterances of every class that occurs, drawn without
+    replacement; of O and X what there is, if less.
 
-    `key` is the parameter that `per_emotion` comes from, for messages.
-
-    Returns:
-        Positions in `emotion`, in random order.
-
-    Raises:
-        CorpusError: an utterance without emotion, or a primary emotion with fewer than `per_emotion` utterances.
+    `key` is the parameter that `per_emotion` comes from, for messages. `CorpusError` if an utterance has no emotion, or
+    a primary emotion has fewer than `per_emotion` utterances.
     """
     if emotion.isna().any():
         unknown = emotion.index[emotion.isna()]
@@ -106,9 +97,9 @@ def training_and_validation(
                 "every development speaker with an O or X utterance is in the validation set; lower "
                 "sampling.validation_per_emotion, or set sampling.ambiguous to train or development."
             )
-    own = _ambiguous(training)
-    agreed = training.drop(own.index)
-    own = _dose(own, sampling, np.random.default_rng(seed))
+    ambiguous = _ambiguous(training)
+    agreed = training.drop(ambiguous.index)
+    own = _dose(ambiguous, sampling, np.random.default_rng(seed))
     if sampling.agreed == "none":
         agreed = agreed[:0]
     elif sampling.agreed == "fewer":
@@ -143,9 +134,8 @@ def _capped(table: pd.DataFrame, per_speaker: int | None, seed: int) -> pd.DataF
         return table
     shuffled = table.iloc[np.random.default_rng(seed).permutation(len(table))]
     turn = shuffled.groupby(["speaker", "emotion"], dropna=False).cumcount()
-    place = shuffled.iloc[turn.argsort(kind="stable")].groupby("speaker", dropna=True).cumcount()
-    kept = place.index[(place < per_speaker) | table["speaker"].isna()[place.index]]
-    return table.loc[table.index.isin(kept)]
+    kept = shuffled.iloc[turn.argsort(kind="stable")].groupby("speaker").head(per_speaker)
+    return table[table.index.isin(kept.index) | table["speaker"].isna()]
 
 
 def _ambiguous(table: pd.DataFrame) -> pd.DataFrame:
@@ -190,10 +180,8 @@ class EpochSampler(Sampler[int]):
     shuffled.
 
     An epoch is cut to whole batches, since the CCC of a handful of utterances is noise. `seed` and the epoch's number
-    determine the draw, so an interrupted training continues with the same ones.
-
-    Raises:
-        CorpusError: an emotion has too few utterances, or an epoch fewer than a batch.
+    determine the draw, so an interrupted training continues with the same ones. `CorpusError` if an emotion has too few
+    utterances, or an epoch fewer than a batch.
     """
 
     def __init__(self, emotion: pd.Series, per_emotion: int | None, batch_size: int, seed: int) -> None:

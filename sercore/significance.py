@@ -35,8 +35,7 @@ from sercore.sums import (
     weigh,
 )
 
-TIE = 1e-12
-"""Differences of CCC that are as close as this are equal: they differ by rounding."""
+TIE = 1e-12  # differences of CCC that are as close as this are equal: they differ by rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,9 +115,7 @@ def bootstrap_interval(
     sums = speaker_sums(gold, predicted, speakers)
     drawn = np.concatenate([ccc_of(weigh(weights, sums)) for weights in redrawn(len(sums), resamples, generator)])
     low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
-    total = sums.sum(axis=0)
-    low, high = _unless_constant(total, low, high)
-    return Interval(ccc_of(total), low, high, *_size(sums))
+    return _unless_constant(sums, ccc_of(sums.sum(axis=0)), low, high)
 
 
 def difference_interval(
@@ -157,10 +154,7 @@ def ccc_difference(
     speakers that give a difference as large, in absolute value (Fisher's randomisation). All 2^G ways where these are
     no more than `resamples`; else (1 + hits) / (1 + resamples) of as many random ways (Phipson & Smyth, 2010). It asks
     whether the two trained models differ on such speakers; what another training would give is the question of
-    `method_difference`.
-
-    Raises:
-        SignificanceError: no resamples, or a and b of different shapes.
+    `method_difference`. `SignificanceError` if there are no resamples, or a and b have different shapes.
     """
     if np.shape(a) != np.shape(b):
         raise SignificanceError(f"the systems have shapes {np.shape(a)} and {np.shape(b)}; swapping needs equal ones.")
@@ -273,16 +267,15 @@ def _interval(
     value = statistic(total)
     z = _fisher(value)
     reach = stats.t.ppf((1 + confidence) / 2, len(sums) - 1) * jackknife_error(_fisher(statistic(total - sums)))
-    low, high = np.tanh(z - reach), np.tanh(z + reach)
-    low, high = _unless_constant(total, np.minimum(low, value), np.maximum(high, value))
-    return Interval(value, low, high, *_size(sums))
+    return _unless_constant(sums, value, np.minimum(np.tanh(z - reach), value), np.maximum(np.tanh(z + reach), value))
 
 
-def _unless_constant(total: Array, low: Array, high: Array) -> tuple[Array, Array]:
-    """Limits, NaN for an attribute that all runs predict as a constant, and for the mean of such attributes alone."""
-    collapsed = constant(total).all(axis=-2)
+def _unless_constant(sums: Array, value: Array, low: Array, high: Array) -> Interval:
+    """Its limits are NaN for an attribute that all runs predict as a constant, and for the mean of such ones alone."""
+    collapsed = constant(sums.sum(axis=0)).all(axis=-2)
     collapsed = np.append(collapsed, collapsed.all())
-    return np.where(collapsed, np.nan, low), np.where(collapsed, np.nan, high)
+    low, high = np.where(collapsed, np.nan, (low, high))
+    return Interval(value, low, high, *_size(sums))
 
 
 def _fisher(ccc: Array) -> Array:

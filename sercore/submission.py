@@ -24,16 +24,12 @@ def write(runs: Sequence[Run], output: Path | str) -> pd.DataFrame:
     ensemble.
 
     Every run counts alike: an ensemble of systems with several seeds wants as many runs of each. An older file `output`
-    is replaced only when the new one is complete. Gaps in the numbers of Test3's files, which are missing, give a
-    `UserWarning`.
+    is replaced only when the new one is complete. The result is what was written: index ``FileName`` (with ``.wav``),
+    sorted; columns EmoAct, EmoVal, EmoDom from 1 to 7.
 
-    Returns:
-        What was written: index ``FileName`` (with ``.wav``), sorted; columns EmoAct, EmoVal, EmoDom from 1 to 7.
-
-    Raises:
-        ParamsError: no run, or one twice; a run without predictions for Test3; runs that do not predict the same
-            utterances once each; another scale than 1 to 7; a prediction outside of it; or a file that cannot be
-            written.
+    `ParamsError` for no run, or one twice; a run without predictions for Test3; runs that do not predict the same
+    utterances once each; another scale than 1 to 7; a prediction outside of it; or a file that cannot be written.
+    `UserWarning` for gaps in the numbers of Test3's files, which are missing.
     """
     tables = [_predictions(run) for run in runs]
     if not tables:
@@ -48,7 +44,12 @@ def write(runs: Sequence[Run], output: Path | str) -> pd.DataFrame:
             problem = f"{_name(run)} and {_name(runs[0])} predict different utterances of Test3, {some(other)}"
             raise ParamsError(f"{problem}: an ensemble wants runs on the same corpus.")
     mean = (sum(tables) / len(tables)).round(6)
-    _warn_of_gaps(mean.index)
+    # Test3 is numbered from 1, and known by its audio alone: a lost file would go unnoticed.
+    numbers = mean.index.str.extract(r"_test3_(\d+)\.wav$", expand=False).dropna().astype(int)
+    if len(lost := pd.RangeIndex(1, max(numbers, default=1)).difference(numbers)):
+        problem = f"{len(lost)} files of Test3 are missing from the corpus of these runs, number {some(lost)}"
+        remedy = "the challenge wants a row for each; restore their audio and train again"
+        warnings.warn(f"{problem}: {remedy}.", stacklevel=2)
     text = mean.to_csv(float_format="%.6f", lineterminator="\n")
     try:
         complete_file(Path(output), lambda partial: partial.write_text(text, encoding="utf-8", newline=""))
@@ -79,15 +80,3 @@ def _predictions(run: Run) -> pd.DataFrame:
 
 def _name(run: Run) -> str:
     return str(run.folder or f"{run.system} seed {run.params.seed}")
-
-
-def _warn_of_gaps(names: pd.Index) -> None:
-    """Test3 is numbered from 1, and known by its audio alone: a lost file would go unnoticed."""
-    numbers = set(names.str.extract(r"_test3_(\d+)\.wav$")[0].dropna().astype(int))
-    lost = sorted(set(range(1, max(numbers, default=0))) - numbers)
-    if lost:
-        warnings.warn(
-            f"{len(lost)} files of Test3 are missing from the corpus of these runs, number {some(lost)}: the challenge "
-            "wants a row for each; restore their audio and train again.",
-            stacklevel=3,
-        )

@@ -17,8 +17,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-CHUNK = 2**22
-"""Weights that are in memory at a time (32 MiB)."""
+CHUNK = 2**22  # weights that are in memory at a time (32 MiB)
 
 Array = NDArray[np.float64]
 Statistic = Callable[[Array], Array]
@@ -33,10 +32,8 @@ def speaker_sums(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike) -> 
 
     `predicted` may also be (utterances, attributes), of one run; `speakers` (utterances,) are any labels. What comes in
     tables is matched with a table of gold values by its index and columns, whatever their order.
-
-    Raises:
-        SignificanceError: shapes or labels that do not fit, a value that is masked or not finite, an unknown speaker,
-            fewer than two speakers, or an attribute whose gold values are all the same.
+    `SignificanceError` for shapes or labels that do not fit, a value that is masked or not finite, an unknown speaker,
+    fewer than two speakers, or an attribute whose gold values are all the same.
     """
     gold, predicted, labels = _validate(gold, predicted, speakers)
     membership = sparse.csr_array((np.ones(len(labels)), (labels, np.arange(len(labels)))))
@@ -63,8 +60,7 @@ def ccc_of_runs(sums: Array) -> Array:
     mean_x, mean_y, square = x / n, y / n, (xx + yy) / n
     spread = square - 2 * mean_x * mean_y
     varies = (spread > 1e-14 * square) & ~constant(sums)
-    ccc = np.divide(2 * (xy / n - mean_x * mean_y), spread, out=np.zeros_like(spread), where=varies)
-    return np.concatenate([ccc, ccc.mean(axis=-1, keepdims=True)], axis=-1)
+    return with_mean(np.divide(2 * (xy / n - mean_x * mean_y), spread, out=np.zeros_like(spread), where=varies))
 
 
 def constant(sums: Array) -> NDArray[np.bool_]:
@@ -79,8 +75,12 @@ def correlation_of(sums: Array) -> Array:
     variances = (xx / n - (x / n) ** 2) * (yy / n - (y / n) ** 2)
     varies = variances > 1e-14 * (xx / n) * (yy / n)
     scale = np.sqrt(variances, out=np.ones_like(variances), where=varies)
-    correlation = np.where(varies, (xy / n - x * y / n**2) / scale, 0)
-    return np.concatenate([correlation, correlation.mean(axis=-1, keepdims=True)], axis=-1).mean(axis=-2)
+    return with_mean(np.where(varies, (xy / n - x * y / n**2) / scale, 0)).mean(axis=-2)
+
+
+def with_mean(values: Array) -> Array:
+    """Values of attributes (..., attributes), and last their mean: (..., attributes + 1)."""
+    return np.concatenate([values, values.mean(axis=-1, keepdims=True)], axis=-1)
 
 
 def jackknife_error(without: Array) -> Array:
@@ -95,29 +95,27 @@ def weigh(weights: Array | sparse.sparray, sums: Array) -> Array:
 
 def redrawn(units: int, resamples: int, generator: np.random.Generator) -> Iterator[Array]:
     """How often each unit is drawn when as many are drawn with replacement: chunks (some resamples, units)."""
-    for rows in _chunks(units, resamples):
+    for rows in map(len, _chunks(units, resamples)):
         drawn = generator.integers(units, size=(rows, units), dtype=np.int32) + units * np.arange(rows)[:, None]
         yield np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
 
 
 def swaps(units: int, resamples: int | None, generator: np.random.Generator) -> Iterator[Array]:
     """Signs -1 (swapped) and 1 of each unit, random ones or, for None, all: chunks (some resamples, units)."""
-    start = 0
-    for rows in _chunks(units, 2**units if resamples is None else resamples):
+    for part in _chunks(units, 2**units if resamples is None else resamples):
         if resamples is None:
-            bits = (np.arange(start, start + rows)[:, None] >> np.arange(units)) & 1
+            bits = (np.array(part)[:, None] >> np.arange(units)) & 1
         else:
-            bits = generator.integers(2, size=(rows, units), dtype=np.int8)
-        start += rows
+            bits = generator.integers(2, size=(len(part), units), dtype=np.int8)
         yield np.where(bits, 1.0, -1.0)
 
 
-def _chunks(units: int, resamples: int) -> Iterator[int]:
-    """Numbers of resamples that keep the weights within `CHUNK`."""
+def _chunks(units: int, resamples: int) -> Iterator[range]:
+    """Parts of the resamples that keep the weights within `CHUNK`."""
     if resamples < 1:
         raise SignificanceError(f"there are {resamples} resamples; use 1 or more, e.g. 10000.")
     most = max(1, CHUNK // units)
-    yield from (min(most, resamples - start) for start in range(0, resamples, most))
+    yield from (range(resamples)[start : start + most] for start in range(0, resamples, most))
 
 
 def _validate(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike) -> tuple[Array, Array, NDArray[np.intp]]:

@@ -35,26 +35,14 @@ _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 @dataclass(frozen=True)
 class Prompt:
-    """One utterance to speak.
-
-    Args:
-        text: what is said.
-        voice: eSpeak NG's voice with its variant, e.g. ``en-us+m3``.
-        pitch: base pitch, 0 to 100 (eSpeak NG's default is 50).
-        range: range of the intonation, 0 (monotone) to 100 (default 50).
-        rate: words a minute, 80 to 450 (default 175).
-        volume: amplitude in per cent of eSpeak NG's default, 0 to 200.
-
-    Raises:
-        ValueError: a number outside its range, or one of `UNSTABLE_VARIANTS`.
-    """
+    """One utterance to speak; `ValueError` for a number outside its range, or one of `UNSTABLE_VARIANTS`."""
 
     text: str
-    voice: str
-    pitch: int
-    range: int
-    rate: int
-    volume: int
+    voice: str  # eSpeak NG's voice with its variant, e.g. en-us+m3
+    pitch: int  # base pitch, 0 to 100 (eSpeak NG's default is 50)
+    range: int  # of the intonation, 0 (monotone) to 100 (default 50)
+    rate: int  # words a minute, 80 to 450 (default 175)
+    volume: int  # amplitude in per cent of eSpeak NG's default, 0 to 200
 
     def __post_init__(self) -> None:
         for name, (low, high) in _LIMITS.items():
@@ -65,17 +53,10 @@ class Prompt:
 
 
 def synthesise(prompts: Sequence[Prompt], processes: int | None = None) -> Iterator[np.ndarray]:
-    """Speak `prompts`, in their order.
+    """Speak `prompts`: an int16 array of shape (samples,) at 16 kHz for each, in their order.
 
-    Args:
-        prompts: what to speak.
-        processes: how many processes share the work; by default one a core. The samples do not depend on it.
-
-    Yields:
-        int16 array of shape (samples,) at 16 kHz, one a prompt.
-
-    Raises:
-        RuntimeError: ``espeakng-loader`` is not installed, a voice is unknown, or eSpeak NG failed.
+    So many `processes` share the work, by default one a core; the samples do not depend on it. `RuntimeError` if
+    ``espeakng-loader`` is not installed, a voice is unknown, or eSpeak NG failed.
     """
     count = min(processes or os.cpu_count() or 1, len(prompts))
     servers = [_start_server(prompts[first::count]) for first in range(count)]
@@ -135,13 +116,6 @@ def _serve() -> None:
 
 def _answer(prompt: dict, library: ctypes.CDLL, rate: int) -> None:
     """Speak one prompt, write it, and end this process."""
-    samples = soxr.resample(_speak(prompt, library), rate, SAMPLE_RATE)
-    sys.stdout.buffer.write(samples.nbytes.to_bytes(4, "little") + samples.tobytes())
-    sys.stdout.flush()
-    os._exit(0 if len(samples) else 1)
-
-
-def _speak(prompt: dict, library: ctypes.CDLL) -> np.ndarray:
     chunks = []
 
     @_CALLBACK
@@ -158,7 +132,10 @@ def _speak(prompt: dict, library: ctypes.CDLL) -> np.ndarray:
     failed = failed or library.espeak_Synth(text, ctypes.c_size_t(len(text) + 1), 0, 0, 0, _CHARS_UTF8, None, None)
     if failed:
         os._exit(1)
-    return np.frombuffer(b"".join(chunks), dtype=np.int16)
+    samples = soxr.resample(np.frombuffer(b"".join(chunks), dtype=np.int16), rate, SAMPLE_RATE)
+    sys.stdout.buffer.write(samples.nbytes.to_bytes(4, "little") + samples.tobytes())
+    sys.stdout.flush()
+    os._exit(0 if len(samples) else 1)
 
 
 if __name__ == "__main__":

@@ -10,17 +10,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-EMOTION_WORD = 0.45
-"""Share of sentences whose word tells the emotion (assumption)."""
-
-VALENCE_WORD = 0.35
-"""Share of sentences whose word tells how pleasant the matter is; the rest is uninformative (assumption)."""
-
-VALENCE_NOISE = 0.5
-"""Noise on the valence that such a word tells, in standard deviations of the true valence (assumption)."""
-
-VALENCE_EDGES = (-1.2, -0.4, 0.4, 1.2)
-"""Valence, in standard deviations, at which the next of `VALENCE_WORDS` begins (assumption)."""
+# Assumptions.
+EMOTION_WORD = 0.45  # share of sentences whose word tells the emotion
+VALENCE_WORD = 0.35  # share of sentences whose word tells how pleasant the matter is; the rest is uninformative
+VALENCE_NOISE = 0.5  # on the valence that such a word tells, in standard deviations of the true valence
+VALENCE_EDGES = (-1.2, -0.4, 0.4, 1.2)  # valence, in standard deviations, at which the next of `VALENCE_WORDS` begins
 
 OPENERS = ("", "", "", "Well, ", "You know, ", "I mean, ", "So, ", "Listen, ")
 
@@ -92,13 +86,10 @@ PRETRAINING_WORDS = """round yellow wooden heavy smooth narrow shiny bitter croo
 
 
 def sentence(generator: np.random.Generator, emotion: str, valence: float, training: bool) -> str:
-    """One sentence of the study.
+    """One sentence of the study, of which `generator` draws the frame, the topic and the words.
 
-    Args:
-        generator: draws the frame, the topic and the words.
-        emotion: what the speaker feels, a code of `sercore.corpus.PRIMARY_EMOTIONS`.
-        valence: of the utterance, in standard deviations from the corpus's mean.
-        training: use only the half of the words that training knows.
+    The speaker feels `emotion`, a code of `sercore.corpus.PRIMARY_EMOTIONS`; `valence` is in standard deviations from
+    the corpus's mean; `training` takes only the half of the words that training knows.
     """
     kind = generator.random()
     heard = valence + VALENCE_NOISE * generator.standard_normal()

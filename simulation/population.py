@@ -7,6 +7,7 @@ made before any model was run.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -18,8 +19,7 @@ from simulation.whiser import CLASSES, published
 Pool = Literal["study", "pretraining"]
 
 CODES = tuple(PRIMARY_EMOTIONS)
-VOTES = np.array([*CODES, "O"])
-"""What a rater can say: one of the eight emotions, or other."""
+VOTES = np.array([*CODES, "O"])  # what a rater can say: one of the eight emotions, or other
 
 TRAINING_COUNTS = {"A": 6700, "S": 6400, "H": 16650, "U": 3000, "F": 1120, "D": 1400, "C": 2500, "N": 29243}
 """Utterances of each consensus emotion in the challenge's training split (arXiv 2506.10930, partly rounded)."""
@@ -27,14 +27,12 @@ TRAINING_COUNTS = {"A": 6700, "S": 6400, "H": 16650, "U": 3000, "F": 1120, "D": 
 SHARES = np.array([TRAINING_COUNTS[code] for code in CODES]) / sum(TRAINING_COUNTS.values())
 """Shares of the intended emotions, in the order of `CODES`, and of the consensus emotions that are neither O nor X."""
 
-OTHER_OR_X = 0.2246
-"""Share of the training split that has no such emotion (arXiv 2506.10930)."""
+OTHER_OR_X = 0.2246  # share of the training split that has no such emotion (arXiv 2506.10930)
 
 DISGUST = (3.84, 3.04, 4.30)
 """Arousal, valence and dominance of disgust, which WHiSER lacks: those of contempt, its neighbour (assumption)."""
 
-PUBLISHED_RATERS = 5
-"""Ratings behind a published consensus."""
+PUBLISHED_RATERS = 5  # ratings behind a published consensus
 
 CLARITY = 4.0
 """The share of raters who recognise an utterance's emotion varies between utterances as Beta(4, 4) (assumption: with
@@ -91,21 +89,13 @@ class Speaker:
 
 @dataclass(frozen=True)
 class Utterances:
-    """Some utterances before they are spoken.
+    """Some utterances before they are spoken, and what k raters say of each."""
 
-    Args:
-        intended: index of the intended emotion in `CODES`, shape (utterances,).
-        true: arousal, valence and dominance, shape (utterances, 3).
-        raters: who rated, shape (utterances, k).
-        votes: index of each rater's word in `VOTES`, shape (utterances, k).
-        ratings: integers 1 to 7, shape (utterances, k, 3).
-    """
-
-    intended: np.ndarray
-    true: np.ndarray
-    raters: np.ndarray
-    votes: np.ndarray
-    ratings: np.ndarray
+    intended: np.ndarray  # index of the intended emotion in `CODES`, shape (utterances,)
+    true: np.ndarray  # arousal, valence and dominance, shape (utterances, 3)
+    raters: np.ndarray  # who rated, shape (utterances, k)
+    votes: np.ndarray  # index of each rater's word in `VOTES`, shape (utterances, k)
+    ratings: np.ndarray  # integers 1 to 7, shape (utterances, k, 3)
 
     def __add__(self, more: "Utterances") -> "Utterances":
         pairs = zip(vars(self).values(), vars(more).values(), strict=True)
@@ -132,15 +122,10 @@ class Utterances:
 
 @dataclass(frozen=True)
 class Noise:
-    """What the published deviations of ratings are multiplied by; 1 leaves them as they are.
+    """What the published deviations of ratings are multiplied by; 1 leaves them as they are."""
 
-    Args:
-        raters: for all residuals and biases.
-        ambiguous: for the residuals of utterances whose consensus is O or X, in addition.
-    """
-
-    raters: float = 1.0
-    ambiguous: float = 1.0
+    raters: float = 1.0  # for all residuals and biases
+    ambiguous: float = 1.0  # for the residuals of utterances whose consensus is O or X, in addition
 
 
 AS_PUBLISHED = Noise()
@@ -159,12 +144,17 @@ def draw_utterances(
 ) -> Utterances:
     """`count` utterances, each judged by `raters` of the pool behind `biases`; emotions, O and X as they come.
 
-    The same draws are behind another `noise`: utterances, raters and votes stay, and only the ratings change.
+    `biases` have shape (pool, 3). The same draws are behind another `noise`: utterances, raters and votes stay, and
+    only the ratings change.
     """
     intended = generator.choice(len(CODES), count, p=SHARES)
-    true = prototypes()[intended] + _normal(generator, (count,), _covariance_in_class())
+    centred = partial(generator.multivariate_normal, np.zeros(3), method="cholesky")
+    true = prototypes()[intended] + centred(_true_covariance() - np.cov(prototypes().T, aweights=SHARES, ddof=0), count)
     judges = np.argsort(generator.random((count, len(biases))), axis=1)[:, :raters]
-    residuals = _normal(generator, judges.shape, _residual_covariance())
+    # Of a rating around true value and bias; rounding to whole numbers adds 1/12 (Sheppard's correction).
+    within = _covariance("ratings of one utterance: standard deviation")
+    of_residuals = within - _covariance("bias of a rater: standard deviation") - np.eye(3) / 12
+    residuals = centred(of_residuals, judges.shape)
     votes = _votes(generator, intended, raters)
     factor = np.where(np.isin(plurality(votes), ["O", "X"]), noise.ambiguous, 1.0)[:, None, None]
     felt = true[:, None] + noise.raters * (biases[judges] + factor * residuals)
@@ -175,14 +165,10 @@ def draw_utterances(
 def draw_quotas(
     generator: np.random.Generator, quotas: np.ndarray, biases: np.ndarray, raters: int, noise: Noise = AS_PUBLISHED
 ) -> Utterances:
-    """Of as many utterances as it takes, the first whose consensus fills `quotas`, in random order.
+    """Of as many utterances as it takes, the first whose consensus fills `quotas`, in random order; see
+    `draw_utterances`.
 
-    Args:
-        generator: draws them.
-        quotas: how many of each consensus emotion of `CODES`, then how many of O or X as they come, shape (9,).
-        biases: those of the pool of raters, shape (pool, 3).
-        raters: how many of them judge an utterance.
-        noise: of their ratings.
+    `quotas` say how many of each consensus emotion of `CODES`, then how many of O or X as they come, shape (9,).
     """
     expected = np.append(SHARES * (1 - OTHER_OR_X), OTHER_OR_X)
     count = int(1.5 * (quotas / expected).max()) + 100
@@ -206,7 +192,7 @@ def draw_speakers(generator: np.random.Generator, count: int, pool: Pool = "stud
     speakers = []
     for number, habit in enumerate(habits):
         gender = ("Female", "Male")[number % 2]
-        voice = f"{_choose(generator, ACCENTS)}+{_choose(generator, VARIANTS[pool][gender])}"
+        voice = f"{generator.choice(ACCENTS)}+{generator.choice(VARIANTS[pool][gender])}"
         speakers.append(Speaker(voice, gender, *map(float, habit)))
     return speakers
 
@@ -260,15 +246,12 @@ def apportion(shares: np.ndarray, count: int) -> np.ndarray:
 def _votes(generator: np.random.Generator, intended: np.ndarray, raters: int) -> np.ndarray:
     shape = (len(intended), raters)
     clear = generator.random(shape) < generator.beta(CLARITY, CLARITY, (len(intended), 1))
-    words = (generator.random((*shape, 1)) > _confusion().cumsum(axis=1)[intended][:, None, :-1]).sum(axis=2)
-    return np.where(clear, intended[:, None], words)
-
-
-def _confusion() -> np.ndarray:
-    """What raters say who do not recognise an emotion, shape (emotions, words)."""
     frequency = SHARES * (1 - np.eye(len(CODES)))
+    # Emotions, then "other", by those who do not recognise an emotion: (emotions, words).
     named = (1 - OTHER) * frequency / frequency.sum(axis=1, keepdims=True)
-    return np.column_stack([named, np.full(len(CODES), OTHER)])
+    confusion = np.column_stack([named, np.full(len(CODES), OTHER)])
+    words = (generator.random((*shape, 1)) > confusion.cumsum(axis=1)[intended][:, None, :-1]).sum(axis=2)
+    return np.where(clear, intended[:, None], words)
 
 
 def prototypes() -> np.ndarray:
@@ -299,24 +282,6 @@ def _true_covariance() -> np.ndarray:
     """Of the true attributes: what the consensus varies more than the mean of its ratings errs."""
     within = _covariance("ratings of one utterance: standard deviation")
     return _covariance("consensus: standard deviation") - within / PUBLISHED_RATERS
-
-
-def _covariance_in_class() -> np.ndarray:
-    return _true_covariance() - np.cov(prototypes().T, aweights=SHARES, ddof=0)
-
-
-def _residual_covariance() -> np.ndarray:
-    """Of a rating around true value and bias; rounding to whole numbers adds 1/12 (Sheppard's correction)."""
-    within = _covariance("ratings of one utterance: standard deviation")
-    return within - _covariance("bias of a rater: standard deviation") - np.eye(3) / 12
-
-
-def _normal(generator: np.random.Generator, shape: tuple[int, ...], covariance: np.ndarray) -> np.ndarray:
-    return generator.standard_normal((*shape, 3)) @ np.linalg.cholesky(covariance).T
-
-
-def _choose(generator: np.random.Generator, items: tuple[str, ...]) -> str:
-    return items[generator.integers(len(items))]
 
 
 def _round(value: float, low: int, high: int) -> int:

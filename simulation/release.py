@@ -31,9 +31,7 @@ DESCRIPTION = (
     " runs and what it can resolve; they say nothing about human speech."
 )
 
-RECIPE = 1
-"""Raised whenever the same parameters give another release, so that releases of an older recipe are replaced."""
-
+RECIPE = 1  # raised when the same parameters give another release, so that releases of an older recipe are replaced
 MARKER = "simulation.json"
 
 SPELLING = ("Angry", "Sad", "Happy", "Surprise", "Fear", "Disgust", "Contempt", "Neutral", "Other")
@@ -104,18 +102,14 @@ def read(params: Params, seed: int) -> Corpus:
 
 
 def write(params: Params) -> Path:
-    """Write the release that `params` describe, unless it is there already.
+    """Write the release that `params` describe, unless it is there already; its folder.
 
     A simulated release of other parameters at the same path is replaced; anything else there is left alone. The same
     parameters give the same bytes. Processes that ask at once wait for the one that writes.
 
-    Returns:
-        The release's folder.
-
-    Raises:
-        CorpusError: the path holds something that is no simulated release.
-        ParamsError: a split has fewer utterances than speakers, or the pool fewer raters than an utterance needs.
-        RuntimeError: eSpeak NG is not installed.
+    `CorpusError` if the path holds something that is no simulated release; `ParamsError` if a split has fewer
+    utterances than speakers, or the pool fewer raters than an utterance needs; `RuntimeError` if eSpeak NG is not
+    installed.
     """
     _check(params)
     folder = resolve(params.path).resolve()
@@ -181,13 +175,10 @@ def _check(params: Params) -> None:
     }
     for split, (utterances, speakers) in sizes.items():
         if utterances < speakers:
-            raise ParamsError(
-                f"corpus.{split}_speakers is {speakers}, more than the {utterances} utterances they speak."
-            )
-    if params.raters < params.raters_per_utterance:
-        raise ParamsError(
-            f"corpus.raters is {params.raters}, fewer than the {params.raters_per_utterance} an utterance."
-        )
+            more = f"more than the {utterances} utterances they speak"
+            raise ParamsError(f"corpus.{split}_speakers is {speakers}, {more}.")
+    if params.raters < (needed := params.raters_per_utterance):
+        raise ParamsError(f"corpus.raters is {params.raters}, fewer than the {needed} an utterance.")
 
 
 def _recipe(params: Params) -> dict:
@@ -216,30 +207,23 @@ def _splits(params: Params) -> Iterator[Split]:
     biases = population.draw_raters(generators[0], params.raters)
     noise = population.Noise(params.rater_noise, params.ambiguous_noise)
     balanced = np.append(np.full(len(CODES), params.test_utterances_per_emotion), 0)
-    quotas = {
-        "Train": population.natural_quotas(params.train_utterances),
-        "Development": population.natural_quotas(params.development_utterances),
-        "Test3": balanced,
+    sizes = {
+        "Train": (population.natural_quotas(params.train_utterances), params.train_speakers),
+        "Development": (population.natural_quotas(params.development_utterances), params.development_speakers),
+        "Test3": (balanced, params.test_speakers),
     }
-    speakers = (params.train_speakers, params.development_speakers, params.test_speakers)
     first = 1
-    for (name, wanted), number, generator in zip(quotas.items(), speakers, generators[1:], strict=True):
-        utterances = population.draw_quotas(generator, wanted, biases, params.raters_per_utterance, noise)
-        yield _split(name, utterances, number, first, generator, params)
-        first += number
-
-
-def _split(
-    name: str, utterances: Utterances, speakers: int, first: int, generator: np.random.Generator, params: Params
-) -> Split:
-    training = name == "Train"
-    voices = population.draw_speakers(generator, speakers)
-    assigned = population.assign_speakers(generator, len(utterances.intended), speakers, params.skew if training else 0)
-    prompts = []
-    for speaker, emotion, deviations in zip(assigned, utterances.intended, utterances.deviations, strict=True):
-        text = grammar.sentence(generator, CODES[emotion], deviations[1], training)
-        prompts.append(population.draw_prompt(generator, voices[speaker], text, deviations, params.gender_link))
-    return Split(name, utterances, voices, first, assigned, prompts)
+    for (name, (quotas, speakers)), generator in zip(sizes.items(), generators[1:], strict=True):
+        drawn = population.draw_quotas(generator, quotas, biases, params.raters_per_utterance, noise)
+        training = name == "Train"
+        voices = population.draw_speakers(generator, speakers)
+        assigned = population.assign_speakers(generator, quotas.sum(), speakers, params.skew if training else 0)
+        prompts = []
+        for speaker, emotion, deviations in zip(assigned, drawn.intended, drawn.deviations, strict=True):
+            text = grammar.sentence(generator, CODES[emotion], deviations[1], training)
+            prompts.append(population.draw_prompt(generator, voices[speaker], text, deviations, params.gender_link))
+        yield Split(name, drawn, voices, first, assigned, prompts)
+        first += speakers
 
 
 def _write_release(splits: list[Split], recipe: dict, folder: Path) -> None:
@@ -257,15 +241,12 @@ def _write_release(splits: list[Split], recipe: dict, folder: Path) -> None:
         folder / "Speaker_ids.txt", [*genders, *(consensus["FileName"] + ";" + consensus["SpkrID"].astype(str))]
     )
     (folder / "readme.txt").write_text(README.format(marker=MARKER), encoding="utf-8")
-    _speak([prompt for split in splits for prompt in split.prompts], list(consensus["FileName"]), folder)
-    (folder / MARKER).write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
-
-
-def _speak(prompts: list[Prompt], files: list[str], folder: Path) -> None:
+    prompts = [prompt for split in splits for prompt in split.prompts]
     speech = tqdm(synthesise(prompts), total=len(prompts), desc="Speaking the simulated corpus", unit="utterance")
-    for file, prompt, samples in zip(files, prompts, speech, strict=True):
+    for file, prompt, samples in zip(consensus["FileName"], prompts, speech, strict=True):
         soundfile.write(folder / "Audios" / file, samples, SAMPLE_RATE, subtype="PCM_16")
         _write_lines(folder / "Transcripts" / file.replace(".wav", ".txt"), [prompt.text])
+    (folder / MARKER).write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
 
 
 def _consensus(split: Split) -> pd.DataFrame:

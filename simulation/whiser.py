@@ -11,9 +11,8 @@ import pandas as pd
 
 SOURCE = "WHiSER label files"
 
-RATERS = pd.read_csv(Path(__file__).with_name("whiser_raters.csv"), keep_default_na=False).set_index(
-    ["statistic", "attribute"]
-)["value"]
+_FILE = Path(__file__).with_name("whiser_raters.csv")
+RATERS = pd.read_csv(_FILE, keep_default_na=False, index_col=["statistic", "attribute"])["value"]
 """Spread, bias and agreement of raters, by statistic and attribute (or pair of attributes, or emotion)."""
 
 CLASSES = pd.read_csv(Path(__file__).with_name("whiser_classes.csv"), index_col="emotion")

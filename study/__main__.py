@@ -14,7 +14,7 @@ import yaml
 
 from sercore.failures import one_sentence
 from sercore.params import ParamsError, with_corpus
-from study.plan import PAPER, Plan, asked_for, run_folder, tested_on
+from study.plan import PAPER, Plan, asked_for, corpus_of, run_folder, tested_on
 
 
 def main() -> None:
@@ -72,7 +72,8 @@ def analyse(plan: Plan, part: str) -> None:
     asked = plan.parts[part]
     for condition in plan.conditions(part):
         folders = dict.fromkeys(path for one in asked for path in plan.run_folders(one, condition))
-        collect(list(folders), plan.corpus(condition), folder / condition, plan.tests(part))
+        corpus = corpus_of(plan.parameters("fusion", condition).corpus, 0)
+        collect(list(folders), corpus, folder / condition, plan.tests(part))
     chapter = import_module(f"study.chapters.{part}") if find_spec(f"study.chapters.{part}") else None
     if chapter and hasattr(chapter, "analyse"):
         chapter.analyse(plan, asked[0], folder)

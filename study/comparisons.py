@@ -59,7 +59,7 @@ def differences(study: Study, question: Question, split: str | None = None) -> p
     split = split or reported_split(study.runs)
     gold, predictions, seeds = aligned(study.runs, question.compared, split)
     tables = [
-        contrasts(system_difference(gold, predictions[one], predictions[other])).assign(system=one, reference=other)
+        system_difference(gold, predictions[one], predictions[other]).assign(system=one, reference=other)
         for one, other in question.pairs
     ]
     table = family(pd.concat(tables, ignore_index=True))
@@ -165,13 +165,16 @@ def ceiling(gold: pd.DataFrame, ratings: pd.DataFrame | None) -> significance.In
     return significance.ccc_interval(rows[[*others]], rows[[*ATTRIBUTES]].to_numpy(), rows["speaker"])
 
 
-def system_difference(gold: pd.DataFrame, a: Array, b: Array) -> significance.Difference:
-    """`method_difference` of predictions a and b, each (runs, utterances, attributes), for gold rows with ``speaker``;
-    `ccc_difference` (of fixed seed) where one of them is a single run."""
-    truth, speakers = gold[list(ATTRIBUTES)], gold["speaker"]
+def system_difference(gold: pd.DataFrame, a: Array, b: Array) -> pd.DataFrame:
+    """`method_difference` of predictions a and b, each (runs, utterances, attributes), for gold rows with ``speaker``,
+    or `ccc_difference` (of fixed seed) where one of them is a single run: `contrasts` without a verdict."""
+    given = gold[list(ATTRIBUTES)], a, b, gold["speaker"]
     if min(len(a), len(b)) > 1:
-        return significance.method_difference(truth, a, b, speakers)
-    return significance.ccc_difference(truth, a, b, speakers, generator=np.random.default_rng(0))
+        found = significance.method_difference(*given)
+    else:
+        found = significance.ccc_difference(*given, generator=np.random.default_rng(0))
+    table = contrasts(found)
+    return table.assign(sets=min(found.runs), utterances=found.utterances, speakers=found.speakers)
 
 
 def estimates(interval: significance.Interval) -> pd.DataFrame:
@@ -180,8 +183,7 @@ def estimates(interval: significance.Interval) -> pd.DataFrame:
     return pd.DataFrame(values).assign(sets=interval.runs, utterances=interval.utterances, speakers=interval.speakers)
 
 
-def contrasts(difference: significance.Difference) -> pd.DataFrame:
-    """A difference as a tidy table, a row an endpoint, without a verdict (see `family`)."""
-    values = {name: getattr(difference, name) for name in ("low", "high", "standard_error", "df", "p")}
-    table = pd.DataFrame({"endpoint": ENDPOINTS, "estimate": difference.difference} | values)
-    return table.assign(sets=min(difference.runs), utterances=difference.utterances, speakers=difference.speakers)
+def contrasts(found: significance.Contrast) -> pd.DataFrame:
+    """A difference as a tidy table, a row an endpoint (see `family`)."""
+    values = {name: getattr(found, name) for name in ("low", "high", "standard_error", "df", "p")}
+    return pd.DataFrame({"endpoint": ENDPOINTS, "estimate": found.difference} | values)

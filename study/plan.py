@@ -214,10 +214,6 @@ class Plan:
         alike = [name for name in every if speech[name] == speech[variant]]
         return max(alike, key=lambda name: len(used_encoders(every[name])))
 
-    def corpus(self, condition: str = STUDY, seed: int = 0, profile: str | None = None) -> Corpus:
-        """The corpus of a condition; of one that has folds, split as `seed` says."""
-        return corpus_of(self.parameters("fusion", condition, seed, profile).corpus, seed)
-
     def run_folders(self, asked: Question, condition: str, profile: str | None = None) -> list[Path]:
         """Where the runs of a question's systems are."""
         named = product(systems([asked]), self.seeds(profile))

@@ -75,7 +75,7 @@ def test_a_run_is_not_tested_on_what_it_was_trained_on(project, small, tones):
     tones.table.to_csv(project / "one.csv")
     chosen = params.load("embedded", "speech_only", 0, small | {"corpus": {"reader": "manifest", "path": "one.csv"}})
     rows = tones.table.copy()
-    seen = cross_corpus._seen(chosen)
+    seen = cross_corpus._seen(chosen.corpus, chosen.seed)
     assert set(cross_corpus._unseen(rows, seen)["split"]) == {"test3"}
     rows["duration"] += 0.1
     assert len(cross_corpus._unseen(rows, seen)) == len(rows)

@@ -22,11 +22,8 @@ from simulation.population import Speaker, draw_speakers
 
 SPEAKERS = 200
 UTTERANCES_A_SPEAKER = 12
-TRACT = 0.18
-"""Largest change, as a natural logarithm, of all frequencies of a speaker: there are more speakers than voices."""
-
-HELD_OUT = 5
-"""Every fifth speaker is held out for measurement."""
+TRACT = 0.18  # largest change (ln) of all frequencies of a speaker: there are more speakers than voices
+HELD_OUT = 5  # every fifth speaker is held out for measurement
 
 
 @dataclass(frozen=True)
@@ -42,11 +39,8 @@ class Pool:
         return Pool(learnt), Pool(held_out)
 
     def talk(self, rows: int, samples: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Let randomly drawn speakers fill a row each with their utterances end to end.
-
-        Returns:
-            audio of shape (rows, samples), and which of `speakers` speaks, int64 of shape (rows,).
-        """
+        """Audio (rows, samples) of randomly drawn speakers who fill a row each with their utterances end to end, and
+        which of `speakers` speaks, int64 (rows,)."""
         chosen = torch.randint(len(self.speakers), (rows,), generator=draw)
         utterances = list(self.speakers.values())
         return torch.stack([_fill(utterances[index], samples, draw) for index in chosen]), chosen
@@ -77,18 +71,12 @@ def load(folder: Path, seed: int) -> Pool:
 
 
 def vary(audio: Tensor, draw: torch.Generator, speed: float, colour: float) -> tuple[Tensor, Tensor]:
-    """Change speed and pitch together, colour, loudness and noise of each row at random.
+    """Rows of `audio` (rows, samples) with speed and pitch together, colour and loudness changed at random, without and
+    with noise, both of shape (rows, samples / exp(speed)).
 
-    The ranges are wide, so that an encoder trained on one synthesiser accepts real recordings.
-
-    Args:
-        audio: shape (rows, samples).
-        draw: source of randomness.
-        speed: largest change of the speed, as a natural logarithm; 0 keeps the voices as they are.
-        colour: standard deviation of each of the four waves of the frequency response, in dB.
-
-    Returns:
-        the varied rows without and with noise, both of shape (rows, samples / exp(speed)).
+    The ranges are wide, so that an encoder trained on one synthesiser accepts real recordings. `speed` is the largest
+    change of the speed, as a natural logarithm; 0 keeps the voices as they are. `colour` is the standard deviation of
+    each of the four waves of the frequency response, in dB.
     """
     clean = _equalise(_change_speed(audio, draw, speed), draw, colour)
     clean = (clean * 10 ** (_uniform(-18, 14, len(audio), draw) / 20)).clamp(-1, 1)

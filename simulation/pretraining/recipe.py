@@ -40,9 +40,7 @@ from simulation.pretraining.targets import Readout, Targets, targets
 HERE = Path(__file__).resolve().parents[2] / "models"
 SEED = 20_250_610
 WIDTH = 64
-SPEED = 0.22
-"""Largest change of the speed of what listeners hear, as a natural logarithm: 25 %."""
-
+SPEED = 0.22  # largest change of the speed of what listeners hear, as a natural logarithm: 25 %
 COLOUR = 4.0
 
 
@@ -143,7 +141,6 @@ def make_listener(listener: WavLMListener | WhisperListener, name: str, speech: 
     Two linear readouts tell the targets: one from the mean of all hidden states, so that the layer average of the
     study begins at something useful, one from the last. Masked frames count twice.
     """
-    began = time.process_time()
     learnt, held_out = speech.split()
     draw = torch.Generator().manual_seed(SEED)
     sample = hear(listener, learnt, 200, 2.0, draw)[2]
@@ -165,19 +162,8 @@ def make_listener(listener: WavLMListener | WhisperListener, name: str, speech: 
         again = torch.Generator().manual_seed(SEED + 1)
         return {"loss": loss(held_out, 48, 2.0, again).item(), **probe(listener, held_out, again)}
 
-    random_weights = measure()
-    minimise(learn, [*listener.model.parameters(), *nn.ModuleList(readouts).parameters()], listener.steps, 3e-3, name)
-    publish(
-        name,
-        listener.model.eval(),
-        listener.extractor,
-        {
-            "parameters": listener.model.num_parameters(),
-            "steps": listener.steps,
-            "cpu_minutes": round((time.process_time() - began) / 60, 1),
-            "held_out_speakers": {"pretrained": measure(), "random_weights": random_weights},
-        },
-    )
+    trained = [*listener.model.parameters(), *nn.ModuleList(readouts).parameters()]
+    pretrain(name, listener.model, listener.extractor, trained, learn, measure, listener.steps)
 
 
 def hear(
@@ -210,9 +196,7 @@ def probe(listener: WavLMListener | WhisperListener, source: Pool, draw: torch.G
 
 def make_speaker_encoder(name: str, speech: Pool) -> None:
     """Go on from wavlm-nano, tell the learnt speakers apart (additive-margin softmax), and save."""
-    began = time.process_time()
     learnt, held_out = speech.split()
-    steps, rows = 800, 48
     model = WavLMForXVector.from_pretrained(
         HERE / "wavlm-nano",
         num_labels=len(learnt.speakers),
@@ -229,25 +213,15 @@ def make_speaker_encoder(name: str, speech: Pool) -> None:
     draw = torch.Generator().manual_seed(SEED)
 
     def learn() -> Tensor:
-        audio, speaker = learnt.talk(rows, 2 * SAMPLE_RATE, draw)
+        audio, speaker = learnt.talk(48, 2 * SAMPLE_RATE, draw)
         return model(vary(audio, draw, speed=0.0, colour=1.0)[1], labels=speaker).loss
 
-    random_weights = equal_error_rate(model.eval(), held_out)
-    minimise(learn, [weights for weights in model.train().parameters() if weights.requires_grad], steps, 3e-3, name)
-    publish(
-        name,
-        model.eval(),
-        Wav2Vec2FeatureExtractor.from_pretrained(HERE / "wavlm-nano"),
-        {
-            "parameters": model.num_parameters(),
-            "steps": steps,
-            "cpu_minutes": round((time.process_time() - began) / 60, 1),
-            "held_out_speakers": {
-                "pretrained": {"equal_error_rate": equal_error_rate(model, held_out)},
-                "random_weights": {"equal_error_rate": random_weights},
-            },
-        },
-    )
+    def measure() -> dict[str, float]:
+        return {"equal_error_rate": equal_error_rate(model, held_out)}
+
+    extractor = Wav2Vec2FeatureExtractor.from_pretrained(HERE / "wavlm-nano")
+    trained = [weights for weights in model.parameters() if weights.requires_grad]
+    pretrain(name, model, extractor, trained, learn, measure, 800)
 
 
 @torch.no_grad()
@@ -263,9 +237,20 @@ def equal_error_rate(model: WavLMForXVector, source: Pool) -> float:
     return ((missed + passed) / 2)[nearest].item()
 
 
-def minimise(loss: Callable[[], Tensor], parameters: list[nn.Parameter], steps: int, rate: float, name: str) -> None:
-    """AdamW, with a learning rate that rises to `rate` and falls to zero as a cosine."""
-    optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.01)
+def pretrain(
+    name: str,
+    model: PreTrainedModel,
+    extractor: Any,
+    parameters: list[nn.Parameter],
+    loss: Callable[[], Tensor],
+    measure: Callable[[], dict[str, float]],
+    steps: int,
+) -> None:
+    """Minimise `loss`, and write the folder of `model` in the hub's format, in place of the old one, with what is
+    measured before and after. AdamW, with a learning rate that rises to .003 and falls to zero as a cosine."""
+    began, random_weights = time.process_time(), measure()
+    model.train()
+    optimiser = torch.optim.AdamW(parameters, lr=3e-3, weight_decay=0.01)
     schedule = get_cosine_schedule_with_warmup(optimiser, steps // 20, steps)
     progress = tqdm(range(steps), desc=name, unit="step")
     for _ in progress:
@@ -276,15 +261,19 @@ def minimise(loss: Callable[[], Tensor], parameters: list[nn.Parameter], steps: 
         optimiser.step()
         schedule.step()
         progress.set_postfix(loss=f"{value.item():.3f}", refresh=False)
-
-
-def publish(name: str, model: PreTrainedModel, extractor: Any, measured: dict[str, Any]) -> None:
-    """Write the folder in the hub's format, in place of the old one."""
+    model.eval()
+    recipe = {
+        "seed": SEED,
+        "parameters": model.num_parameters(),
+        "steps": steps,
+        "cpu_minutes": round((time.process_time() - began) / 60, 1),
+        "held_out_speakers": {"pretrained": measure(), "random_weights": random_weights},
+    }
 
     def write(partial: Path) -> None:
         model.save_pretrained(partial)
         extractor.save_pretrained(partial)
-        (partial / "recipe.json").write_text(json.dumps({"seed": SEED, **measured}, indent=2) + "\n", encoding="utf-8")
+        (partial / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
 
     complete(HERE / name, write, replace=True)
 

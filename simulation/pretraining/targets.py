@@ -9,14 +9,9 @@ from transformers.audio_utils import mel_filter_bank
 
 from sercore.audio import SAMPLE_RATE
 
-WINDOW = 1_024
-"""Samples of a frame's window: 64 ms."""
-
-BANDS = 40
-"""Mel bands from 60 Hz to 7.6 kHz."""
-
-LAGS = torch.arange(SAMPLE_RATE // 500, SAMPLE_RATE // 60)
-"""Periods that F0 may have: 60 to 500 Hz."""
+WINDOW = 1_024  # samples of a frame's window: 64 ms
+BANDS = 40  # mel bands from 60 Hz to 7.6 kHz
+LAGS = torch.arange(SAMPLE_RATE // 500, SAMPLE_RATE // 60)  # periods that F0 may have: 60 to 500 Hz
 
 
 @dataclass(frozen=True)
@@ -33,16 +28,11 @@ class Targets:
 
 
 def targets(audio: Tensor, hop: int, centre: int, frames: int) -> Targets:
-    """Targets of Hann-windowed frames.
+    """Targets of Hann-windowed `frames` of `audio` (rows, samples) at 16 kHz, one every `hop` samples; `centre` is the
+    sample in the middle of the first.
 
     F0 is the highest peak of the autocorrelation, divided by the window's own and at a cost of .01 an octave; a frame
     is voiced where the peak exceeds .6 (after Boersma 1993, Proceedings of the Institute of Phonetic Sciences 17).
-
-    Args:
-        audio: shape (rows, samples), 16 kHz.
-        hop: samples from frame to frame.
-        centre: sample in the middle of the first frame.
-        frames: number of frames.
     """
     window = torch.hann_window(WINDOW)
     padded = F.pad(audio, (WINDOW, WINDOW + hop * frames))
@@ -62,12 +52,8 @@ def targets(audio: Tensor, hop: int, centre: int, frames: int) -> Targets:
 
 
 class Readout(nn.Module):
-    """A linear map from hidden states to targets scaled to mean 0 and variance 1.
-
-    Args:
-        width: of the hidden states.
-        sample: targets that give the scale; F0's comes from voiced frames.
-    """
+    """A linear map from hidden states of a `width` to targets scaled to mean 0 and variance 1, as in a `sample` of
+    targets; F0's scale comes from voiced frames."""
 
     def __init__(self, width: int, sample: Targets) -> None:
         super().__init__()
@@ -80,10 +66,8 @@ class Readout(nn.Module):
     def loss(self, states: Tensor, wanted: Targets, weight: Tensor) -> Tensor:
         """Squared errors of mel spectrum (mean of the bands), energy and F0, plus the cross-entropy of voicing.
 
-        Args:
-            states: shape (rows, frames, width).
-            wanted: targets of the same frames.
-            weight: of each frame in the mean, shape (rows, frames); F0 counts where voiced.
+        `states` are (rows, frames, width), the targets `wanted` of the same frames; `weight` (rows, frames) is that of
+        each frame in the mean. F0 counts where voiced.
         """
         predicted = self.linear(states)
         values = torch.cat([wanted.mel, wanted.energy[..., None], wanted.f0[..., None]], dim=-1)

@@ -55,19 +55,17 @@ def errors_by_emotion(runs: Sequence[Run], split: str) -> pd.DataFrame:
 def repeated(runs: Sequence[Run], folder: Path | str) -> pd.DataFrame:
     """CCCs of `runs` beside those of the same profile, system and seed in a folder of collected results: a row a run,
     split and endpoint with ``estimate`` and ``committed``."""
-    committed = {_identity(run): run for run in results.read_runs(folder)}
+    return _ccc(runs, "estimate").merge(_ccc(results.read_runs(folder), "committed")).drop(columns="profile")
+
+
+def _ccc(runs: Sequence[Run], name: str) -> pd.DataFrame:
     rows = [
-        (*_identity(run)[1:], split, endpoint, value, committed[_identity(run)].metrics["ccc"][split][endpoint])
+        (run.params.profile, run.system, run.params.seed, split, endpoint, value)
         for run in runs
-        if _identity(run) in committed
         for split, values in run.metrics["ccc"].items()
         for endpoint, value in values.items()
     ]
-    return pd.DataFrame(rows, columns=["system", "seed", "split", "endpoint", "estimate", "committed"])
-
-
-def _identity(run: Run) -> tuple[str, str, int]:
-    return run.params.profile, run.system, run.params.seed
+    return pd.DataFrame(rows, columns=["profile", "system", "seed", "split", "endpoint", name])
 
 
 def summary(model: AttributeModel) -> pd.DataFrame:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from sercore import ATTRIBUTES, corpora
 from sercore.corpus import PRIMARY_EMOTIONS
 from sercore.params import project_root
 from sercore.raters import agreement_weights
 from sercore.sampling import EpochSampler, training_and_validation
+from sercore.significance import contrast
 from sercore.sums import jackknife_error
 from simulation.whiser import CLASSES, SOURCE
 from study.plan import STUDY, Plan, Question
@@ -49,13 +49,12 @@ def described(table: pd.DataFrame, ratings: pd.DataFrame | None) -> pd.DataFrame
     sizes = rows.groupby("kind").agg(utterances=("kind", "size"), speakers=("speaker", "nunique"))
     present = [kind for kind in KINDS if kind in sizes.index and sizes.loc[kind, "speakers"] > 1]
     sums = _sums(rows, ratings, present)
-    total = sums.sum(axis=0)
+    total, freedom = sums.sum(axis=0), [len(sums) - 1]
     values, without = _statistics(total), _statistics(total - sums)
-    reach = stats.t.ppf(0.975, len(sums) - 1)
-    error = reach * jackknife_error(without)
-    difference, distance = values - values[:1], reach * jackknife_error(without - without[:, :1])
-    columns = {"estimate": values, "low": values - error, "high": values + error, "difference": difference}
-    columns |= {"difference_low": difference - distance, "difference_high": difference + distance}
+    own = contrast(values, [jackknife_error(without) ** 2], freedom)
+    to_agreed = contrast(values - values[:1], [jackknife_error(without - without[:, :1]) ** 2], freedom)
+    columns = {"estimate": values, "low": own.low, "high": own.high, "difference": to_agreed.difference}
+    columns |= {"difference_low": to_agreed.low, "difference_high": to_agreed.high}
     index = pd.MultiIndex.from_product([present, STATISTICS, ATTRIBUTES], names=["kind", "statistic", "endpoint"])
     found = pd.DataFrame({name: each.ravel() for name, each in columns.items()}, index=index)
     return found.join(sizes, on="kind").reset_index()
@@ -144,13 +143,10 @@ def doses(differences: pd.DataFrame, study: Study) -> pd.DataFrame:
 def _sums(rows: pd.DataFrame, ratings: pd.DataFrame | None, kinds: list[str]) -> np.ndarray:
     """Of each speaker and kind: n, x, x^2, squared deviations of ratings, their freedom; (speakers, kinds, 5, 3)."""
     values = rows[list(ATTRIBUTES)].to_numpy(float)
-    terms = [np.ones_like(values), values, values**2, *_within(rows.index, ratings)]
-    speakers, names = pd.factorize(rows["speaker"], sort=True)
-    sums = np.zeros((len(names), len(kinds), len(terms), len(ATTRIBUTES)))
-    place = pd.Index(kinds).get_indexer(rows["kind"])
-    shown = place >= 0
-    np.add.at(sums, (speakers[shown], place[shown]), np.stack(terms, axis=1)[shown])
-    return sums
+    terms = pd.DataFrame(np.hstack([np.ones_like(values), values, values**2, *_within(rows.index, ratings)]))
+    sums = terms.groupby([rows["speaker"].to_numpy(), rows["kind"].to_numpy()]).sum()
+    cells = pd.MultiIndex.from_product([sorted(rows["speaker"].unique()), kinds])
+    return sums.reindex(cells, fill_value=0).to_numpy().reshape(-1, len(kinds), 5, len(ATTRIBUTES))
 
 
 def _natural(study: Study) -> pd.DataFrame:

@@ -14,6 +14,7 @@ Conventions:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,12 @@ from numpy.typing import NDArray
 
 from sercore import ATTRIBUTES, corpora, runs
 from sercore.corpus import SPLITS
-from sercore.params import CorpusParams, Params, load, reader, with_corpus
+from sercore.params import CorpusParams, load, reader, with_corpus
 from sercore.predict import evaluate
 from sercore.runs import PREDICTED, Run
 from sercore.significance import ccc_interval, correlation_interval, difference_interval
 from sercore.sums import ccc_of, correlation_of
-from study.comparisons import ENDPOINTS, contrasts, estimates, family, system_difference
+from study.comparisons import contrasts, estimates, family, system_difference
 from study.plan import STUDY, Plan, Question, declared_corpora
 from study.results import by_system, matched, reported_split, write_tables
 
@@ -73,10 +74,8 @@ def tables(
     """
     read = {name: [runs.read(path) for path in paths] for name, paths in trained.items()}
     known = {name: by_system([replace(run, system=run.params.variant) for run in each]) for name, each in read.items()}
-    by_seed = {name: {run.params.seed: run.params for run in each} for name, each in read.items()}
-    seen = {name: {seed: _seen(params) for seed, params in each.items()} for name, each in by_seed.items()}
     pairs = [
-        _cell(train, test, of_system, corpus, seen[train])
+        _cell(train, test, of_system, corpus)
         for test, corpus in tested.items()
         for train, systems in known.items()
         for of_system in systems.values()
@@ -104,20 +103,19 @@ def summary(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat([elsewhere, known, errors], ignore_index=True).sort_values(keys, kind="stable")
 
 
-def _cell(
-    train: str, test: str, trained: Sequence[Run], corpus: Mapping[str, Any], seen: Mapping[int, pd.Series]
-) -> Cell | None:
-    """None where fewer than two speakers are left, of whom no interval can be had; `seen`: by the run's seed."""
+def _cell(train: str, test: str, trained: Sequence[Run], corpus: Mapping[str, Any]) -> Cell | None:
+    """None where fewer than two speakers are left, of whom no interval can be had."""
     if train == test:
         return Cell(train, test, trained[0].system, *matched(trained, reported_split(trained)))
     rows = _tested(with_corpus(trained[0].params, corpus).corpus)
-    predictions = [_predictions(run, test, corpus, _unseen(rows, seen[run.params.seed])) for run in trained]
+    predictions = [_predictions(run, test, corpus, rows) for run in trained]
     elsewhere = [replace(run, predictions=table) for run, table in zip(trained, predictions, strict=True)]
     if pd.concat(predictions)["speaker"].nunique() < 2:
         return None
     return Cell(train, test, trained[0].system, *matched(elsewhere, "tested"))
 
 
+@cache
 def _tested(corpus: CorpusParams) -> pd.DataFrame:
     """The labelled rows on which a corpus is tested, whatever their split, as the split ``tested``."""
     table = corpora.read(corpus, 0).table.dropna(subset=list(ATTRIBUTES))
@@ -126,9 +124,10 @@ def _tested(corpus: CorpusParams) -> pd.DataFrame:
     return table.assign(split="tested")
 
 
-def _seen(params: Params) -> pd.Series:
-    """Durations of the utterances that have trained a run, or chosen its epoch."""
-    own = corpora.read(params.corpus, params.seed).table
+@cache
+def _seen(corpus: CorpusParams, seed: int) -> pd.Series:
+    """Durations of the utterances that train a run of this seed, or choose its epoch."""
+    own = corpora.read(corpus, seed).table
     return own.loc[own["split"].isin(["train", "development"]), "duration"]
 
 
@@ -140,7 +139,8 @@ def _unseen(rows: pd.DataFrame, seen: pd.Series) -> pd.DataFrame:
 def _predictions(run: Run, test: str, corpus: Mapping[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
     assert run.folder is not None
     predicted = pd.read_parquet(evaluate(run.folder, test, corpus)).set_index("utterance")[PREDICTED]
-    return rows[["split", "speaker", "emotion", *ATTRIBUTES]].join(predicted, how="inner").reset_index()
+    unseen = _unseen(rows, _seen(run.params.corpus, run.params.seed))
+    return unseen[["split", "speaker", "emotion", *ATTRIBUTES]].join(predicted, how="inner").reset_index()
 
 
 def _matrix(cells: Sequence[Cell]) -> pd.DataFrame:
@@ -167,7 +167,7 @@ def _error(measure: str, aligned: Cell, cell: Cell, statistic: Any) -> pd.DataFr
     """What `aligned` has after aligning, less the statistic of `cell`."""
     gold, a, b = _common(aligned, cell)
     found = difference_interval(gold[list(ATTRIBUTES)], a, b, gold["speaker"], a_of=correlation_of, b_of=statistic)
-    table = pd.DataFrame({"endpoint": ENDPOINTS, "estimate": found.difference, "low": found.low, "high": found.high})
+    table = contrasts(found)[["endpoint", "estimate", "low", "high"]]
     return cell.named(table.assign(measure=measure, utterances=len(gold), speakers=gold["speaker"].nunique()))
 
 
@@ -177,7 +177,7 @@ def _differences(cells: Sequence[Cell], compared: Sequence[tuple[str, str]]) -> 
     for one, (system, reference) in product(cells, compared):
         other = by_name.get((one.train, one.test, reference))
         if one.system == system and other is not None:
-            tables.append(one.named(contrasts(system_difference(*_common(one, other)))).assign(reference=reference))
+            tables.append(one.named(system_difference(*_common(one, other))).assign(reference=reference))
     return family(pd.concat(tables, ignore_index=True))
 
 

@@ -21,9 +21,9 @@ from scipy import stats
 from sercore import ATTRIBUTES
 from sercore.corpus import EMOTIONS, GENDERS
 from sercore.significance import Contrast, ccc_interval, contrast
-from sercore.sums import Array, ccc_of, jackknife_error, speaker_sums
+from sercore.sums import Array, ccc_of, jackknife_error, speaker_sums, with_mean
 from study import results
-from study.comparisons import ENDPOINTS, aligned, estimates, family
+from study.comparisons import ENDPOINTS, aligned, contrasts, estimates, family
 from study.plan import Plan, Question
 from study.results import Study, reported_split
 
@@ -85,8 +85,8 @@ def scores(gold: Array, predicted: Array, speakers: NDArray, members: dict[str, 
     for (grouping, group), rows in chosen.items():
         given = gold[rows], predicted[:, rows], speakers[rows]
         total = speaker_sums(*given).sum(axis=0)
-        deviation = gold[rows].std(axis=0)
-        measured = {"bias": bias_of(total), "rmse": rmse_of(total), "deviation": [*deviation, deviation.mean()]}
+        deviation = with_mean(gold[rows].std(axis=0))
+        measured = {"bias": bias_of(total), "rmse": rmse_of(total), "deviation": deviation}
         parts.append(estimates(ccc_interval(*given)).assign(grouping=grouping, group=group, **measured))
     return pd.concat(parts, ignore_index=True)
 
@@ -95,17 +95,16 @@ def gaps(gold: Array, predicted: Array, speakers: NDArray, members: dict[str, pd
     """Each group's CCC minus that of its grouping's reference (men, the shortest utterances, neutral ones), a row a
     `gap` and endpoint; ``utterances`` and ``speakers`` of both groups together."""
     references = {"gender": "Male", "duration": members["duration"].categories[0], "emotion": EMOTIONS["N"]}
-    parts = []
+    parts = {}
     for grouping, reference in references.items():
         groups = _groups(members[grouping], speakers)
         for group in [name for name in groups if reference in groups and name != reference]:
             found = gap(gold, predicted, speakers, groups[group], groups[reference])
             both = groups[group] | groups[reference]
-            names = {"grouping": grouping, "group": group, "reference": reference, "endpoint": ENDPOINTS}
-            values = {name: getattr(found, name) for name in ("low", "high", "p", "standard_error", "df")}
+            table = contrasts(found)[["endpoint", "estimate", "low", "high", "p", "standard_error", "df"]]
             size = {"utterances": both.sum(), "speakers": len(np.unique(speakers[both]))}
-            parts.append(pd.DataFrame(names | {"estimate": found.difference} | values | size))
-    return pd.concat(parts, ignore_index=True)
+            parts[grouping, group, reference] = table.assign(**size)
+    return pd.concat(parts, names=["grouping", "group", "reference", None]).reset_index([0, 1, 2])
 
 
 def gap(gold: Array, predicted: Array, speakers: NDArray, one: NDArray[np.bool_], other: NDArray[np.bool_]) -> Contrast:
@@ -156,17 +155,13 @@ def speaker_spread(gold: Array, predicted: Array, speakers: NDArray) -> pd.DataF
 def bias_of(sums: Array) -> Array:
     """Mean of prediction minus gold from sums (..., 6, runs, 3), over runs, the mean last: (..., endpoints)."""
     n, x, y, *_ = np.moveaxis(sums, -3, 0)
-    return _with_mean(((y - x) / n).mean(axis=-2))
+    return with_mean(((y - x) / n).mean(axis=-2))
 
 
 def rmse_of(sums: Array) -> Array:
     """Root of the mean squared error from sums (..., 6, runs, 3), over runs, the mean last: (..., endpoints)."""
     n, _, _, xx, yy, xy = np.moveaxis(sums, -3, 0)
-    return _with_mean(np.sqrt(np.maximum(xx + yy - 2 * xy, 0) / n).mean(axis=-2))
-
-
-def _with_mean(values: Array) -> Array:
-    return np.concatenate([values, values.mean(axis=-1, keepdims=True)], axis=-1)
+    return with_mean(np.sqrt(np.maximum(xx + yy - 2 * xy, 0) / n).mean(axis=-2))
 
 
 def _groups(groups: pd.Categorical, speakers: NDArray) -> dict[str, NDArray[np.bool_]]:

@@ -32,7 +32,7 @@ from simulation.population import SKEW
 from study import paper
 from study.comparisons import ALPHA, aligned
 from study.plan import questions
-from study.results import Study, benchmarks, reported_split, write_tables
+from study.results import Study, reported_split, write_tables
 
 RESULTS = project_root() / "results" / "significance"
 REFERENCE = "Table 2, MMWavLM"
@@ -289,26 +289,13 @@ def errors_of(study: Study) -> pd.DataFrame:
     pair = next(iter(questions(study.params.profile).values())).pairs[0]
     gold, predicted, _ = aligned(study.runs, pair, reported_split(study.runs))
     one, other = (predicted[name] - gold[list(ATTRIBUTES)].to_numpy() for name in pair)
-    of_runs = _correlation(one[:-1], one[1:]) if len(one) > 1 else np.nan
+    of_runs = stats.pearsonr(one[:-1], one[1:], axis=1).statistic.mean() if len(one) > 1 else np.nan
     quantities = {
-        f"correlation of the errors of {' and '.join(pair)}": _correlation(one, other),
+        f"correlation of the errors of {' and '.join(pair)}": stats.pearsonr(one, other, axis=1).statistic.mean(),
         "share of the errors' variance that is the speaker's": _speaker_share([one, other], gold["speaker"]),
         f"correlation of the errors of two runs of {pair[0]}": of_runs,
     }
     return pd.DataFrame({"quantity": quantities.keys(), "value": quantities.values()})
-
-
-def speed() -> pd.DataFrame:
-    """Time of each way to bootstrap CCC over speakers, from the benchmark: ``way``, ``seconds``, ``times as fast``."""
-    rows = pd.DataFrame(benchmarks()["cpu"]["rows"]).query("part == 'intervals'")
-    return rows.pivot_table("value", "way", "measure", sort=False).reset_index()
-
-
-def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Pearson's correlation of errors (runs, utterances, attributes), averaged over runs and attributes."""
-    centred = [errors - errors.mean(axis=1, keepdims=True) for errors in (one, other)]
-    scale = np.sqrt((centred[0] ** 2).sum(axis=1) * (centred[1] ** 2).sum(axis=1))
-    return float(((centred[0] * centred[1]).sum(axis=1) / scale).mean())
 
 
 def _speaker_share(errors: Sequence[np.ndarray], speakers: pd.Series) -> float:

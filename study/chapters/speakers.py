@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 from sklearn.manifold import TSNE
 from sklearn.metrics import roc_curve, silhouette_score
 from tqdm import tqdm
@@ -27,6 +26,8 @@ from sercore import audio, corpora
 from sercore.corpus import CorpusError
 from sercore.encoders import SpeakerEncoder
 from sercore.hub import quieten
+from sercore.significance import contrast
+from sercore.sums import jackknife_error
 from simulation.population import SKEW
 from study import comparisons, results
 from study.plan import STUDY, Plan, Question
@@ -153,6 +154,5 @@ def _interval(distance: NDArray[np.float64], speakers: NDArray, measure: Callabl
     names = np.unique(speakers)
     kept = [np.flatnonzero(speakers != name) for name in names]
     without = np.array([measure(distance[np.ix_(rows, rows)], speakers[rows]) for rows in kept])
-    error = np.sqrt((len(names) - 1) * without.var())
-    value, reach = measure(distance, speakers), stats.t.ppf(0.975, len(names) - 1) * error
-    return {"estimate": value, "low": max(value - reach, lowest), "high": min(value + reach, 1)}
+    found = contrast(measure(distance, speakers), [jackknife_error(without) ** 2], [len(names) - 1])
+    return {"estimate": float(found.difference), "low": max(found.low, lowest), "high": min(found.high, 1)}

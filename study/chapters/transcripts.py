@@ -1,7 +1,7 @@
 """What errors in the transcripts cost: CCC of systems with text against the word error rate, and against speech alone.
 
-The systems are tested on evaluation sets that differ in their transcripts alone; ``rates`` is the table that
-`rates` reads. Word error rates are measured, not the requested ones.
+The systems are tested on evaluation sets that differ in their transcripts alone; ``rates`` is the table that `analyse`
+writes. Word error rates are measured, not the requested ones.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from sercore.sections import Transcripts
 from sercore.transcripts import error_rates, reported
 from study import comparisons
 from study.plan import STUDY, Plan, Question, systems, tested_on
-from study.results import Study, read_tables, write_tables
+from study.results import Study, write_tables
 
 
 def analyse(plan: Plan, question: Question, folder: Path) -> None:
@@ -30,11 +30,6 @@ def analyse(plan: Plan, question: Question, folder: Path) -> None:
     rows = [_rates(test, said, with_corpus(said, tested_on(test)), tested) for test in question.tests]
     rows += [_rates(params.variant, said, params, training) for params in trained if params.text]
     write_tables(folder, {"wer": pd.DataFrame(rows)})
-
-
-def rates(folder: Path | str) -> pd.DataFrame:
-    """The table that `analyse` wrote."""
-    return read_tables(folder, ["wer"])["wer"]
 
 
 def scores(study: Study, question: Question, rates: pd.DataFrame) -> pd.DataFrame:

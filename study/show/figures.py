@@ -54,7 +54,12 @@ def curves(table: pd.DataFrame, x: str, labels: tuple[str, str], **options: Any)
     style: dict[str, Any] = {"style": options.get("hue"), "markers": "hue" in options, "height": 3.2}
     style |= {"err_style": "bars", "err_kws": {"capsize": 3}} | options
     style |= {"aspect": _aspect(table, style["height"], options)}
-    grid = sns.relplot(spread(table), kind="line", x=x, y="value", **INTERVAL, **style)
+    return relplot(spread(table), x, "value", labels, kind="line", **INTERVAL, **style)
+
+
+def relplot(table: pd.DataFrame, x: str, y: str, labels: tuple[str, str], **options: Any) -> sns.FacetGrid:
+    """seaborn's own, which tells hues apart by marks or dashes as well; `labels` of both axes."""
+    grid = sns.relplot(table, x=x, y=y, **{"style": options.get("hue")} | options)
     return legend_above(_titled(grid.set_axis_labels(*labels)))
 
 
@@ -86,6 +91,12 @@ def forest(table: pd.DataFrame, row: str | None = None) -> sns.FacetGrid:
     grid.refline(x=0, color="black", linestyle="-", linewidth=0.8)
     grid.set_axis_labels(f"difference of mean CCC on {', '.join(shown['split'].unique())}", "")
     return grid
+
+
+def lorenz(table: pd.DataFrame, hue: str, aspect: float) -> sns.FacetGrid:
+    """Lorenz curves of `study.results.talkativeness`, a line a value of `hue`."""
+    labels = "share of the speakers, most talkative first", "share of the utterances"
+    return relplot(table, "speakers", "spoken", labels, kind="line", hue=hue, height=3.4, aspect=aspect)
 
 
 def legend_above(grid: sns.FacetGrid) -> sns.FacetGrid:
