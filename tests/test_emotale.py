@@ -115,6 +115,24 @@ def test_folds_do_not_depend_on_the_order_of_the_rows_and_spread_the_genders(clo
     assert [table.loc[table["gender"] == "Male", "speaker"].nunique() for table in folds] == [1, 1, 1]
 
 
+def test_a_speaker_of_both_languages_is_in_the_same_split_in_both(clone):
+    lines = (clone / "annotations.csv").read_text().splitlines()
+    (clone / "annotations.csv").write_text("\n".join(line for line in lines if line[:6] not in ("EN_001", "EN_004")))
+    english, danish = (emotale.read(params(clone, folds=3, language=one), 1).table for one in ("English", "Danish"))
+    splits = [table.groupby("speaker")["split"].first() for table in (english, danish)]
+    assert danish["speaker"].nunique() == english["speaker"].nunique() + 2 == 7
+    assert splits[0].equals(splits[1][splits[0].index])
+
+
+def test_the_published_corpus_is_fetched_to_its_home_and_nowhere_else(project, monkeypatch):
+    asked = []
+    monkeypatch.setattr(emotale, "clone", lambda *arguments: asked.append(arguments))
+    for path in ("data/emotale", "data/other"):
+        with pytest.raises(CorpusError, match=r"has no annotations\.csv"):
+            emotale.read(params(Path(path)), 0)
+    assert asked == [(emotale.URL, emotale.COMMIT, project / "data" / "emotale", "about 0.4 GB")]
+
+
 def test_the_seed_chooses_the_fold(clone):
     seven, zero = (read(params(clone), seed).table for seed in (7, 0))
     pd.testing.assert_frame_equal(seven, zero)

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from sercore import ATTRIBUTES
 from sercore.corpora import files
+from sercore.corpora.clone import clone
 from sercore.corpus import RATING_COLUMNS, Corpus, CorpusError, some
 from sercore.params import CorpusParams, resolve
 
@@ -20,6 +21,9 @@ DESCRIPTION = (
     "All our figures were measured on EmoTale: real voices, but emotions enacted on five sentences by few speakers."
     " They do not show how a system performs on spontaneous speech."
 )
+URL = "https://github.com/snehadas/EmoTale"
+COMMIT = "e495a2aa90b13ade37c1d0635d814f54ef1b8598"
+HOME = Path("data/emotale")
 SCALE = (1.0, 5.0)
 ORIGINALS = "originals_48kHz"  # a few files of the published folder again, as they were recorded
 RATERS = ("a1", "a2", "a3")
@@ -50,18 +54,24 @@ class Params(CorpusParams):
 def read(params: Params, seed: int) -> Corpus:
     """Read one or both languages, split by speakers, since the corpus has no official split.
 
-    The speakers, women before men, are dealt in turn to ``params.folds`` groups: group ``seed % folds`` is test1, the
-    next one development, the others train. Audio may lie in any folder below. ``emotion`` is the enacted one, with
-    boredom as O (other); the attributes are the mean of the three raters', 1 to 5; ``ratings`` hold each rater's.
+    Without a folder at `HOME`, the published corpus is fetched to it.
+
+    The speakers, those of both languages first and women before men, are dealt in turn to ``params.folds`` groups:
+    group ``seed % folds`` is test1, the next one development, the others train. Audio may lie in any folder below.
+    ``emotion`` is the enacted one, with boredom as O (other); the attributes are the mean of the three raters', 1 to 5;
+    ``ratings`` hold each rater's.
 
     `CorpusError` if this is not EmoTale, a row has no audio, or speakers are fewer than folds; `AudioError` if an audio
     file is damaged, unless these are skipped.
     """
     root = resolve(params.path)
+    if params.path == HOME and not root.exists():
+        clone(URL, COMMIT, root, "about 0.4 GB")
     path = root / "annotations.csv"
     if not path.is_file():
         raise CorpusError(f"{root} is not EmoTale: it has no annotations.csv; set corpus.path to the clone's folder.")
     published = _annotations(path)
+    both = published.loc[published["language"] == "EN", "speaker"]  # all speak Danish
     if params.language != "both":
         published = published[published["language"].map(LANGUAGES) == params.language]
     if published.empty:
@@ -80,8 +90,10 @@ def read(params: Params, seed: int) -> Corpus:
         transcript=[SENTENCES.get(said) for said in published["language"] + published["sentence"]],
     )
     table = table.join(ratings.groupby("utterance")[list(ATTRIBUTES)].mean())
-    # Women and men are dealt evenly over the groups.
-    split = files.dealt(lambda present: [present["gender"], present["speaker"]], seed, params.folds)
+    # Women and men are dealt evenly over the groups, and who speaks both languages is in one group in both.
+    split = files.dealt(
+        lambda present: [~present["speaker"].isin(both), present["gender"], present["speaker"]], seed, params.folds
+    )
     return files.corpus(path, params, f"EmoTale ({params.language})", table, SCALE, ratings, split=split)
 
 
