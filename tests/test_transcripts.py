@@ -210,4 +210,4 @@ def test_whisper_hears_most_words_of_a_synthesiser(project):
     said = "The weather was terrible, and everyone went home early this morning."
     prompt = espeak.Prompt(said, "en-us+m3", pitch=50, range=50, rate=150, volume=100)
     soundfile.write(project / "said.wav", next(espeak.synthesise([prompt])), 16_000)
-    assert error_rates([said], recognised([project / "said.wav"], "tiny.en"))["wer"] < 0.3
+    assert error_rates([said], recognised([project / "said.wav"], "Systran/faster-whisper-tiny.en"))["wer"] < 0.3
