@@ -51,15 +51,22 @@ class Utterances(Dataset[dict[str, Tensor]]):
 
 
 def collate(examples: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Stack examples: waveforms are padded with zeros to the longest; `PACKED` are packed, with the sizes of each."""
+    """Stack examples: waveforms are padded with zeros to the longest; `PACKED` are packed along the last axis but one,
+    or the only one, with the sizes of each."""
     batch = {name: _stack(name, [example[name] for example in examples]) for name in examples[0]}
-    packed = PACKED.keys() & batch.keys()
-    return batch | {PACKED[name]: torch.tensor([len(example[name]) for example in examples]) for name in packed}
+    for name in PACKED.keys() & batch.keys():
+        axis = _axis(examples[0][name])
+        batch[PACKED[name]] = torch.tensor([example[name].shape[axis] for example in examples])
+    return batch
+
+
+def _axis(packed: Tensor) -> int:
+    return -min(2, packed.ndim)
 
 
 def _stack(name: str, tensors: list[Tensor]) -> Tensor:
     if name in PACKED:
-        return torch.cat(tensors)
+        return torch.cat(tensors, _axis(tensors[0]))
     return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True) if tensors[0].ndim else torch.stack(tensors)
 
 

@@ -15,6 +15,7 @@ from torch.nn import functional
 from transformers import AutoFeatureExtractor, AutoModel, AutoModelForAudioXVector, AutoTokenizer, PretrainedConfig
 from transformers.models.whisper.modeling_whisper import WhisperConfig, WhisperEncoder
 
+from sercore import ge2e
 from sercore.adapters import add_lora, train_adapters_alone
 from sercore.audio import SAMPLE_RATE
 from sercore.fast import packing
@@ -47,11 +48,12 @@ class SpeechEncoder(nn.Module):
         config: of a WavLM, wav2vec 2.0, HuBERT or Whisper model; one that takes no waveforms is a `ParamsError`.
         finetune: whether the transformer is trained.
         lora: rank of the adapters that are trained in place of the transformer's own weights; None trains these.
+        states: how hidden states are scaled, see `sercore.sections.Speech`.
     """
 
-    def __init__(self, config: PretrainedConfig, finetune: bool, lora: int | None = None) -> None:
+    def __init__(self, config: PretrainedConfig, finetune: bool, lora: int | None = None, states: str = "raw") -> None:
         super().__init__()
-        self.finetune, self.lora = finetune, lora
+        self.finetune, self.lora, self.states = finetune, lora, states
         self.is_whisper = isinstance(config, WhisperConfig)
         self.transformer: Any  # a WhisperEncoder, or a WavLM or its like
         if isinstance(config, WhisperConfig):
@@ -66,6 +68,9 @@ class SpeechEncoder(nn.Module):
             self.front_end: Any = self.transformer.feature_extractor
             self.transformer.feature_extractor = _AlreadyExtracted()
         self.config: PretrainedConfig = self.transformer.config
+        self.moments: Tensor
+        if states == "standardised":
+            self.register_buffer("moments", torch.zeros(2, self.layers, 1, self.config.hidden_size))
         if lora:
             add_lora(self.transformer, lora)
         self.freeze()
@@ -84,7 +89,7 @@ class SpeechEncoder(nn.Module):
     def frozen(self) -> nn.ModuleList:
         """The modules whose output can be cached."""
         if not self.finetune:
-            return nn.ModuleList([self])
+            return nn.ModuleList([self.transformer] if self.is_whisper else [self.front_end, self.transformer])
         if self.is_whisper:
             return nn.ModuleList([self.transformer.conv1, self.transformer.conv2, self.transformer.embed_positions])
         return nn.ModuleList([self.front_end])
@@ -104,10 +109,11 @@ class SpeechEncoder(nn.Module):
 
     def load_pretrained(self, name: str) -> None:
         """Fill both parts with the weights of a folder or hub model."""
-        model = pretrained(AutoModel.from_pretrained, name, dtype=torch.float32)
         if self.is_whisper:
-            model = model.encoder
+            prefix = {r"^(model\.)?encoder\.": ""}  # with or without a decoder
+            model = pretrained(WhisperEncoder.from_pretrained, name, dtype=torch.float32, key_mapping=prefix)
         else:
+            model = pretrained(AutoModel.from_pretrained, name, dtype=torch.float32)
             self.front_end.load_state_dict(model.feature_extractor.state_dict())
             model.feature_extractor = _AlreadyExtracted()
         _load_weights(self.transformer, model, self.lora)
@@ -122,7 +128,8 @@ class SpeechEncoder(nn.Module):
         """Output of the frozen part, packed, and the frames of each utterance (utterances,).
 
         Packed, the frames of all utterances stand behind each other without any padding: (frames, channels), or
-        (frames, layers, width) when all is frozen. `ValueError` if an utterance is too short for a frame.
+        (layers, frames, width) in half precision, as it is kept on disk, when all is frozen. `ValueError` if an
+        utterance is too short for a frame.
 
         Args:
             audio: what `AudioInputs` gives: waveforms (utterances, samples), or Whisper's log-mel spectrograms
@@ -138,15 +145,35 @@ class SpeechEncoder(nn.Module):
             if int(frames.min()) < 1:
                 raise ValueError(f"an utterance of {int(samples.min())} samples is too short for one frame.")
             features = self._front_end(audio, samples, frames)
-        return features if self.finetune else torch.stack(list(self._hidden_states(features, frames)), 1), frames
+        if not self.finetune:
+            states = [self._scaled(state).half() for state in self._hidden_states(features, frames)]
+            features = torch.stack(states)
+        return features, frames
+
+    def standardise(self, features: Iterable[Tensor]) -> None:
+        """Take mean and standard deviation of each channel of the hidden states over parts (layers, frames, width)."""
+        count, total, squares = 0, torch.tensor(0.0), torch.tensor(0.0)
+        for states in map(Tensor.double, features):
+            count += states.shape[1]
+            total, squares = total + states.sum(1, keepdim=True), squares + states.square().sum(1, keepdim=True)
+        mean = total / count
+        self.moments.copy_(torch.stack([mean, (squares / count - mean.square()).clamp(min=1e-10).sqrt()]))
 
     def forward(self, features: Tensor, frames: Tensor, weights: Tensor) -> Tensor:
         """Sum, packed (frames, width), of all hidden states by `weights` (layers,), from the frozen part's output."""
+        features = features.to(weights.dtype)
+        if self.states == "standardised":
+            features = (features - self.moments[0]) / self.moments[1]
         if not self.finetune:
-            return torch.einsum("l,nlw->nw", weights, features)
+            return (weights @ features.flatten(1)).view(features.shape[1:])
         if packing.supports(self.transformer):
-            return packing.layer_average(self.transformer, features, frames, weights)
-        return sum(weight * state for weight, state in zip(weights, self._hidden_states(features, frames), strict=True))
+            return packing.layer_average(self.transformer, features, frames, weights, self._scaled)
+        states = self._hidden_states(features, frames)
+        return sum(weight * self._scaled(state) for weight, state in zip(weights, states, strict=True))
+
+    def _scaled(self, state: Tensor) -> Tensor:
+        """A hidden state (frames, width), layer-normalised where that is asked for."""
+        return functional.layer_norm(state, state.shape[-1:]) if self.states == "layer_normalised" else state
 
     def _front_end(self, audio: Tensor, samples: Tensor, frames: Tensor) -> Tensor:
         if self.config.feat_extract_norm == "layer":
@@ -281,22 +308,33 @@ class TextEncoder:
         return iter(embeddings[:, None])
 
 
+def speaker_width(name: str) -> int:
+    """Width of the embeddings of a speaker encoder, from its configuration alone."""
+    # `SpeakerEncoder` refuses a model without x-vectors.
+    return ge2e.WIDTH if name == ge2e.NAME else getattr(encoder_config(name), "xvector_output_dim", 0)
+
+
 class SpeakerEncoder:
-    """Frozen speaker embedding (x-vector), L2-normalised."""
+    """Frozen speaker embedding, L2-normalised, of an x-vector model or `sercore.ge2e`."""
 
     def __init__(self, name: str) -> None:
+        self.model: Any = ge2e.GE2E() if name == ge2e.NAME else self._x_vector(name)
+        self.model.eval().to(DEVICE)
+
+    def _x_vector(self, name: str) -> Any:
         self.inputs = AudioInputs(name)
         load = AutoModelForAudioXVector.from_pretrained
-        self.model, loaded = pretrained(load, name, dtype=torch.float32, output_loading_info=True)
+        model, loaded = pretrained(load, name, dtype=torch.float32, output_loading_info=True)
         if any(key.startswith("tdnn") for key in loaded["missing_keys"]):  # transformers would draw them at random
             problem = f"encoder {name!r} was not trained to tell speakers"
-            raise ParamsError(f"{problem}: set speaker.encoder to an x-vector model.")
-        self.model.eval().to(DEVICE)
-        self.width: int = self.model.config.xvector_output_dim
+            raise ParamsError(f"{problem}: set speaker.encoder to an x-vector model, or to {ge2e.NAME}.")
+        return model
 
     @torch.no_grad()
     def __call__(self, waveform: np.ndarray) -> np.ndarray:
         """Waveform (samples,) to its embedding of shape (1, width)."""
+        if isinstance(self.model, ge2e.GE2E):
+            return self.model(torch.from_numpy(waveform).to(DEVICE)).cpu().numpy()
         # The x-vector's time-delay layers need up to a second of frames: a shorter utterance is repeated.
         waveform = np.resize(waveform, max(len(waveform), SAMPLE_RATE))
         return functional.normalize(self.model(self.inputs(waveform)[None].to(DEVICE)).embeddings).cpu().numpy()

@@ -30,9 +30,9 @@ SMALLEST = 1e-5  # standard deviation below which a channel counts as constant
 class Features(Dataset[dict[str, Tensor]]):
     """For each row of a table, in its order, the arguments of `AttributeModel.forward` that are not labels.
 
-    ``speech``: output of the speech encoder's frozen part, (frames, ...) a row; if None, every step computes it from
-    the audio of ``paths``, cut after ``max_seconds`` and prepared by ``inputs``. ``text``, ``speaker``: an embedding
-    (1, width) a row. ``tokens``: what a fine-tuned text encoder takes in place of ``text``, (tokens,) a row.
+    ``speech``: output of the speech encoder's frozen part, as on disk (frames, ...) a row; if None, every step computes
+    it from the audio of ``paths``, cut after ``max_seconds`` and prepared by ``inputs``. ``text``, ``speaker``: an
+    embedding (1, width) a row. ``tokens``: what a fine-tuned text encoder takes in place of ``text``, (tokens,) a row.
     """
 
     paths: list[Path]
@@ -49,7 +49,7 @@ class Features(Dataset[dict[str, Tensor]]):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         example = {}
         if self.speech is not None:
-            example["features"] = torch.from_numpy(self.speech[index].astype(np.float32))
+            example["features"] = torch.tensor(np.moveaxis(self.speech[index], 0, -2))
         else:
             waveform = audio.load(self.paths[index], self.max_seconds)
             example |= {"audio": self.inputs(waveform), "samples": torch.tensor(len(waveform))}
@@ -94,10 +94,7 @@ class FrozenEncoders:
         text, tokens, speaker = None, None, None
         speech = self._speech(table, root) if root and self.params.speech.cache else None
         if self.params.speech.per_speaker:
-            if speech is None:
-                remedy = f"set speech.cache: true, and make room in {root} where its disk is full"
-                raise ParamsError(f"speech.per_speaker takes moments of all features, so they must be kept: {remedy}.")
-            speech = SpeakerNormalised(speech, table["speaker"])
+            speech = SpeakerNormalised(require_kept(speech, "speech.per_speaker"), table["speaker"])
         texts = [text if isinstance(text, str) and text.strip() else None for text in table["transcript"]]
         if self.text and None in texts:
             count = f"{texts.count(None)} of {len(texts)} utterances"
@@ -128,11 +125,13 @@ class FrozenEncoders:
             for path in tqdm(table["path"], "speech features"):
                 waveform = audio.load(path, params.max_seconds)
                 samples = torch.tensor([len(waveform)], device=DEVICE)
-                yield speech.frozen_part(self.inputs(waveform)[None].to(DEVICE), samples)[0].cpu().numpy()
+                features, _ = speech.frozen_part(self.inputs(waveform)[None].to(DEVICE), samples)
+                yield features.movedim(-2, 0).cpu().numpy()
 
         settings = [str(params.finetune), params.encoder, str(params.max_seconds)]
-        # Half precision keeps more digits than the bfloat16 in which such a run computes.
-        kind = "float32" if self.params.training.precision == "float32" else "float16"
+        settings += [] if params.finetune else [str(speech.states == "layer_normalised"), "frames, layers, width"]
+        # A frozen encoder gives half precision, which keeps more digits than the bfloat16 in which other runs compute.
+        kind = "float32" if params.finetune and self.params.training.precision == "float32" else "float16"
         seconds = table["duration"].clip(upper=params.max_seconds).sum()
         size = speech.frozen_numbers(seconds) * np.dtype(kind).itemsize
         return stored(root, ["packed speech", speech.frozen, *settings, *table["path"]], compute, kind, size)
@@ -174,6 +173,14 @@ class SpeakerNormalised(Sequence[np.ndarray]):
         return values if owner < 0 else (values * self.scale[owner] + self.shift[owner]).astype(values.dtype)
 
 
+def require_kept(speech: Sequence[np.ndarray] | None, option: str) -> Sequence[np.ndarray]:
+    """`speech` features; `ParamsError`, which names the `option` that takes moments of them, if they were not kept."""
+    if speech is None:
+        remedy = "set speech.cache: true, and make room in data/cache where its disk is full"
+        raise ParamsError(f"{option} takes moments of all features, so they must be kept: {remedy}.")
+    return speech
+
+
 def _moments(count: np.ndarray, total: np.ndarray, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation from a sum and a sum of squares."""
     mean = total / np.maximum(count, 1)
@@ -183,6 +190,7 @@ def _moments(count: np.ndarray, total: np.ndarray, squares: np.ndarray) -> tuple
 def prepare(params: Params) -> None:
     """Read the corpus and cache the features of its utterances, so that runs in parallel need not do it each."""
     quieten()
-    speech = SpeechEncoder(encoder_config(params.speech.encoder), params.speech.finetune)
+    config = encoder_config(params.speech.encoder)
+    speech = SpeechEncoder(config, params.speech.finetune, states=params.speech.states)
     speech.load_pretrained(params.speech.encoder)
     FrozenEncoders(params, speech)(corpora.read(params.corpus, params.seed).table)

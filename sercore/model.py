@@ -1,5 +1,6 @@
 """`AttributeModel`: arousal, valence and dominance of an utterance from its speech, and its words where given."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,11 +15,14 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from sercore import ATTRIBUTES
+from sercore.cache import model_digest
 from sercore.corpus import GENDERS
-from sercore.encoders import SpeechEncoder, TextModel
+from sercore.encoders import SpeechEncoder, TextModel, speaker_width
 from sercore.hub import encoder_config
 from sercore.losses import AdditiveAngularMargin, ccc_loss, classification_loss, reverse_gradient
 from sercore.params import Params, ParamsError
+
+FROZEN = re.compile(r"speech\.(transformer|front_end)\.")  # of a frozen speech encoder
 
 
 class AttributeConfig(PretrainedConfig):
@@ -26,10 +30,12 @@ class AttributeConfig(PretrainedConfig):
 
     Args:
         speech, text: the encoders' own configurations, as mappings; no text where it is frozen.
+        encoder, encoder_digest: name and digest of the weights of a frozen speech encoder, which is not saved again.
         finetune, lora, text_lora: whether the speech encoder's transformer is trained, and the ranks of adapters that
             are trained in place of the encoders' weights.
         text_width, speaker_width: sizes of the embeddings that are concatenated; 0 without.
         speakers: classes of the speaker head; 0 without.
+        states: how hidden states are scaled, see `sercore.sections.Speech`.
         layers, convolutions, pooling, width, dropout: the layers behind the encoder, see `sercore.sections.Heads`.
         attributes, adversarial, margin, angular_scale: of the loss, see `sercore.sections.Loss`.
         gender_weight, speaker_weight: alpha and beta of the auxiliary losses; 0 leaves the head out.
@@ -40,8 +46,11 @@ class AttributeConfig(PretrainedConfig):
     keys_to_ignore_at_inference: ClassVar = ["gender", "speaker"]
 
     speech: dict[str, Any] | None = None
+    encoder: str | None = None
+    encoder_digest: str | None = None
     finetune: bool = True
     lora: int | None = None
+    states: str = "raw"
     text: dict[str, Any] | None = None
     text_lora: int | None = None
     text_width: int = 0
@@ -86,7 +95,7 @@ class AttributeModel(PreTrainedModel):
     def __init__(self, config: AttributeConfig) -> None:
         super().__init__(config)
         encoder_config = AutoConfig.for_model(**config.speech or {})
-        self.speech = SpeechEncoder(encoder_config, config.finetune, config.lora)
+        self.speech = SpeechEncoder(encoder_config, config.finetune, config.lora, config.states)
         if config.text:
             self.text = TextModel(AutoConfig.for_model(**config.text), config.text_lora)
         if config.layers == "average":
@@ -108,6 +117,8 @@ class AttributeModel(PreTrainedModel):
             self.speaker_margin = AdditiveAngularMargin(width, config.speakers, config.margin, config.angular_scale)
         self.post_init()
         self.freeze()
+        if config.encoder:
+            self._keys_to_ignore_on_save = [name for name in self.state_dict() if FROZEN.match(name)]
 
     def freeze(self) -> None:
         """Ask for no gradient in what is not trained."""
@@ -132,6 +143,7 @@ class AttributeModel(PreTrainedModel):
             speech=encoder_config(params.speech.encoder).to_dict(),
             finetune=params.speech.finetune,
             lora=params.speech.lora,
+            states=params.speech.states,
             speakers=speakers,
             **params.heads.model_dump(),
             attributes=params.loss.attributes,
@@ -146,17 +158,27 @@ class AttributeModel(PreTrainedModel):
             text = encoder_config(params.text.encoder)
             config.text_width, config.text_lora = text.hidden_size, params.text.lora
             config.text = text.to_dict() if params.text.finetune else None
-        if params.speaker:  # `SpeakerEncoder` refuses a model without x-vectors
-            config.speaker_width = getattr(encoder_config(params.speaker.encoder), "xvector_output_dim", 0)
+        if params.speaker:
+            config.speaker_width = speaker_width(params.speaker.encoder)
+        if not params.speech.finetune:
+            config.encoder = params.speech.encoder
         model = cls(config)
         for name, encoder in model.encoders().items():
             encoder.load_pretrained(getattr(params, name).encoder)
+        if config.encoder:
+            config.encoder_digest = model_digest(model.speech.frozen)
         return model
 
     @classmethod
     def from_pretrained(cls, *arguments: Any, **options: Any) -> "AttributeModel":
-        """As in transformers, which asks for gradients everywhere; what is frozen is frozen again."""
+        """As in transformers, which asks for gradients everywhere; what is frozen is frozen again, and a frozen speech
+        encoder taken from where it was; `ParamsError` if that is another one."""
         model = super().from_pretrained(*arguments, **options)
+        if name := model.config.encoder:
+            model.speech.load_pretrained(name)
+            if model_digest(model.speech.frozen) != model.config.encoder_digest:
+                problem = f"encoder {name!r} is not the one with which the model was trained"
+                raise ParamsError(f"{problem}: restore it, or train again.")
         model.freeze()
         return model
 

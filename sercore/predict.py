@@ -48,9 +48,7 @@ def load(run: Path | str | runs.Run) -> "Predictor":
         problem = f"{folder} normalises each speaker by all utterances of a corpus, so it predicts no single files"
         raise ParamsError(f"{problem}: put them into a corpus, or load a run without speech.per_speaker.")
     assert folder is not None  # or it would have been refused
-    # The project that holds the run as working directory: encoders may be named relative to it.
-    projects = (above for above in folder.resolve().parents if (above / "params" / "variants.yaml").is_file())
-    with contextlib.chdir(next(projects, ".")):
+    with _project_of(folder):
         return Predictor(params, model)
 
 
@@ -153,12 +151,21 @@ def _trained(folder: Path | None) -> tuple[Params, AttributeModel]:
         remedy = "give a run's folder below runs/, since results/ keeps runs without their models"
         train = "`python -m sercore train PROFILE VARIANT SEED` trains one and prints its folder"
         raise ParamsError(f"{folder or 'a table of results'} {problem}: {remedy}; {train}.")
-    params = runs.read(folder).params
+    params, place = runs.read(folder).params, (folder / "model").resolve()
     try:
-        return params, AttributeModel.from_pretrained(folder / "model").eval()
+        with _project_of(folder):
+            return params, AttributeModel.from_pretrained(place).eval()
+    except ParamsError:
+        raise
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         problem = f"{folder / 'model'} is damaged or of another version ({type(error).__name__})"
         raise ParamsError(f"{problem}: remove the run and train it again.") from None
+
+
+def _project_of(folder: Path) -> contextlib.AbstractContextManager:
+    """The project that holds a run as working directory: encoders may be named relative to it."""
+    projects = (above for above in folder.resolve().parents if (above / "params" / "variants.yaml").is_file())
+    return contextlib.chdir(next(projects, "."))
 
 
 @torch.no_grad()
@@ -170,13 +177,11 @@ def _predictions(
     batches = DataLoader(examples, batch_size, collate_fn=collate)
     parts = [np.empty((0, len(ATTRIBUTES)), np.float32)]  # for no utterance
     # cuDNN would convolve in TF32, which rounds to three digits, and differently from batch to batch.
-    with (
-        torch.autocast(DEVICE.type, torch.bfloat16, enabled=half_precision),
-        torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
-    ):
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         for batch in tqdm(batches, "predictions", disable=len(batches) < 2):
             inputs = {name: part.to(DEVICE) for name, part in batch.items()}
-            parts.append(model(**inputs).predictions.float().cpu().numpy())
+            with torch.autocast(DEVICE.type, torch.bfloat16, enabled=half_precision):
+                parts.append(model(**inputs).predictions.float().cpu().numpy())
     values = np.concatenate(parts)
     require_finite(values, "this system")
     return values

@@ -79,11 +79,25 @@ class AdaptedEncoder(FrozenEncoder):
 
 
 class Speech(AdaptedEncoder):
-    """The speech encoder; fine-tuned, its convolutional front-end stays frozen."""
+    """The speech encoder; fine-tuned, its convolutional front-end stays frozen.
+
+    ``states``: what is made of each hidden state before the layer average: nothing (``raw``), layer normalisation
+    without parameters, as s3prl offers, or, of a frozen encoder, mean 0 and standard deviation 1 of each channel over
+    the frames of the training split (``standardised``).
+    """
 
     max_seconds: float = Field(15.0, gt=0)
     cache: bool = Field(description="keep the output of the frozen part on disk, instead of computing it every epoch")
     per_speaker: bool = Field(False, description="each speaker's frozen features get the mean and spread of all speech")
+    states: Literal["raw", "layer_normalised", "standardised"] = "raw"
+
+    @model_validator(mode="after")
+    def _standardises_what_stays(self) -> Self:
+        if self.states == "standardised" and self.finetune:
+            raise ValueError(
+                "a fine-tuned encoder's states change: set states to layer_normalised, or finetune to false"
+            )
+        return self
 
 
 class Text(AdaptedEncoder):
@@ -157,7 +171,8 @@ class Sampling(Section):
 class Training(Section):
     """Optimisation."""
 
-    epochs: int = Field(ge=1)
+    epochs: int = Field(ge=1, description="at most")
+    patience: int | None = Field(None, ge=1, description="epochs without a better one that end it; null: none do")
     batch_size: int = Field(ge=2, description="utterances a device and step; one alone has no CCC")
     accumulation: int = Field(1, ge=1, description="steps whose gradients are added up before an update")
     exact_ccc: bool = Field(False, description="loss of the update's whole batch, of all steps and devices as one")

@@ -21,7 +21,7 @@ from accelerate import PartialState
 from safetensors import SafetensorError
 from scipy.special import softmax
 from tqdm import tqdm
-from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
 from sercore import ATTRIBUTES, runs
@@ -29,7 +29,7 @@ from sercore.batches import Utterances, collate
 from sercore.cache import model_digest
 from sercore.corpus import GENDERS, Corpus
 from sercore.fast.exact_ccc import first_pass, second_pass
-from sercore.features import Features, FrozenEncoders
+from sercore.features import Features, FrozenEncoders, require_kept
 from sercore.hub import quieten
 from sercore.losses import ccc
 from sercore.model import AttributeModel, require_finite
@@ -63,6 +63,10 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
         features = FrozenEncoders(params, model.speech)(corpus.table)
     inputs = _inputs(corpus, rows, model, features)
     utterances = Utterances(corpus, features, speakers, rows.weights)
+    if params.speech.states == "standardised":
+        require_kept(features.speech, "speech.states: standardised")
+        training = utterances.of(rows.training)
+        model.speech.standardise(training[place]["features"] for place in range(len(training)))
     per_emotion, batch_size = params.sampling.samples_per_emotion, params.training.batch_size
     sampler = EpochSampler(rows.training["emotion"], per_emotion, batch_size, params.seed)
     if (run := runs.find(params, inputs)) is not None:
@@ -119,6 +123,8 @@ class AttributeTrainer(Trainer):
             compute_metrics=self._validation_ccc,
         )
         self.remove_callback(PrinterCallback)
+        if params.training.patience:
+            self.add_callback(EarlyStoppingCallback(params.training.patience))
         self.add_callback(_Progress())
 
     def predicted(self, rows: pd.DataFrame) -> pd.DataFrame:
@@ -254,6 +260,7 @@ def _arguments(params: Params, folder: Path) -> TrainingArguments:
         save_total_limit=1,
         load_best_model_at_end=True,
         metric_for_best_model="mean",
+        restore_callback_states_from_checkpoint=True,  # of patience
         label_names=["attributes"],
         remove_unused_columns=False,
         disable_tqdm=True,
@@ -285,7 +292,7 @@ def _metrics(
     return {
         "ccc": {split: _ccc(rows[truth], rows[predicted], params.loss.attributes) for split, rows in labelled},
         "best_epoch": int(history.loc[history["mean"].idxmax(), "epoch"]),
-        "epochs": params.training.epochs,
+        "epochs": len(history),
         "seconds": round(seconds, 2),
         "peak_memory_mb": round(_peak_memory_mb()),
         "parameters": model.num_parameters(),

@@ -69,8 +69,8 @@ def whisper(tmp_path, project) -> Path:
     return tmp_path / "whisper"
 
 
-def load(checkpoint: Path, finetune: bool) -> SpeechEncoder:
-    encoder = SpeechEncoder(encoder_config(str(checkpoint)), finetune)
+def load(checkpoint: Path, finetune: bool, states: str = "raw") -> SpeechEncoder:
+    encoder = SpeechEncoder(encoder_config(str(checkpoint)), finetune, states=states)
     encoder.load_pretrained(str(checkpoint))
     return encoder.eval()
 
@@ -91,7 +91,30 @@ def test_hidden_states_are_those_of_transformers(checkpoint, finetune):
     expected = theirs(audio, output_hidden_states=True).hidden_states
     assert len(expected) == encoder.layers
     for their, chosen in zip(expected, torch.eye(encoder.layers), strict=True):
-        torch.testing.assert_close(encoder(features, frames, chosen), their[0], atol=1e-5, rtol=1e-5)
+        tolerance = 1e-5 if finetune else 1e-3  # what is frozen is kept in half precision
+        torch.testing.assert_close(encoder(features, frames, chosen), their[0], atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("finetune", [True, False])
+def test_hidden_states_are_brought_to_a_common_scale(checkpoint, finetune):
+    inputs, weights = AudioInputs(str(checkpoint)), torch.tensor([0.2, 0.3, 0.5])
+    audio, samples = inputs(waveforms(6000)[0])[None], torch.tensor([6000])
+    theirs = (KINDS_BY_TYPE[encoder_config(str(checkpoint)).model_type]).from_pretrained(checkpoint).eval()
+    states = [state[0] for state in theirs(audio, output_hidden_states=True).hidden_states]
+    encoder = load(checkpoint, finetune, "layer_normalised")
+    norm = torch.nn.LayerNorm(16, elementwise_affine=False)
+    expected = sum(weight * norm(state) for weight, state in zip(weights, states, strict=True))
+    torch.testing.assert_close(encoder(*encoder.frozen_part(audio, samples), weights), expected, atol=2e-3, rtol=1e-3)
+
+
+def test_standardised_states_have_mean_0_and_deviation_1_over_what_they_were_told(checkpoint):
+    encoder, inputs = load(checkpoint, False, "standardised"), AudioInputs(str(checkpoint))
+    parts = [encoder.frozen_part(inputs(one)[None], torch.tensor([len(one)])) for one in waveforms(6000, 9000, 7000)]
+    encoder.standardise(features for features, _ in parts)
+    for layer in torch.eye(encoder.layers):
+        values = torch.cat([encoder(*part, layer) for part in parts])
+        torch.testing.assert_close(values.mean(0), torch.zeros(16), atol=1e-4, rtol=0)
+        torch.testing.assert_close(values.std(0, correction=0), torch.ones(16), atol=1e-3, rtol=0)
 
 
 KINDS_BY_TYPE = {"wavlm": WavLMModel, "wav2vec2": Wav2Vec2Model, "hubert": HubertModel}
@@ -109,7 +132,8 @@ def test_padding_and_neighbours_change_nothing(checkpoint, finetune):
         single_features, single_frames = encoder.frozen_part(one[None], samples[row : row + 1])
         assert single_frames.item() == frames[row].item()
         alone = encoder(single_features, single_frames, weights)
-        torch.testing.assert_close(batch[row], alone, atol=1e-5, rtol=1e-5)
+        tolerance = 1e-5 if finetune else 2e-3
+        torch.testing.assert_close(batch[row], alone, atol=tolerance, rtol=tolerance)
 
 
 def test_fine_tuning_trains_the_transformer_and_never_the_front_end(checkpoint):
@@ -137,7 +161,7 @@ def test_whisper_states_are_those_of_transformers_that_attend_to_no_silence(whis
     features, frames = encoder.frozen_part(spectrograms, torch.tensor([len(sound) for sound in sounds]))
     assert frames.tolist() == [25, 100, 1]  # at 50 Hz
     assert encoder.frozen_part(spectrograms[:1], torch.tensor([99 * 16_000]))[1].item() == 100  # all it has
-    for row, utterance in enumerate(features.split(frames.tolist())):
+    for row, utterance in enumerate(features.split(frames.tolist(), 1)):
         silent = torch.arange(100) >= frames[row]
         mask = torch.zeros(1, 1, 1, 100).masked_fill(silent, -torch.inf)
 
@@ -147,11 +171,11 @@ def test_whisper_states_are_those_of_transformers_that_attend_to_no_silence(whis
         handles = [layer.register_forward_pre_hook(masked) for layer in theirs.layers]
         expected = theirs(spectrograms[row : row + 1], output_hidden_states=True).hidden_states
         [handle.remove() for handle in handles]
-        assert utterance.shape[1] == len(expected)
-        for ours, their in zip(utterance.unbind(1), expected, strict=True):
-            torch.testing.assert_close(ours, their[0, : frames[row]], atol=1e-5, rtol=1e-5)
+        assert len(utterance) == len(expected)
+        for ours, their in zip(utterance, expected, strict=True):
+            torch.testing.assert_close(ours.float(), their[0, : frames[row]], atol=1e-3, rtol=1e-3)
     whole = theirs(spectrograms[1:2], output_hidden_states=True).hidden_states
-    torch.testing.assert_close(features[25:125], torch.stack(whole, 2)[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(features[:, 25:125], torch.stack(whole)[:, 0].half(), atol=1e-3, rtol=1e-3)
 
 
 def test_text_embedding_is_sentence_transformers_own(project):

@@ -184,6 +184,11 @@ def test_a_parameter_that_a_notebook_does_not_have_is_refused():
     ("overrides", "sentence"),
     [
         ({"speech": {"finetune": False, "lora": 8}}, r"'speech\.lora' is 8: a frozen encoder has none; set finetune"),
+        (
+            {"speech": {"finetune": True, "states": "standardised"}},
+            "'speech' is .*a fine-tuned encoder's states change",
+        ),
+        ({"training": {"patience": 0}}, r"'training\.patience' is 0"),
         ({"text": {"learning_rate": 1e-4}}, r"'text\.learning_rate' is 0\.0001: a frozen encoder has none"),
         ({"text": {"finetune": True, "lora": 0}}, r"'text\.lora' is 0: "),
         ({"loss": {"attributes": []}}, r"'loss\.attributes' is \[\]: name one attribute or more, each once"),

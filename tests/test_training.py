@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -6,6 +7,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback
 
 import sercore
@@ -17,6 +19,7 @@ from sercore.features import FrozenEncoders
 from sercore.model import AttributeModel
 from sercore.significance import ccc_interval
 from sercore.training import train
+from tests.conftest import ROOT
 
 
 class Interrupted(Exception):
@@ -83,9 +86,50 @@ def test_loudness_is_learnt_and_carries_over_to_other_speakers(project, tones, s
     assert train(params.load("embedded", "speech_only", 0, longer), tones).metrics["ccc"]["test3"]["arousal"] > 0.5
 
 
-@pytest.mark.parametrize("speech", [{}, {"finetune": False}, {"lora": 2, "learning_rate": 1e-2}], ids=str)
+def test_training_ends_when_validation_has_not_improved_for_so_many_epochs(project, tones, small):
+    patient = small | {"training": {"epochs": 30, "batch_size": 8, "patience": 2}}
+    run = train(params.load("embedded", "fusion", 0, patient), tones)
+    best = run.history["mean"].to_numpy().argmax() + 1
+    assert len(run.history) == run.metrics["epochs"] == best + 2 < 30
+    assert run.metrics["best_epoch"] == best
+
+
+FROZEN = {"encoder": "models/whisper-nano", "finetune": False}
+
+
+@pytest.mark.parametrize("states", ["raw", "layer_normalised", "standardised"])
+def test_a_frozen_encoder_is_named_and_not_saved_again(project, tones, small, states):
+    run = train(params.load("embedded", "speech_only", 0, small | {"speech": FROZEN | {"states": states}}), tones)
+    (saved,) = (run.folder / "model").glob("*.safetensors")
+    assert not [name for name in load_file(saved) if name.startswith(("speech.transformer", "speech.front_end"))]
+    assert saved.stat().st_size < (project / "models" / "whisper-nano" / "model.safetensors").stat().st_size / 2
+    rows = tones.split("test3")
+    found = sercore.load(run)(list(rows["path"]))  # from the audio, not from what is cached
+    np.testing.assert_allclose(found, run.predictions.set_index("utterance").loc[rows.index, runs.PREDICTED], atol=2e-3)
+
+
+def test_a_model_is_not_loaded_with_another_encoder(project, tones, small):
+    (project / "models").unlink()
+    shutil.copytree(ROOT / "models", project / "models")
+    run = train(params.load("embedded", "speech_only", 0, small | {"speech": FROZEN}), tones)
+    weights = load_file(project / "models" / "whisper-nano" / "model.safetensors")
+    changed = {name: value + 1e-3 if "fc1.weight" in name else value for name, value in weights.items()}
+    save_file(changed, project / "models" / "whisper-nano" / "model.safetensors", {"format": "pt"})
+    with pytest.raises(params.ParamsError, match="'models/whisper-nano' is not the one with which"):
+        sercore.load(run)
+
+
+def test_states_are_standardised_only_where_they_are_kept(project, tones, small):
+    speech = FROZEN | {"states": "standardised", "cache": False}
+    with pytest.raises(params.ParamsError, match="standardised takes moments of all features, so they must be kept"):
+        train(params.load("embedded", "speech_only", 0, small | {"speech": speech}), tones)
+
+
+@pytest.mark.parametrize(
+    "speech", [{}, FROZEN | {"states": "standardised"}, {"lora": 2, "learning_rate": 1e-2}], ids=str
+)
 def test_an_interrupted_run_ends_with_the_same_figures(project, tones, small, monkeypatch, speech):
-    small = small | {"speech": speech}
+    small = small | {"speech": speech, "training": {"epochs": 6, "batch_size": 8, "patience": 2}}
     chosen = params.load("embedded", "fusion_gender", 3, small)
     whole = train(chosen, tones)
     whole.folder.rename(project / "whole")
@@ -207,8 +251,10 @@ def test_every_system_trains(project, tones, small, variant):
     before = AttributeModel.from_params(chosen, speakers=4, scale=tones.scale)
     after = AttributeModel.from_pretrained(run.folder / "model")
     assert hasattr(after, "gender") == ("gender" in variant)
-    assert hasattr(after, "speaker_margin") == (variant in ("fusion_speaker", "fusion_speaker_adversarial"))
-    assert bool(after.config.speaker_width) == (variant == "fusion_speaker_embedding")
+    assert hasattr(after, "speaker_margin") == (
+        variant in ("fusion_speaker", "fusion_speaker_adversarial", "speech_speaker")
+    )
+    assert bool(after.config.speaker_width) == variant.endswith("_speaker_embedding")
     assert bool(after.config.text_width) == (chosen.text is not None)
     frozen = dict(before.speech.named_parameters())
     for name, value in after.speech.named_parameters():

@@ -5,7 +5,7 @@ runs on packed frames, the positional convolution by FFT, and the weighted avera
 `whisper_states` is Whisper's encoder on an utterance's own length, without the silence that fills its window.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -24,8 +24,14 @@ def supports(transformer: Any) -> bool:
     return plain and transformer.config.model_type in ("wavlm", "wav2vec2", "hubert")
 
 
-def layer_average(transformer: Any, features: Tensor, frames: Tensor, weights: Tensor) -> Tensor:
-    """Weighted sum of all hidden states, packed (frames, width), by `weights` (layers + 1,).
+def layer_average(
+    transformer: Any,
+    features: Tensor,
+    frames: Tensor,
+    weights: Tensor,
+    scaled: Callable[[Tensor], Tensor] = torch.positive,
+) -> Tensor:
+    """Weighted sum of all hidden states, each first `scaled`, packed (frames, width), by `weights` (layers + 1,).
 
     `transformer` is without its convolutional front-end, whose output `features` is packed (frames, channels); `frames`
     (utterances,) is the number of each.
@@ -42,10 +48,10 @@ def layer_average(transformer: Any, features: Tensor, frames: Tensor, weights: T
     hidden = encoder.dropout(hidden if first_norm else encoder.layer_norm(hidden))
     relative = transformer.config.model_type == "wavlm"
     distances = distance_bias(encoder.layers[0].attention, packing.longest) if relative else None
-    average = weights[0] * hidden
+    average = weights[0] * scaled(hidden)
     for layer, weight in zip(encoder.layers, weights[1:], strict=True):
         hidden = _block(layer, hidden, packing, distances, first_norm)
-        average = average + weight * hidden
+        average = average + weight * scaled(hidden)
     return average
 
 
