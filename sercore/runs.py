@@ -203,8 +203,9 @@ def read(folder: Path) -> Run:
 
 def _system_folder(params: Params) -> Path:
     name = params.variant
-    if _science(params) != _science(load(params.profile, params.variant, params.seed)):
-        name += f"-{digest([_science(params)], 4)}"
+    unseeded = _science(params.model_copy(update={"seed": 0}))
+    if unseeded != _science(load(params.profile, params.variant, 0)):
+        name += f"-{digest([unseeded], 4)}"
     return project_root() / "runs" / params.profile / name
 
 
