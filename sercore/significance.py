@@ -11,7 +11,8 @@ Conventions:
 - Predictions that are all the same have CCC 0 and no interval: its limits are NaN. Differences from them are finite.
 - What is drawn at random comes from the given generator alone: the same seed, the same figures.
 
-Everything follows from the sums of `sercore.sums`, and every function refuses what `sercore.sums.speaker_sums` refuses.
+Everything follows from sums by speaker, (speakers, 6, runs, attributes): functions of utterances refuse what
+`sercore.sums.speaker_sums` refuses, those of ``sums`` what `sercore.sums.require` refuses.
 """
 
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from sercore.sums import (
     correlation_of,
     jackknife_error,
     redrawn,
+    require,
     speaker_sums,
     swaps,
     weigh,
@@ -81,7 +83,7 @@ def ccc_interval(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike, *, 
     (Efron, 1982); the limits are z -+ t(G - 1) times its root, mapped back by tanh. The interval covers the sampling
     of speakers, with the trained models as they are.
     """
-    return _interval(ccc_of, gold, predicted, speakers, confidence)
+    return interval(speaker_sums(gold, predicted, speakers), confidence=confidence)
 
 
 def correlation_interval(
@@ -93,7 +95,18 @@ def correlation_interval(
     a + b * prediction with b > 0 gives a higher one, where r is positive: equal means leave 2 b s_xy / (s_x^2 + b^2
     s_y^2), which is largest at b = s_x / s_y. So 1 - r is an error that no change of the predictions' scale mends.
     """
-    return _interval(correlation_of, gold, predicted, speakers, confidence)
+    return interval(speaker_sums(gold, predicted, speakers), statistic=correlation_of, confidence=confidence)
+
+
+def interval(sums: Array, *, statistic: Statistic = ccc_of, confidence: float = 0.95) -> Interval:
+    """`ccc_interval`, or that of another statistic, of sums."""
+    _require_probabilities(confidence=confidence)
+    require(sums)
+    total = sums.sum(axis=0)
+    value = statistic(total)
+    z = _fisher(value)
+    reach = stats.t.ppf((1 + confidence) / 2, len(sums) - 1) * jackknife_error(_fisher(statistic(total - sums)))
+    return _unless_constant(sums, value, np.minimum(np.tanh(z - reach), value), np.maximum(np.tanh(z + reach), value))
 
 
 def bootstrap_interval(
@@ -133,9 +146,18 @@ def difference_interval(
     The standard error is the jackknife's over the G speakers (Efron, 1982), limits and p those of t(G - 1). The systems
     may have different numbers of runs.
     """
-    sums_a, sums_b = speaker_sums(gold, a, speakers), speaker_sums(gold, b, speakers)
-    difference, variance = _jackknife(sums_a, sums_b, a_of, b_of)
-    return contrast(difference, [variance], [len(sums_a) - 1], confidence=confidence)
+    sums = speaker_sums(gold, a, speakers), speaker_sums(gold, b, speakers)
+    return difference(*sums, a_of=a_of, b_of=b_of, confidence=confidence)
+
+
+def difference(
+    sums_a: Array, sums_b: Array, *, a_of: Statistic = ccc_of, b_of: Statistic = ccc_of, confidence: float = 0.95
+) -> Contrast:
+    """`difference_interval` of sums."""
+    require(sums_a, sums_b)
+    total_a, total_b = sums_a.sum(axis=0), sums_b.sum(axis=0)
+    error = jackknife_error(a_of(total_a - sums_a) - b_of(total_b - sums_b))
+    return contrast(a_of(total_a) - b_of(total_b), [error**2], [len(sums_a) - 1], confidence=confidence)
 
 
 def ccc_difference(
@@ -154,23 +176,28 @@ def ccc_difference(
     speakers that give a difference as large, in absolute value (Fisher's randomisation). All 2^G ways where these are
     no more than `resamples`; else (1 + hits) / (1 + resamples) of as many random ways (Phipson & Smyth, 2010). It asks
     whether the two trained models differ on such speakers; what another training would give is the question of
-    `method_difference`. `SignificanceError` if there are no resamples, or a and b have different shapes.
+    `method_difference`. `SignificanceError` if there are no resamples, or more runs of one system than of the other.
     """
-    if np.shape(a) != np.shape(b):
-        raise SignificanceError(f"the systems have shapes {np.shape(a)} and {np.shape(b)}; swapping needs equal ones.")
-    sums_a, sums_b = speaker_sums(gold, a, speakers), speaker_sums(gold, b, speakers)
-    difference, variance = _jackknife(sums_a, sums_b)
-    units = len(sums_a)
+    sums = speaker_sums(gold, a, speakers), speaker_sums(gold, b, speakers)
+    return swapped_difference(*sums, generator=generator, confidence=confidence, resamples=resamples)
+
+
+def swapped_difference(
+    sums_a: Array, sums_b: Array, *, generator: np.random.Generator, confidence: float = 0.95, resamples: int = 10_000
+) -> Difference:
+    """`ccc_difference` of sums."""
+    if (count := sums_a.shape[2]) != (other := sums_b.shape[2]):
+        raise SignificanceError(f"the systems have {count} and {other} runs; swapping needs equal ones.")
+    found = difference(sums_a, sums_b, confidence=confidence)
+    runs, utterances, units = _size(sums_a)
     exact = units < 63 and 2**units <= resamples
     middle, half = (sums_a + sums_b).sum(axis=0) / 2, (sums_a - sums_b) / 2
-    hits = np.zeros_like(difference)
+    least, hits = np.abs(found.difference) - TIE, np.zeros_like(found.difference)
     for signs in swaps(units, None if exact else resamples, generator):
         swapped = weigh(signs, half)
-        hits += (np.abs(ccc_of(middle + swapped) - ccc_of(middle - swapped)) >= np.abs(difference) - TIE).sum(axis=0)
+        hits += (np.abs(ccc_of(middle + swapped) - ccc_of(middle - swapped)) >= least).sum(axis=0)
     p = hits / 2**units if exact else (1 + hits) / (1 + resamples)
-    tested = vars(contrast(difference, [variance], [units - 1], confidence=confidence)) | {"p": p}
-    runs, utterances, _ = _size(sums_a)
-    return Difference(**tested, runs=(runs, runs), utterances=utterances, speakers=units)
+    return Difference(**vars(found) | {"p": p}, runs=(runs, runs), utterances=utterances, speakers=units)
 
 
 def method_difference(
@@ -184,13 +211,18 @@ def method_difference(
     with fewer than two of either it is a `SignificanceError`.
     """
     sums = speaker_sums(gold, a_runs, speakers), speaker_sums(gold, b_runs, speakers)
-    (runs_a, utterances, units), (runs_b, _, _) = map(_size, sums)
+    return retrained_difference(*sums, confidence=confidence)
+
+
+def retrained_difference(sums_a: Array, sums_b: Array, *, confidence: float = 0.95) -> Difference:
+    """`method_difference` of sums."""
+    (runs_a, utterances, units), (runs_b, _, _) = _size(sums_a), _size(sums_b)
     if min(runs_a, runs_b) < 2:
         raise SignificanceError(f"the systems have {runs_a} and {runs_b} runs; how seeds vary needs 2 or more each.")
-    difference, over_speakers = _jackknife(*sums)
-    over_seeds = [ccc_of_runs(each.sum(axis=0)).var(axis=0, ddof=1) / each.shape[2] for each in sums]
+    found = difference(sums_a, sums_b)
+    over_seeds = [ccc_of_runs(each.sum(axis=0)).var(axis=0, ddof=1) / each.shape[2] for each in (sums_a, sums_b)]
     dfs = [units - 1, runs_a - 1, runs_b - 1]
-    tested = contrast(difference, [over_speakers, *over_seeds], dfs, confidence=confidence)
+    tested = contrast(found.difference, [found.standard_error**2, *over_seeds], dfs, confidence=confidence)
     return Difference(**vars(tested), runs=(runs_a, runs_b), utterances=utterances, speakers=units)
 
 
@@ -258,18 +290,6 @@ def detection_power(difference: ArrayLike, standard_error: ArrayLike, df: ArrayL
     return 1 - stats.ncf.cdf(stats.f.isf(alpha, 1, df), 1, df, shift**2)  # its sf is wrong at 0
 
 
-def _interval(
-    statistic: Statistic, gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike, confidence: float
-) -> Interval:
-    _require_probabilities(confidence=confidence)
-    sums = speaker_sums(gold, predicted, speakers)
-    total = sums.sum(axis=0)
-    value = statistic(total)
-    z = _fisher(value)
-    reach = stats.t.ppf((1 + confidence) / 2, len(sums) - 1) * jackknife_error(_fisher(statistic(total - sums)))
-    return _unless_constant(sums, value, np.minimum(np.tanh(z - reach), value), np.maximum(np.tanh(z + reach), value))
-
-
 def _unless_constant(sums: Array, value: Array, low: Array, high: Array) -> Interval:
     """Its limits are NaN for an attribute that all runs predict as a constant, and for the mean of such ones alone."""
     collapsed = constant(sums.sum(axis=0)).all(axis=-2)
@@ -280,13 +300,6 @@ def _unless_constant(sums: Array, value: Array, low: Array, high: Array) -> Inte
 
 def _fisher(ccc: Array) -> Array:
     return np.arctanh(np.clip(ccc, -1 + 1e-12, 1 - 1e-12))  # finite where the agreement is perfect
-
-
-def _jackknife(sums_a: Array, sums_b: Array, a_of: Statistic = ccc_of, b_of: Statistic = ccc_of) -> tuple[Array, Array]:
-    """The difference of two statistics and its variance over speakers, each (attributes + 1,)."""
-    total_a, total_b = sums_a.sum(axis=0), sums_b.sum(axis=0)
-    error = jackknife_error(a_of(total_a - sums_a) - b_of(total_b - sums_b))
-    return a_of(total_a) - b_of(total_b), error**2
 
 
 def _size(sums: Array) -> tuple[int, int, int]:

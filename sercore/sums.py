@@ -37,12 +37,27 @@ def speaker_sums(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike) -> 
     """
     gold, predicted, labels = _validate(gold, predicted, speakers)
     membership = sparse.csr_array((np.ones(len(labels)), (labels, np.arange(len(labels)))))
-    return weigh(membership, utterance_sums(gold, predicted))
+    sums = weigh(membership, utterance_sums(gold, predicted))
+    require(sums)
+    return sums
 
 
-def utterance_sums(gold: Array, predicted: Array) -> Array:
-    """What each utterance adds to the six sums: (utterances, 6, runs, attributes)."""
-    middle = gold.mean(axis=0)
+def require(*systems: Array) -> None:
+    """`SignificanceError` for sums of fewer than two speakers, of an attribute whose gold values are all the same, or
+    of systems on different utterances; each (speakers, 6, runs, attributes)."""
+    gold = [each[:, [0, 1, 3], 0] for each in systems]  # n, x, x^2
+    n, x, xx = gold[0].sum(axis=0)
+    if (xx / n - (x / n) ** 2 <= 1e-12 * xx / n).any():
+        raise SignificanceError("all gold values of an attribute are the same, so its CCC has no interval.")
+    if len(gold[0]) < 2:
+        raise SignificanceError("all utterances are of one speaker; an interval over speakers needs two or more.")
+    if any(each.shape != gold[0].shape or not np.allclose(each, gold[0]) for each in gold):
+        raise SignificanceError("the systems' sums are of different utterances; take the same, about one middle.")
+
+
+def utterance_sums(gold: Array, predicted: Array, middle: float | None = None) -> Array:
+    """What each utterance adds to the six sums about `middle`, or the gold means: (utterances, 6, runs, attributes)."""
+    middle = gold.mean(axis=0) if middle is None else middle
     y = predicted - middle
     x = np.broadcast_to(gold - middle, y.shape)
     terms = np.stack([np.ones_like(y), x, y, x * x, y * y, x * y])  # (6, runs, utterances, attributes)
@@ -132,16 +147,11 @@ def _validate(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike) -> tup
     if np.shape(labelled) != truth.shape[:1]:
         raise SignificanceError(f"{len(truth)} utterances have {np.size(labelled)} speakers; give one for each.")
     for name, each in (("gold", truth), ("predicted", values)):
-        wrong = ~np.isfinite(each)
-        if wrong.any():
-            raise SignificanceError(f"{wrong.sum()} {name} values are NaN or infinite; leave these utterances out.")
-    if (np.ptp(truth, axis=0) == 0).any():
-        raise SignificanceError("all gold values of an attribute are the same, so its CCC has no interval.")
-    labels, known = pd.factorize(pd.Series(labelled), sort=True)  # draws do not depend on the order of utterances
+        if wrong := (~np.isfinite(each)).sum():
+            raise SignificanceError(f"{wrong} {name} values are NaN or infinite; leave these utterances out.")
+    labels, _ = pd.factorize(pd.Series(labelled), sort=True)  # draws do not depend on the order of utterances
     if (labels < 0).any():
         raise SignificanceError(f"{(labels < 0).sum()} utterances have no known speaker; leave them out.")
-    if len(known) < 2:
-        raise SignificanceError("all utterances are of one speaker; an interval over speakers needs two or more.")
     return truth, values, labels
 
 

@@ -7,65 +7,80 @@ Conventions:
 - Columns, as far as they apply: ``question``, ``condition`` (how the systems were trained), ``split``, ``endpoint``,
   ``system``, ``reference``, ``estimate``, ``low``, ``high`` (95 % limits), ``standard_error``, ``df``, ``p``,
   ``p_holm``, ``detectable``, ``verdict``, ``seeds`` (trained runs of each system), ``sets`` (of predictions: fewer
-  where folds are pooled), ``utterances``, ``speakers``.
+  where folds are pooled), ``utterances``, ``speakers``, ``pooled`` (those of few utterances, which count as one).
 - A system without runs, or systems without a common seed, raise `ParamsError`; values that give no interval,
   `SignificanceError`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from sercore import ATTRIBUTES, significance
-from sercore.params import ParamsError
-from sercore.raters import mean_of_others
-from sercore.runs import Run
 from sercore.sums import Array
 from study import paper
-from study.plan import Question, members, members_by_attribute, questions
-from study.results import Study, by_system, labelled_splits, matched, reported_split
+from study.plan import Question, baselines, members, questions
+from study.results import Study, by_system
+from study.sums import CEILING, FLOOR, arrays
 
 ENDPOINTS = (*ATTRIBUTES, "mean")
 ALPHA = 0.05  # family-wise error rate of a verdict
-FLOOR = "floor: training mean plus noise"
-CEILING = "raters: one vs. the mean of the others"
 
 
-def scores(study: Study, question: Question, split: str | None = None) -> pd.DataFrame:
+def scores(study: Study, question: Question, split: str | None = None, test: str = "") -> pd.DataFrame:
     """CCC of each system of `question`, of one rater (`CEILING`, if the split has ratings) and of guessing (`FLOOR`);
-    by default on the reported split."""
-    split = split or reported_split(study.runs)
-    gold, predictions, seeds = aligned(study.runs, question.compared, split)
-    truth, speakers = gold[list(ATTRIBUTES)], gold["speaker"]
-    intervals: dict[str, significance.Interval | None] = {
-        name: significance.ccc_interval(truth, predicted, speakers) for name, predicted in predictions.items()
-    }
-    train = study.corpus[study.corpus["split"] == "train"]
-    intervals |= {CEILING: ceiling(gold, study.ratings), FLOOR: floor(gold, train, np.random.default_rng(0))}
-    parts = [estimates(one).assign(system=name) for name, one in intervals.items() if one is not None]
+    by default on the reported split, and not on the evaluation set `test`. ``encoder``: of speech."""
+    rows, keys, question = _rows(study, question, split, test)
+    sums = arrays(rows, question.compared)
+    for name in [name for name in (CEILING, FLOOR) if name in set(rows["system"])]:
+        sums |= arrays(rows, [name])
+    parts = [estimates(significance.interval(each)).assign(system=name) for name, each in sums.items()]
     table = pd.concat(parts, ignore_index=True)
-    trained = table["system"].isin(predictions)
-    table = table.assign(question=question.name, condition=study.condition, split=split, utterances=len(gold))
-    return table.assign(seeds=np.where(trained, seeds, np.nan), sets=table["sets"].where(trained))
+    trained = table["system"].isin(question.compared)
+    table = table.assign(**keys, utterances=table["utterances"].iloc[0])
+    table = table.assign(seeds=table["seeds"].where(trained), sets=table["sets"].where(trained))
+    heard = {run.system: Path(run.params.speech.encoder).name for run in study.runs}
+    encoders = {name: ", ".join(sorted({heard[one] for one in members(name)})) for name in question.compared}
+    return table.assign(encoder=table["system"].map(encoders).fillna("–"))
 
 
-def differences(study: Study, question: Question, split: str | None = None) -> pd.DataFrame:
-    """Differences of the pairs of `question` with the verdicts of one family, and the paper's differences (``paper``).
+def differences(study: Study, question: Question, split: str | None = None, test: str = "") -> pd.DataFrame:
+    """Differences of the pairs of `question` with the verdicts of one family, and the paper's differences (``paper``);
+    of which utterances, see `scores`.
 
-    With two or more runs a difference is that of two ways of training (`method_difference`); with one, or with folds
-    pooled to one, that of two trained systems (`ccc_difference`, from a generator of fixed seed).
+    With two or more runs a difference is that of two ways of training (`retrained_difference`); with one, or with folds
+    pooled to one, that of two trained systems (`swapped_difference`, from a generator of fixed seed).
     """
-    split = split or reported_split(study.runs)
-    gold, predictions, seeds = aligned(study.runs, question.compared, split)
+    size = len(question.pairs)
+    rows, keys, question = _rows(study, question, split, test)
+    sums = arrays(rows, question.compared)
     tables = [
-        system_difference(gold, predictions[one], predictions[other]).assign(system=one, reference=other)
-        for one, other in question.pairs
+        system_difference(sums[one], sums[other]).assign(system=one, reference=other) for one, other in question.pairs
     ]
-    table = family(pd.concat(tables, ignore_index=True))
+    table = family(pd.concat(tables, ignore_index=True), size)
     published = [(paper.difference(*pair) or [np.nan])[0] for pair in question.pairs]
     table["paper"] = np.where(table["endpoint"] == "mean", np.repeat(published, len(ENDPOINTS)), np.nan)
-    return table.assign(question=question.name, condition=study.condition, split=split, seeds=seeds)
+    return table.assign(**keys)
+
+
+def _rows(
+    study: Study, question: Question, split: str | None, test: str
+) -> tuple[pd.DataFrame, dict[str, Any], Question]:
+    """Sums of one split of a study, what its tables say of them, and the question without baselines that the study has
+    not, since their package is optional."""
+    split = split or study.splits(test)[-1]
+    rows = study.sums[(study.sums["test"] == test) & (study.sums["split"] == split)]
+    absent = baselines().keys() - set(rows["system"])
+    question = replace(question, pairs=tuple(pair for pair in question.pairs if absent.isdisjoint(pair)))
+    needed = {member for name in question.compared for member in members(name)}
+    seeds = set.intersection(*({run.params.seed for run in study.runs if run.system == name} for name in needed))
+    keys = {"question": question.name, "condition": study.condition, "split": split, "seeds": len(seeds)}
+    pooled = rows["pooled"].max()
+    return rows, keys | ({"pooled": pooled} if pooled > 1 else {}), question
 
 
 def by_condition(
@@ -81,8 +96,9 @@ def all_differences(study: Study) -> pd.DataFrame:
     return pd.concat([differences(study, question) for question in asked], ignore_index=True)
 
 
-def family(table: pd.DataFrame) -> pd.DataFrame:
-    """`table` with ``p_holm``, ``detectable`` and ``verdict``, its rows of endpoint ``mean`` taken as one family.
+def family(table: pd.DataFrame, size: int | None = None) -> pd.DataFrame:
+    """`table` with ``p_holm``, ``detectable`` and ``verdict``, its rows of endpoint ``mean`` taken as one family, of
+    `size` where some of what was declared is not there.
 
     ``p_holm``: p adjusted within the family (Holm 1979). ``verdict``: ``better`` or ``worse`` where ``p_holm`` lies
     below `ALPHA`, by the sign of the estimate, else ``inconclusive``. ``detectable``: the difference that such a study
@@ -91,9 +107,11 @@ def family(table: pd.DataFrame) -> pd.DataFrame:
     table = table.assign(p_holm=np.nan, detectable=np.nan, verdict="")
     tested = (table["endpoint"] == "mean").to_numpy()
     rows = table[tested]
-    table.loc[tested, "p_holm"] = adjusted = significance.holm(rows["p"])
+    size = size or len(rows)
+    adjusted = significance.holm([*rows["p"], *[1.0] * (size - len(rows))])[: len(rows)]
+    table.loc[tested, "p_holm"] = adjusted
     table.loc[tested, "detectable"] = significance.minimum_detectable_difference(
-        rows["standard_error"], rows["df"], alpha=ALPHA, comparisons=len(rows)
+        rows["standard_error"], rows["df"], alpha=ALPHA, comparisons=size
     )
     sign = np.where(rows["estimate"] > 0, "better", "worse")
     table.loc[tested, "verdict"] = np.where(adjusted < ALPHA, sign, "inconclusive")
@@ -105,74 +123,24 @@ def tested(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["endpoint"] == "mean"]
 
 
-def split_scores(runs: Sequence[Run]) -> pd.DataFrame:
-    """CCC of each system on each split that has gold values, whatever the other systems predict."""
+def split_scores(study: Study) -> pd.DataFrame:
+    """CCC of each system on each split that has gold values."""
     tables = []
-    for system, trained in by_system(runs).items():
-        for split in labelled_splits(trained):
-            gold, predicted = matched(trained, split)
-            table = estimates(significance.ccc_interval(gold[list(ATTRIBUTES)], predicted, gold["speaker"]))
+    for system, trained in by_system(study.runs).items():
+        for split in study.splits():
+            rows = study.sums.query("test == '' and split == @split")
+            table = estimates(significance.interval(arrays(rows, [system])[system]))
             tables.append(table.assign(system=system, split=split, seeds=len(trained)))
     return pd.concat(tables, ignore_index=True)
 
 
-def aligned(runs: Sequence[Run], names: Sequence[str], split: str) -> tuple[pd.DataFrame, dict[str, Array], int]:
-    """Gold rows of the utterances that all systems `names` predict (``utterance``, ``speaker``, ``emotion``,
-    attributes), by system the predictions (runs, utterances, attributes) of the seeds that all share, and how many
-    these are."""
-    trained = by_system(runs)
-    needed = list(dict.fromkeys(member for name in names for member in members(name)))
-    missing = [name for name in needed if name not in trained]
-    if missing:
-        raise ParamsError(f"results: no run of {', '.join(missing)}. Run `make study` to train them.")
-    seeds = set.intersection(*({run.params.seed for run in trained[name]} for name in needed))
-    if not seeds:
-        raise ParamsError(f"{', '.join(needed)} have no seed in common: train them with the same ones.")
-    parts = {name: matched([run for run in trained[name] if run.params.seed in seeds], split) for name in needed}
-    common = sorted(set.intersection(*(set(gold["utterance"]) for gold, _ in parts.values())))
-    places = {name: pd.Index(gold["utterance"]).get_indexer(common) for name, (gold, _) in parts.items()}
-    chosen = {name: predicted[:, places[name]] for name, (_, predicted) in parts.items()}
-    gold = parts[needed[0]][0].set_index("utterance").loc[common].reset_index()
-    return gold, {name: _joined(name, chosen) for name in names}, len(seeds)
-
-
-def _joined(system: str, predictions: Mapping[str, Array]) -> Array:
-    """A system's predictions, (runs, utterances, attributes), from those of its members."""
-    means = [
-        np.mean([predictions[member][..., column] for member in names], axis=0)
-        for column, names in enumerate(members_by_attribute(system).values())
-    ]
-    return np.stack(means, axis=-1)
-
-
-def floor(gold: pd.DataFrame, train: pd.DataFrame, generator: np.random.Generator) -> significance.Interval:
-    """CCC of guessing: the training mean plus normal noise with the training set's standard deviation, 20 times."""
-    values = train[list(ATTRIBUTES)]
-    guesses = generator.normal(values.mean(), values.std(ddof=0), (20, len(gold), len(ATTRIBUTES)))
-    return significance.ccc_interval(gold[list(ATTRIBUTES)], guesses, gold["speaker"])
-
-
-def ceiling(gold: pd.DataFrame, ratings: pd.DataFrame | None) -> significance.Interval | None:
-    """CCC of one rater and the mean of the utterance's other raters, over all ratings of the utterances of `gold`, with
-    speakers as units; None where there are no ratings of them."""
-    if ratings is None:
-        return None
-    others = mean_of_others(ratings).add_prefix("others ")
-    rows = ratings.join(others).merge(gold[["utterance", "speaker"]], on="utterance")
-    rows = rows.dropna(subset=[*ATTRIBUTES, *others])
-    if rows.empty:
-        return None
-    return significance.ccc_interval(rows[[*others]], rows[[*ATTRIBUTES]].to_numpy(), rows["speaker"])
-
-
-def system_difference(gold: pd.DataFrame, a: Array, b: Array) -> pd.DataFrame:
-    """`method_difference` of predictions a and b, each (runs, utterances, attributes), for gold rows with ``speaker``,
-    or `ccc_difference` (of fixed seed) where one of them is a single run: `contrasts` without a verdict."""
-    given = gold[list(ATTRIBUTES)], a, b, gold["speaker"]
-    if min(len(a), len(b)) > 1:
-        found = significance.method_difference(*given)
+def system_difference(a: Array, b: Array) -> pd.DataFrame:
+    """`retrained_difference` of sums a and b, each (speakers, 6, runs, attributes), or `swapped_difference` (of fixed
+    seed) where one of them is of a single run: `contrasts` without a verdict."""
+    if min(a.shape[2], b.shape[2]) > 1:
+        found = significance.retrained_difference(a, b)
     else:
-        found = significance.ccc_difference(*given, generator=np.random.default_rng(0))
+        found = significance.swapped_difference(a, b, generator=np.random.default_rng(0))
     table = contrasts(found)
     return table.assign(sets=min(found.runs), utterances=found.utterances, speakers=found.speakers)
 

@@ -1,9 +1,10 @@
-"""A study as its chapters read it: runs, corpus, and the predictions of a system's runs matched by utterance."""
+"""A study as its chapters read it: runs, sums by speaker and, where utterances are kept, corpus and predictions."""
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,20 @@ import numpy as np
 import pandas as pd
 import soundfile
 import yaml
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from sercore import ATTRIBUTES, audio
 from sercore.corpus import SPLITS, Corpus
 from sercore.disk import complete
-from sercore.params import Params, ParamsError, project_root, resolve, validate, variants
+from sercore.params import Params, ParamsError, project_root, read_yaml, resolve, validate, variants
 from sercore.runs import PREDICTED, PREDICTED_FEMALE, Run
 from sercore.runs import read as read_run
+from sercore.sums import Array
 from simulation.population import SKEW
-from study.plan import STUDY, Question, units
+from study import sums
+from study.plan import STUDY, Question, baselines, ensembles, is_simulated, members, members_by_attribute, units
 
+UNPUBLISHED = "these results hold sums alone, and this needs single utterances: run the study on the corpus."
 COSTS = {  # metrics of a run, and how a table names them
     "parameters": "parameters",
     "trainable_parameters": "trained parameters",
@@ -36,31 +40,54 @@ COSTS = {  # metrics of a run, and how a table names them
 class Study:
     """What `collect` left of a study: its runs, the corpus table, single ratings or None, and samples. ``tests``: what
     the runs predicted on other evaluation sets (columns ``system``, ``seed``, ``test``, ``utterance``,
-    ``predicted_...``), or None. ``condition``: how the runs were trained."""
+    ``predicted_...``), or None. ``condition``: how the runs were trained. ``sums``: those of `summed`. Of a licensed
+    corpus runs and sums may be all: ``table`` is None then, and no run has predictions."""
 
     runs: list[Run]
-    corpus: pd.DataFrame
-    ratings: pd.DataFrame | None
-    samples: Path
+    table: pd.DataFrame | None = None
+    ratings: pd.DataFrame | None = None
+    samples: Path = Path()
     tests: pd.DataFrame | None = None
     condition: str = STUDY
+    sums: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def params(self) -> Params:
         """Parameters of the first run."""
         return self.runs[0].params
 
+    @property
+    def corpus(self) -> pd.DataFrame:
+        """The corpus table; `ParamsError` where the results hold no utterance."""
+        if self.table is None:
+            raise ParamsError(UNPUBLISHED)
+        return self.table
+
+    def splits(self, test: str = "") -> list[str]:
+        """The splits of the corpus, or of an evaluation set, that have sums, in the order of `SPLITS`."""
+        known = set(self.sums.loc[self.sums["test"] == test, "split"])
+        return [split for split in SPLITS if split in known]
+
 
 def read(profile: str, results: Path | str, condition: str = STUDY) -> Study:
     """What a folder (relative to the project's root) holds of one condition; `ParamsError` where it has no complete
     study, or runs of another profile."""
     folder = resolve(Path(results)) / condition
-    runs = read_runs(folder)
-    if others := {run.params.profile for run in runs} - {profile}:
+    study = replace(_unsummed(folder), condition=condition)
+    if others := {run.params.profile for run in study.runs} - {profile}:
         raise ParamsError(f"{folder} holds runs of profile {', '.join(sorted(others))}, not of {profile}.")
-    optional = [folder / "ratings.parquet", folder / "tests.parquet"]
-    ratings, tests = (pd.read_parquet(path) if path.is_file() else None for path in optional)
-    return Study(runs, pd.read_parquet(folder / "corpus.parquet"), ratings, folder / "samples", tests, condition)
+    with _sound(folder, ["sums.parquet"]):
+        table = pd.read_parquet(folder / "sums.parquet")
+        cells = table.groupby(list(sums.KEYS[:3]))[list(sums.KEYS[3:])].nunique().prod(axis=1).sum()
+        if cells != len(table) or table[list(sums.SUMS)].isna().any(axis=None):
+            raise ValueError("sums are missing or given twice")
+    return replace(study, sums=table)
+
+
+def _unsummed(folder: Path) -> Study:
+    runs, paths = read_runs(folder), [folder / f"{name}.parquet" for name in ("corpus", "ratings", "tests")]
+    table, ratings, tests = (pd.read_parquet(path) if path.is_file() else None for path in paths)
+    return Study(runs, table, ratings, folder / "samples", tests)
 
 
 def read_conditions(profile: str, results: Path | str, question: Question) -> list[Study]:
@@ -94,8 +121,10 @@ def by_system(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def labelled_splits(runs: Sequence[Run]) -> list[str]:
-    """The splits of which gold values are known, in the order of `SPLITS`."""
+    """The splits of which gold values are known, in the order of `SPLITS`; `ParamsError` where there are none."""
     labelled = {split for run in runs for split in run.predictions.dropna(subset=list(ATTRIBUTES))["split"].unique()}
+    if not labelled:
+        raise ParamsError(UNPUBLISHED)
     return [split for split in SPLITS if split in labelled]
 
 
@@ -104,19 +133,81 @@ def reported_split(runs: Sequence[Run]) -> str:
     return labelled_splits(runs)[-1]
 
 
-def matched(runs: Sequence[Run], split: str) -> tuple[pd.DataFrame, NDArray[np.float64]]:
-    """Gold rows (utterances) and predictions (runs, utterances, attributes) of one system. A set of predictions is a
-    run's, of the utterances that all runs predict (what a run was trained on, it does not predict); where each run
-    predicts a fold of its own, there is one set."""
-    predictions = pd.concat([run.predictions for run in runs])
-    rows = predictions[predictions["split"] == split].dropna(subset=list(ATTRIBUTES))
-    rows["speaker"] = units(pd.Index(rows["utterance"]), rows["speaker"])
-    rows = rows.assign(set=rows.groupby("utterance").cumcount())
-    counts = rows.groupby("utterance")["set"].transform("size")
-    complete = len(runs) if counts.max() == len(runs) else counts.min()
-    rows = rows[(rows["set"] < complete) & (counts >= complete)].sort_values(["set", "utterance"])
-    gold = rows[rows["set"] == 0].reset_index(drop=True)
-    return gold, rows[PREDICTED].to_numpy(np.float64).reshape(complete, len(gold), len(ATTRIBUTES))
+def matched(runs: Sequence[Run], split: str) -> tuple[pd.DataFrame, Array]:
+    """`aligned` of the runs of one system: gold rows and predictions."""
+    gold, predictions, _ = aligned(runs, [runs[0].system], split)
+    return gold, predictions[runs[0].system]
+
+
+def aligned(runs: Sequence[Run], names: Sequence[str], split: str) -> tuple[pd.DataFrame, dict[str, Array], list[int]]:
+    """Gold rows (utterances), by system the predictions (sets, utterances, attributes), and the seeds that all systems
+    `names` have. A set of predictions is a run's, of the utterances that all runs of all systems predict (what a run
+    was trained on, it does not predict); where each run predicts a fold of its own, there is one set."""
+    trained = {member: [run for run in runs if run.system == member] for name in names for member in members(name)}
+    seeds = set.intersection(*({run.params.seed for run in each} for each in trained.values()))
+    if not seeds:
+        raise ParamsError(f"{', '.join(trained)} have no seed in common: train them with the same ones.")
+    chosen = [run for each in trained.values() for run in each if run.params.seed in seeds]
+    chosen.sort(key=lambda run: run.params.seed)
+    rows = pd.concat([run.predictions.assign(system=run.system) for run in chosen])
+    rows = rows[rows["split"] == split].dropna(subset=list(ATTRIBUTES))
+    rows = rows.assign(set=rows.groupby(["system", "utterance"]).cumcount())
+    counts = rows.groupby(["system", "utterance"])["set"].transform("size")
+    complete = len(seeds) if counts.max() == len(seeds) else counts.min()
+    rows = rows[(rows["set"] < complete) & (counts >= complete)]
+    rows = rows[rows.groupby("utterance")["set"].transform("size") == complete * len(trained)]
+    of_system = dict(list(rows.sort_values(["set", "utterance"]).groupby("system")))
+    first = of_system[next(iter(trained))]
+    gold = first[first["set"] == 0].reset_index(drop=True)
+    gold["speaker"] = units(pd.Index(gold["utterance"]), gold["speaker"])
+    shape = complete, len(gold), len(ATTRIBUTES)
+    predicted = {name: each[PREDICTED].to_numpy(np.float64).reshape(shape) for name, each in of_system.items()}
+    return gold, {name: _joined(name, predicted) for name in names}, sorted(seeds)
+
+
+def _joined(system: str, predictions: Mapping[str, Array]) -> Array:
+    """A system's predictions, (sets, utterances, attributes), from those of its members."""
+    means = [
+        np.mean([predictions[member][..., column] for member in names], axis=0)
+        for column, names in enumerate(members_by_attribute(system).values())
+    ]
+    return np.stack(means, axis=-1)
+
+
+def summed(study: Study, middle: float = 0.0) -> Study:
+    """`study` with ``sums``, see `study.sums`, about the `middle` of its scale, of the systems and ensembles of its
+    runs. On a corpus that is not simulated speakers of few utterances are taken as one (`study.sums.pooled`)."""
+    tables = []
+    for test, runs in _evaluated(study):
+        systems = list(by_system(runs))
+        systems += [name for name in ensembles() if set(members(name)) <= {*systems}]
+        for split in labelled_splits(runs):
+            gold, predictions, seeds = aligned(runs, systems, split)
+            speakers = gold["speaker"]
+            gold = gold if is_simulated(study.params.corpus) else gold.assign(speaker=sums.pooled(speakers))
+            given = {name: (gold, predicted) for name, predicted in predictions.items()}
+            if test == "" and study.table is not None:
+                given[sums.FLOOR] = gold, sums.guessed(study.table.query("split == 'train'"), len(gold))
+            if test == "" and study.ratings is not None:
+                given[sums.CEILING] = sums.rated(gold, study.ratings)
+            table = pd.concat([sums.of_system(*one, seeds, middle).assign(system=name) for name, one in given.items()])
+            count = speakers[gold["speaker"] == sums.POOLED].nunique()
+            pooled = np.where(table["speaker"] == sums.POOLED, count, 1)
+            tables.append(table.assign(test=test, split=split, pooled=pooled))
+    table = pd.concat(tables, ignore_index=True)[[*sums.KEYS, "pooled", *sums.SUMS]]
+    table.attrs["middle"] = middle
+    return replace(study, sums=table)
+
+
+def _evaluated(study: Study) -> Iterator[tuple[str, Sequence[Run]]]:
+    """The runs with what they predicted, and for each further evaluation set with what they predicted there."""
+    yield "", study.runs
+    if study.tests is not None:
+        gold = study.corpus[["speaker", "emotion", *ATTRIBUTES]]
+        for test, rows in study.tests.join(gold, on="utterance").groupby("test", sort=False):
+            by_run = _by_run(rows)
+            keyed = {(run.system, run.params.seed): run for run in study.runs}
+            yield test, [replace(run, predictions=by_run[key]) for key, run in keyed.items() if key in by_run]
 
 
 def run_metrics(runs: Sequence[Run]) -> pd.DataFrame:
@@ -151,23 +242,32 @@ def busiest_share(counts: ArrayLike) -> float:
     return float(np.interp(SKEW["speakers"], np.linspace(0, 1, len(spoken)), spoken / spoken[-1]))
 
 
-def collect(folders: Sequence[Path], corpus: Corpus, results: Path, tests: Sequence[str] = ()) -> None:
-    """Write what the chapters read, as tables of all runs; `results` is replaced as a whole, once all is written.
+def collect(
+    folders: Sequence[Path],
+    corpus: Corpus,
+    results: Path,
+    tests: Sequence[str] = (),
+    fitted: Sequence[Run] = (),
+) -> None:
+    """Write what the chapters read, as tables of all runs, those in `folders` and the baselines' (`fitted`); `results`
+    is replaced as a whole, once all is written.
 
     A system is named by its variant: `results` is for runs of the same condition. ``runs.csv``: a row a run, its
     metrics. ``history.csv``: a row a run and epoch. ``predictions.parquet``: a row a run and utterance, to three
     decimals. ``tests.parquet``: the same for each of `tests`. ``params.yaml``: of each system, with the seed of its
     first run. ``environment.json``: of the first run. ``corpus.parquet``, ``ratings.parquet``: the corpus's own tables,
-    without paths. ``samples/``: the sound of one utterance of each emotion.
+    without paths. ``samples/``: the sound of one utterance of each emotion. ``sums.parquet``: see `summed`.
     """
     read = {folder: read_run(folder) for folder in folders}
     named = {folder: replace(run, system=run.params.variant) for folder, run in read.items()}
     trained = dict(sorted(named.items(), key=lambda item: _place(item[1])))
-    complete(results, lambda partial: _write(trained, corpus, tests, partial), replace=True)
+    complete(results, lambda partial: _write(trained, corpus, tests, fitted, partial), replace=True)
 
 
-def _write(trained: Mapping[Path, Run], corpus: Corpus, tests: Sequence[str], folder: Path) -> None:
-    runs = list(trained.values())
+def _write(
+    trained: Mapping[Path, Run], corpus: Corpus, tests: Sequence[str], fitted: Sequence[Run], folder: Path
+) -> None:
+    runs = [*trained.values(), *fitted]
     keys = pd.DataFrame({"system": [run.system for run in runs], "seed": [run.params.seed for run in runs]})
     keys.join(pd.json_normalize([run.metrics for run in runs], sep=" ")).to_csv(folder / "runs.csv", index=False)
     _stacked(runs, [run.history for run in runs]).to_csv(folder / "history.csv", index=False)
@@ -177,14 +277,32 @@ def _write(trained: Mapping[Path, Run], corpus: Corpus, tests: Sequence[str], fo
             pd.concat([pd.read_parquet(path / "tests" / f"{test}.parquet").assign(test=test) for test in tests])
             for path in trained
         ]
-        _write_predictions(_stacked(runs, tested), ["test", "split"], folder / "tests.parquet")
-    params = {run.system: run.params.model_dump(mode="json") for run in reversed(runs)}
+        _write_predictions(_stacked(list(trained.values()), tested), ["test", "split"], folder / "tests.parquet")
+    params = {run.system: _portable(run.params) for run in reversed(runs)}
     (folder / "params.yaml").write_text(yaml.safe_dump(dict(reversed(params.items())), sort_keys=False))
     shutil.copy(next(iter(trained)) / "environment.json", folder)
     corpus.table.drop(columns="path").to_parquet(folder / "corpus.parquet")
     if corpus.ratings is not None:
         corpus.ratings.to_parquet(folder / "ratings.parquet", index=False)
     _write_samples(corpus.table, folder / "samples")
+    write_sums(folder, sum(corpus.scale) / 2)
+
+
+def _portable(params: Params) -> dict[str, Any]:
+    """Parameters as plain values, without where the corpus lies on this machine."""
+    values = params.model_dump(mode="json")
+    if params.corpus.path.is_absolute():
+        declared = read_yaml(project_root() / "params" / f"{params.profile}.yaml")
+        values["corpus"]["path"] = declared["corpus"]["path"]
+    return values
+
+
+def write_sums(folder: Path, middle: float) -> None:
+    """Write the sums of the predictions in `folder`, as they are written there, about the middle of their scale."""
+    table = summed(_unsummed(folder), middle).sums
+    floats = dict.fromkeys(sums.SUMS[1:], "BYTE_STREAM_SPLIT")  # which zstd compresses far better
+    packed = {"use_dictionary": [name for name in table if name not in floats], "column_encoding": floats}
+    table.to_parquet(folder / "sums.parquet", index=False, compression="zstd", compression_level=19, **packed)
 
 
 def _write_samples(corpus: pd.DataFrame, folder: Path) -> None:
@@ -203,18 +321,20 @@ def _write_predictions(table: pd.DataFrame, keys: list[str], path: Path) -> None
 
 
 def read_runs(folder: Path | str) -> list[Run]:
-    """The runs that `collect` wrote, in the order of ``params/variants.yaml``, then by seed; `ParamsError` where a
-    table is absent or damaged, or has systems that are not in that file."""
+    """The runs that `collect` wrote, in the order of ``params/variants.yaml``, then by seed, without predictions where
+    the folder holds no utterances; `ParamsError` where a table is absent or damaged, or has systems that are not in
+    that file."""
     results = resolve(Path(folder))
-    names = ("runs.csv", "history.csv", "predictions.parquet", "params.yaml", "corpus.parquet")
-    if missing := [name for name in names if not (results / name).is_file()]:
-        raise ParamsError(f"{results}: missing {', '.join(missing)}. Run `make study` to create them.")
-    try:
+    utterances = ["predictions.parquet", "corpus.parquet"]
+    kept = any((results / name).is_file() for name in utterances)
+    with _sound(results, ["runs.csv", "history.csv", "params.yaml", *(utterances if kept else [])]):
         metrics = pd.read_csv(results / "runs.csv").set_index(["system", "seed"])
         params = yaml.safe_load((results / "params.yaml").read_text())
-        gold = pd.read_parquet(results / "corpus.parquet")[["speaker", "emotion", *ATTRIBUTES]]
-        predictions = pd.read_parquet(results / "predictions.parquet").join(gold, on="utterance")
-        by_run, histories = _by_run(predictions), _by_run(pd.read_csv(results / "history.csv"))
+        by_run = dict.fromkeys(metrics.index, pd.DataFrame(columns=["utterance", "split", "speaker", *ATTRIBUTES]))
+        if kept:
+            gold = pd.read_parquet(results / "corpus.parquet")[["speaker", "emotion", *ATTRIBUTES]]
+            by_run = _by_run(pd.read_parquet(results / "predictions.parquet").join(gold, on="utterance"))
+        histories = _by_run(pd.read_csv(results / "history.csv"))
         if not set(metrics.index) == set(by_run) == set(histories):
             raise ValueError("its tables hold different runs")
         given = {key: validate(params[key[0]] | {"seed": key[1]}) for key in metrics.index}
@@ -222,16 +342,25 @@ def read_runs(folder: Path | str) -> list[Run]:
             Run(key[0], given[key], _nested(row.dropna().to_dict()), histories[key], by_run[key], None)
             for key, row in metrics.iterrows()
         ]
-    except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split()).removesuffix(".")
-        raise ParamsError(f"{results} is damaged or of another version ({reason}): make it again.") from None
-    if systems := ", ".join(sorted({run.params.variant for run in runs} - set(variants()))):
+    if systems := ", ".join(sorted({run.params.variant for run in runs} - variants().keys() - baselines().keys())):
         raise ParamsError(f"{results} holds runs of {systems}, not in params/variants.yaml: run the study again.")
     return sorted(runs, key=_place)
 
 
+@contextmanager
+def _sound(results: Path, names: Sequence[str]) -> Iterator[None]:
+    """Say in one sentence which of the files `names` a folder lacks, or why what is done with them failed."""
+    if missing := [name for name in names if not (results / name).is_file()]:
+        raise ParamsError(f"{results}: missing {', '.join(missing)}. Run `make study` to create them.")
+    try:
+        yield
+    except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split()).removesuffix(".")
+        raise ParamsError(f"{results} is damaged or of another version ({reason}): make it again.") from None
+
+
 def _place(run: Run) -> tuple[int, str, int]:
-    return list(variants()).index(run.params.variant), run.system, run.params.seed
+    return [*variants(), *baselines()].index(run.params.variant), run.system, run.params.seed
 
 
 def _stacked(runs: Sequence[Run], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import yaml
 from sercore import ATTRIBUTES, params
 from sercore.corpus import EMOTIONS, PRIMARY_EMOTIONS
 from sercore.runs import PREDICTED, PREDICTED_FEMALE, Run
-from study.results import Study
+from study.results import Study, summed, write_sums
 
 QUALITY = {"speech_only": 1.0, "fusion": 0.6, "fusion_gender": 0.58}
 """Standard deviation of the predictions' error: speech alone is far worse, the two others hardly differ."""
@@ -76,7 +76,7 @@ def make_study(systems=tuple(QUALITY), seeds=2):
     rng, corpus = np.random.default_rng(1), make_corpus()
     tested = corpus[corpus["split"] != "train"]
     runs = [make_run(variant, seed, tested, rng) for variant in systems for seed in range(seeds)]
-    return Study(runs, corpus, make_ratings(corpus, rng), None)
+    return summed(Study(runs, corpus, make_ratings(corpus, rng)), middle=4)
 
 
 def write_results(root, study):
@@ -100,6 +100,7 @@ def write_results(root, study):
     for code in PRIMARY_EMOTIONS:
         noise = np.random.default_rng(0).normal(0, 0.1, 8000)
         soundfile.write(root / "samples" / f"{code}.flac", noise, 16_000)
+    write_sums(root, middle=4)
 
 
 def write_csv(path: Path, rows: list[dict]) -> None:

@@ -92,7 +92,7 @@ def test_differences_on_an_evaluation_set_are_those_of_its_predictions():
             predicted[PREDICTED] += noise
             rows.append(predicted.assign(system=run.system, seed=run.params.seed, test=test))
     tests = pd.concat(rows)[["system", "seed", "test", "split", "utterance", *PREDICTED]]
-    study = replace(study, tests=tests)
+    study = results.summed(replace(study, tests=tests))
     asked = Question("transcripts", "?", PAIR)
     gold = study.corpus.query("split == 'test3'")
 

@@ -136,7 +136,7 @@ def test_rows_that_lack_what_is_not_trained_are_trained_on(project):
 def test_a_corpus_without_speakers_is_refused_before_training(project):
     rows = table()
     path = manifest(project, rows.drop(columns="speaker"))
-    with pytest.raises(CorpusError, match=r"corpus corpus names fewer than two speakers in split \w+, over which"):
+    with pytest.raises(CorpusError, match=r"names fewer than two speakers \(.+\) in split \w+, over which"):
         corpus_of(loaded(path).corpus, 0)
     manifest(project, rows.assign(speaker=rows["speaker"].mask(rows["split"] == "train")))
     corpus_of(loaded(path).corpus, 1)

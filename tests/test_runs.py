@@ -16,7 +16,7 @@ def folders(project, tones, small):
     plain = two | {"loss": {"gender": 0.0}}
     return [
         train(params.load("embedded", "speech_only", 1, two), tones).folder,
-        train(params.load("embedded", "speech_gender_development_ambiguous", 0, plain), tones).folder,
+        train(params.load("embedded", "speech_gender_development_ambiguous", 1, plain), tones).folder,
     ]
 
 
@@ -42,7 +42,7 @@ def test_tables_read_back_as_the_runs(project, tones, folders):
 
 def test_the_probability_of_a_woman_is_kept_where_a_system_tells_it(project, tones, small, folders):
     two = small | {"training": {"epochs": 2, "batch_size": 8}}
-    gender = train(params.load("embedded", "fusion_gender", 0, two), tones)
+    gender = train(params.load("embedded", "fusion_gender", 1, two), tones)
     assert gender.predictions["predicted_female"].between(0, 1).all()
     results.collect([*folders, gender.folder], tones, project / "results")
     for run in results.read_runs(project / "results"):

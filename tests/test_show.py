@@ -14,10 +14,10 @@ from made_up import make_study, write_results
 from sercore import params
 from sercore.corpus import PRIMARY_EMOTIONS
 from study import comparisons, show
-from study.chapters import ablation
+from study.chapters import ablation, undersampling
 from study.comparisons import CEILING, FLOOR
 from study.plan import Question, questions
-from study.results import read
+from study.results import read, summed
 from study.show.tables import basis, number, probability, signed
 
 TEXT = Question("text", "?", (("fusion", "speech_only"), ("fusion_gender", "fusion")))
@@ -103,7 +103,7 @@ def test_the_answer_follows_the_verdicts(differences, study):
     assert lines[2].startswith("- `fusion` is better than `speech_only`: +.")
     assert lines[3].startswith("- No significant difference between `fusion_gender` and `fusion`: ")
     assert "worse than `speech_only`: −.200" in show.answer(changed(differences, -0.2, "worse")).data
-    single = replace(study, runs=[run for run in study.runs if run.params.seed == 0])
+    single = summed(replace(study, runs=[run for run in study.runs if run.params.seed == 0]))
     assert "; two trained models of each pair; " in show.answer(comparisons.differences(single, TEXT)).data
 
 
@@ -170,7 +170,7 @@ def test_figures_repeat_of_the_same_runs_alone(results, study, tmp_path):
 
 def test_errors_by_emotion_against_a_plain_loop(study):
     runs = [run for run in study.runs if run.system == "fusion"]
-    table = ablation.errors_by_emotion(runs, "test3").set_index(["emotion", "endpoint", "statistic"])
+    table = undersampling.errors_by_emotion(runs, "test3").set_index(["emotion", "endpoint", "statistic"])
     for code, emotion in PRIMARY_EMOTIONS.items():
         tables = [run.predictions for run in runs]
         rows = [each[(each["split"] == "test3") & (each["emotion"] == code)] for each in tables]

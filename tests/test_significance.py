@@ -19,12 +19,16 @@ from sercore.significance import (
     ccc_interval,
     correlation_interval,
     detection_power,
+    difference,
     difference_interval,
     holm,
+    interval,
     method_difference,
     minimum_detectable_difference,
+    retrained_difference,
+    swapped_difference,
 )
-from sercore.sums import correlation_of
+from sercore.sums import correlation_of, speaker_sums
 
 
 def simulate(rng, speakers=12, runs=2, utterances=None, shift=0.0):
@@ -459,6 +463,20 @@ def test_swapping_needs_systems_of_one_shape_and_resamples():
         ccc_difference(gold, runs[0], runs[1], speakers, generator=generator, resamples=0)
     with pytest.raises(SignificanceError, match="0 resamples"):
         bootstrap_interval(gold, runs, speakers, generator=generator, resamples=0)
+
+
+def test_sums_of_one_speaker_or_of_other_utterances_are_refused():
+    gold, runs, speakers = simulate(np.random.default_rng(25), runs=3)
+    a, b, other = (speaker_sums(gold, each, speakers) for each in (runs[:2], runs[2:], runs[:2] + 0.1))
+    same(retrained_difference(a, other), method_difference(gold, runs[:2], runs[:2] + 0.1, speakers))
+    with pytest.raises(SignificanceError, match="all utterances are of one speaker"):
+        interval(a[:1])
+    with pytest.raises(SignificanceError, match="the systems have 2 and 1 runs; swapping needs equal ones"):
+        swapped_difference(a, b, generator=np.random.default_rng(0))
+    spread = a * np.array([1, 1, 1, 1.1, 1, 1])[:, None, None]  # other gold values
+    for wrong in (a[1:], spread):
+        with pytest.raises(SignificanceError, match="the systems' sums are of different utterances"):
+            difference(a, wrong)
 
 
 def test_holm_by_hand():

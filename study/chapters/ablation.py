@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from sercore import ATTRIBUTES, training
-from sercore.corpus import EMOTIONS
 from sercore.model import AttributeModel
 from sercore.params import Params
 from sercore.runs import Run
@@ -37,19 +36,6 @@ def predictions(runs: Sequence[Run], split: str) -> pd.DataFrame:
         for column, name in enumerate(ATTRIBUTES)
     ]
     return pd.concat(tables, ignore_index=True)
-
-
-def errors_by_emotion(runs: Sequence[Run], split: str) -> pd.DataFrame:
-    """RMSE and bias (mean of prediction minus gold) of one system by emotion, in points of the corpus's scale: a row an
-    emotion that occurs (in the order of `EMOTIONS`), attribute and statistic."""
-    table = predictions(runs, split)
-    keys = {"emotion": list(EMOTIONS), "endpoint": list(ATTRIBUTES)}
-    ordered = {name: pd.Categorical(table[name], values) for name, values in keys.items()}
-    error = table["predicted"] - table["gold"]
-    groups = table.assign(**ordered, bias=error, square=error**2).groupby([*keys], observed=True)
-    rows = groups[["square", "bias"]].mean().reset_index().astype(dict.fromkeys(keys, object))
-    rows = rows.assign(RMSE=np.sqrt(rows["square"]), emotion=rows["emotion"].map(EMOTIONS))
-    return rows.melt([*keys], ["RMSE", "bias"], "statistic", "estimate")
 
 
 def repeated(runs: Sequence[Run], folder: Path | str) -> pd.DataFrame:

@@ -28,8 +28,8 @@ from sercore.corpus import SPLITS
 from sercore.params import CorpusParams, load, reader, with_corpus
 from sercore.predict import evaluate
 from sercore.runs import PREDICTED, Run
-from sercore.significance import ccc_interval, correlation_interval, difference_interval
-from sercore.sums import ccc_of, correlation_of
+from sercore.significance import ccc_interval, correlation_interval, difference
+from sercore.sums import Array, ccc_of, correlation_of, speaker_sums
 from study.comparisons import contrasts, estimates, family, system_difference
 from study.plan import STUDY, Plan, Question, declared_corpora
 from study.results import by_system, matched, reported_split, write_tables
@@ -165,10 +165,10 @@ def _errors(cells: Sequence[Cell]) -> pd.DataFrame:
 
 def _error(measure: str, aligned: Cell, cell: Cell, statistic: Any) -> pd.DataFrame:
     """What `aligned` has after aligning, less the statistic of `cell`."""
-    gold, a, b = _common(aligned, cell)
-    found = difference_interval(gold[list(ATTRIBUTES)], a, b, gold["speaker"], a_of=correlation_of, b_of=statistic)
+    a, b = _common(aligned, cell)
+    found = difference(a, b, a_of=correlation_of, b_of=statistic)
     table = contrasts(found)[["endpoint", "estimate", "low", "high"]]
-    return cell.named(table.assign(measure=measure, utterances=len(gold), speakers=gold["speaker"].nunique()))
+    return cell.named(table.assign(measure=measure, utterances=round(a[:, 0, 0, 0].sum()), speakers=len(a)))
 
 
 def _differences(cells: Sequence[Cell], compared: Sequence[tuple[str, str]]) -> pd.DataFrame:
@@ -181,9 +181,10 @@ def _differences(cells: Sequence[Cell], compared: Sequence[tuple[str, str]]) -> 
     return family(pd.concat(tables, ignore_index=True))
 
 
-def _common(one: Cell, other: Cell) -> tuple[pd.DataFrame, NDArray[np.float64], NDArray[np.float64]]:
-    """Gold rows of the utterances that both predict, and their predictions."""
+def _common(one: Cell, other: Cell) -> list[Array]:
+    """Sums of both by speaker, over the utterances that both predict."""
     shared = one.gold["utterance"].isin(other.gold["utterance"]).to_numpy()
     gold = one.gold[shared]
     positions = pd.Index(other.gold["utterance"]).get_indexer(gold["utterance"])
-    return gold, one.predicted[:, shared], other.predicted[:, positions]
+    predicted = one.predicted[:, shared], other.predicted[:, positions]
+    return [speaker_sums(gold[list(ATTRIBUTES)], each, gold["speaker"]) for each in predicted]

@@ -23,9 +23,9 @@ from sercore.corpus import EMOTIONS, GENDERS
 from sercore.significance import Contrast, ccc_interval, contrast
 from sercore.sums import Array, ccc_of, jackknife_error, speaker_sums, with_mean
 from study import results
-from study.comparisons import ENDPOINTS, aligned, contrasts, estimates, family
+from study.comparisons import ENDPOINTS, contrasts, estimates, family
 from study.plan import Plan, Question
-from study.results import Study, reported_split
+from study.results import Study, aligned, reported_split
 
 FEWEST = 10  # utterances of a group, and of a speaker whose own CCC counts
 TABLES = ("groups", "gaps", "speakers")
@@ -49,7 +49,7 @@ def tables(study: Study, question: Question) -> dict[str, pd.DataFrame]:
         spread = speaker_spread(given[0][known], predicted[:, known], given[2][known])
         for name, table in zip(TABLES, (scores(*given, members), gaps(*given, members), spread), strict=True):
             parts[name].append(table.assign(system=system, sets=len(predicted)))
-    keys = {"condition": study.params.profile, "split": split, "seeds": seeds}
+    keys = {"condition": study.params.profile, "split": split, "seeds": len(seeds)}
     found = {name: pd.concat(each, ignore_index=True).assign(**keys) for name, each in parts.items()}
     return found | {"gaps": family(found["gaps"])}
 

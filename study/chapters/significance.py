@@ -30,9 +30,9 @@ from sercore.params import project_root
 from sercore.sums import Array, ccc_of_runs, redrawn, speaker_sums, weigh
 from simulation.population import SKEW
 from study import paper
-from study.comparisons import ALPHA, aligned
+from study.comparisons import ALPHA
 from study.plan import questions
-from study.results import Study, reported_split, write_tables
+from study.results import Study, aligned, reported_split, write_tables
 
 RESULTS = project_root() / "results" / "significance"
 REFERENCE = "Table 2, MMWavLM"

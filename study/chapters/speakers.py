@@ -31,7 +31,7 @@ from sercore.sums import jackknife_error
 from simulation.population import SKEW
 from study import comparisons, results
 from study.plan import STUDY, Plan, Question
-from study.results import Study, busiest_share, labelled_splits, reported_split, talkativeness
+from study.results import Study, busiest_share, talkativeness
 
 SPEAKERS, UTTERANCES = 10, 100  # the authors' choice: so many speakers, and utterances of each
 TABLES = ("counts", "embedding_2d", "embedding")
@@ -94,8 +94,8 @@ def differences(studies: Sequence[Study], question: Question) -> pd.DataFrame:
     the least skewed condition first; without held-out training utterances for unseen speakers alone."""
     tables = []
     for study in sorted(studies, key=skew):
-        splits = {"unseen": reported_split(study.runs)}
-        if "train" in labelled_splits(study.runs):
+        splits = {"unseen": study.splits()[-1]}
+        if "train" in study.splits():
             splits = {"seen": "train"} | splits
         for kind, split in splits.items():
             tables.append(comparisons.differences(study, question, split).assign(kind=kind, skew=skew(study)))

@@ -5,13 +5,12 @@ writes. Word error rates are measured, not the requested ones.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from sercore import ATTRIBUTES, corpora
+from sercore import corpora
 from sercore.params import Params, with_corpus
 from sercore.sections import Transcripts
 from sercore.transcripts import error_rates, reported
@@ -34,29 +33,20 @@ def analyse(plan: Plan, question: Question, folder: Path) -> None:
 
 def scores(study: Study, question: Question, rates: pd.DataFrame) -> pd.DataFrame:
     """`study.comparisons.scores` of the systems on each evaluation set, with its ``wer`` and ``missing``."""
-    tables = [comparisons.scores(_on(study, test), question).assign(evaluation=test) for test in _tests(study, rates)]
-    return _with_rates(pd.concat(tables, ignore_index=True).query("system in @question.compared"), rates)
+    tests = _tests(study, rates)
+    tables = [comparisons.scores(study, question, test=test).assign(evaluation=test) for test in tests]
+    return _with_rates(pd.concat(tables, ignore_index=True), rates)
 
 
 def differences(study: Study, question: Question, rates: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
     """`study.comparisons.differences` on the evaluation sets of `kinds` (``words`` of ``words_10``), all one family."""
     tests = [test for test in _tests(study, rates) if test.partition("_")[0] in kinds]
-    tables = [comparisons.differences(_on(study, test), question).assign(evaluation=test) for test in tests]
+    tables = [comparisons.differences(study, question, test=test).assign(evaluation=test) for test in tests]
     return _with_rates(comparisons.family(pd.concat(tables, ignore_index=True).drop(columns="paper")), rates)
 
 
 def _tests(study: Study, rates: pd.DataFrame) -> list[str]:
-    assert study.tests is not None
-    return [name for name in rates["name"] if name in set(study.tests["test"])]
-
-
-def _on(study: Study, test: str) -> Study:
-    """The study with what its runs predict on an evaluation set instead of what they predicted."""
-    assert study.tests is not None
-    gold = study.corpus[["speaker", "emotion", *ATTRIBUTES]]
-    rows = study.tests[study.tests["test"] == test].join(gold, on="utterance")
-    by_run = dict(list(rows.groupby(["system", "seed"])))
-    return replace(study, runs=[replace(run, predictions=by_run[run.system, run.params.seed]) for run in study.runs])
+    return [name for name in rates["name"] if name in set(study.sums["test"])]
 
 
 def _with_rates(table: pd.DataFrame, rates: pd.DataFrame) -> pd.DataFrame:

@@ -20,9 +20,11 @@ def scores(
     """Estimates with intervals, by default CCCs: a row a value of the columns `rows`, a column a value of `columns`;
     systems alone stand beside the paper's CCCs. What they rest on ends the caption; files are called `name`."""
     cells = with_interval(table)
-    shown = cells.pivot_table(index=list(rows), columns=columns, values="cell", aggfunc="first", sort=False)
+    systems = rows == SYSTEM and columns == "endpoint"
+    index = [*rows, "encoder"] if systems and "encoder" in table else list(rows)
+    shown = cells.pivot_table(index=index, columns=columns, values="cell", aggfunc="first", sort=False)
     shown = shown[list(dict.fromkeys(table[columns]))].fillna("–")
-    quoted = paper.printed_scores(shown.index) if rows == SYSTEM and columns == "endpoint" else None
+    quoted = paper.printed_scores(shown.index.get_level_values(0)) if systems else None
     if quoted is not None:
         shown = pd.concat({"this study": shown, "the paper": quoted.set_axis(shown.index)}, axis=1)
     return show(shown, f"{caption} {basis(table)}", name, table)
@@ -74,8 +76,11 @@ def _text(value: object) -> str:
 
 
 def basis(table: pd.DataFrame) -> str:
-    """What the estimates of a table rest on, from its columns ``utterances``, ``speakers``, ``seeds`` and ``sets``."""
+    """What the estimates of a table rest on, from its columns ``utterances``, ``speakers``, ``seeds``, ``sets`` and
+    ``pooled``."""
     parts = [_counted(table[name]) for name in ("utterances", "speakers", "seeds") if name in table]
+    if "pooled" in table:
+        parts[1] += f" ({table['pooled'].max()} of few utterances count as one)"
     pooled = " (folds, pooled)" if {"sets", "seeds"} <= {*table} and (table["sets"] < table["seeds"]).any() else ""
     limits = "; in brackets: 95 % interval" if "low" in table else ""
     return f"{', '.join(parts)}{pooled}{limits}." if parts else ""

@@ -54,7 +54,7 @@ def contents(profile: str) -> Markdown:
 
 def _evidence(rows: pd.DataFrame) -> str:
     tested_are = "two trained models of each pair" if rows["sets"].max() == 1 else "two ways of training of each pair"
-    size = basis(rows[["utterances", "speakers", "seeds"]]).rstrip(".")
+    size = basis(rows.filter(["utterances", "speakers", "seeds", "pooled"])).rstrip(".")
     return f"Holm's p < {number(ALPHA, 2)}; {tested_are}; {size}"
 
 
