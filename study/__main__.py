@@ -5,16 +5,18 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
 from sercore.failures import one_sentence
 from sercore.params import ParamsError, with_corpus
-from study.plan import PAPER, Plan, asked_for, corpus_of, run_folder, tested_on
+from study.plan import PAPER, Plan, asked_for, corpus_of, is_simulated, run_folder, tested_on
 
 
 def main() -> None:
@@ -24,6 +26,7 @@ def main() -> None:
     parser.add_argument("--data", help="where the profile's corpus lies")
     parser.add_argument("--chapter", default=PAPER, help="paper, open, or one open question")
     parser.add_argument("--seeds", type=int, help="trained seeds of each system")
+    parser.add_argument("--set", help="parameters that differ, such as 'training.epochs=60 text=null'")
     described = "; ".join(f"{name}: {(one.__doc__ or '').split('.')[0].lower()}" for name, one in COMMANDS.items())
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=described)
     parser.add_argument("values", nargs="*", metavar="value", help="of the command, such as a question")
@@ -32,7 +35,7 @@ def main() -> None:
     with one_sentence():
         if len(given.values) != len(wanted):
             raise ParamsError(f"{given.command} takes {', '.join(wanted) or 'no value'}, not {given.values}.")
-        plan = asked_for(given.profile, given.data, given.chapter, given.seeds)
+        plan = asked_for(given.profile, given.data, given.chapter, given.seeds, given.set)
         if wanted[:1] == ["part"] and given.values[0] not in plan.parts:
             raise ParamsError(f"{given.values[0]!r} is no part of this study; it has {', '.join(plan.parts)}.")
         COMMANDS[given.command](plan, *given.values)
@@ -65,18 +68,24 @@ def test(plan: Plan, part: str, condition: str, variant: str) -> None:
 
 
 def analyse(plan: Plan, part: str) -> None:
-    """Collect the results of a part under all its conditions, and write what its chapter has to analyse."""
+    """Collect the results of a part under all its conditions, and write what its chapters have to analyse."""
+    from study import baselines
     from study.results import collect
 
     folder = Path("build", plan.profile, "results", part)
     asked = plan.parts[part]
     for condition in plan.conditions(part):
         folders = dict.fromkeys(path for one in asked for path in plan.run_folders(one, condition))
-        corpus = corpus_of(plan.parameters("fusion", condition).corpus, 0)
-        collect(list(folders), corpus, folder / condition, plan.tests(part))
-    chapter = import_module(f"study.chapters.{part}") if find_spec(f"study.chapters.{part}") else None
-    if chapter and hasattr(chapter, "analyse"):
-        chapter.analyse(plan, asked[0], folder)
+        own = plan.parameters("fusion", condition)
+        elsewhere = [with_corpus(own, one) for one in map(tested_on, plan.tests(part)) if one.keys() - {"transcripts"}]
+        tables = [corpus_of(one.corpus, 0).table for one in (own, *elsewhere)]
+        corpus = replace(corpus_of(own.corpus, 0), table=pd.concat(tables).loc[lambda rows: ~rows.index.duplicated()])
+        fitted = baselines.runs(plan, asked, condition)
+        collect(list(folders), corpus, folder / condition, plan.tests(part), fitted)
+    for one in asked:
+        chapter = import_module(f"study.chapters.{one.name}") if find_spec(f"study.chapters.{one.name}") else None
+        if chapter and hasattr(chapter, "analyse"):
+            chapter.analyse(plan, one, folder)
 
 
 def execute(plan: Plan, notebook: str, output: str, parameters: str) -> None:
@@ -128,9 +137,8 @@ def commit(plan: Plan) -> None:
     from nbclient import NotebookClient
 
     build, own = Path("build", plan.profile), plan.profile == "embedded"
+    ignore = None if is_simulated(plan.parameters("fusion").corpus) else _of_utterances
     for part in plan.parts:
-        # Of other corpora nothing that tells of single utterances.
-        ignore = None if own else lambda _, names: [name for name in names if ".csv" not in name]
         shutil.rmtree(f"results/{plan.profile}/{part}", ignore_errors=True)
         shutil.copytree(build / "results" / part, f"results/{plan.profile}/{part}", ignore=ignore)
     if PAPER in plan.parts and own:
@@ -140,6 +148,12 @@ def commit(plan: Plan) -> None:
         notebook = nbformat.read(path, as_version=4)
         NotebookClient(notebook, timeout=None, record_timing=False).execute()
         nbformat.write(notebook, path)
+
+
+def _of_utterances(folder: str, names: list[str]) -> list[str]:
+    """The files of results that tell of single utterances: all but aggregates and parameters."""
+    kept = (".csv", "sums.parquet", "params.yaml", "environment.json")
+    return [name for name in names if Path(folder, name).is_file() and not name.endswith(kept)]
 
 
 COMMANDS = {one.__name__: one for one in (features, prepare, test, analyse, execute, pages, figure, commit)}

@@ -21,12 +21,19 @@ from sercore.disk import digests
 from sercore.failures import one_sentence
 from sercore.params import CorpusParams, Params, ParamsError, with_corpus
 from sercore.sections import Transcripts
+from study.sums import FEWEST, pooled
 
 STUDY = "study"  # the condition in which a profile is as it is
 PAPER = "paper"
+REAL = "real_speech"  # the chapter on human speech, in every book
 PAGES = ("significance", "efficiency", "runs", "data", "ablation")  # chapters beside those of questions
-_ASKED = {"sentence", "comparisons", "conditions", "tests", "corpora"}
-_KEYS = {"questions": _ASKED, "open": _ASKED, "ensembles": {"paper", "members", "attributes"}}  # of an entry
+_ASKED = {"sentence", "only", "comparisons", "conditions", "tests", "corpora"}
+_KEYS = {
+    "questions": _ASKED,
+    "open": _ASKED,
+    "ensembles": {"paper", "members", "attributes"},
+    "baselines": {"paper", "features", "as"},
+}  # of an entry
 
 
 @dataclass(frozen=True)
@@ -77,13 +84,26 @@ def overrides(condition: str) -> dict[str, Any]:
 
 def tested_on(test: str) -> dict[str, Any]:
     """What a test changes in the parameters of the corpus."""
-    return {key: value for key, value in _declared()["tests"][test].items() if key != "needs"}
+    return {key: value for key, value in _declared()["tests"][test].items() if key not in ("needs", "only")}
 
 
 def declared_corpora(profile: str) -> dict[str, str]:
-    """The corpora on which the question `cross_corpus` trains and tests, and that of `profile`: name -> profile."""
-    names = dict(_declared()["open"]["cross_corpus"]["corpora"])
-    return names if profile in names.values() else {profile: profile} | names
+    """The corpora on which the question `cross_corpus` trains and tests, and that of `profile`, in place of a declared
+    one that is read alike: name -> profile."""
+    names = _declared()["open"]["cross_corpus"]["corpora"]
+    own = {name: profile for name, each in names.items() if reader_of(each) == reader_of(profile)}
+    return ({} if own else {profile: profile}) | names | own
+
+
+def reader_of(profile: str) -> str:
+    """What reads the corpus of a profile, by which questions and conditions are chosen."""
+    params.require_profile(profile)
+    return params.read_yaml(params.project_root() / "params" / f"{profile}.yaml")["corpus"]["reader"]
+
+
+def ensembles() -> list[str]:
+    """The names of all ensembles."""
+    return list(_declared()["ensembles"])
 
 
 def members(system: str) -> tuple[str, ...]:
@@ -99,9 +119,14 @@ def members_by_attribute(system: str) -> dict[str, tuple[str, ...]]:
     return dict.fromkeys(ATTRIBUTES, tuple(entry["members"]))
 
 
+def baselines() -> dict[str, dict[str, Any]]:
+    """The declared reference systems that train no network, by name; see `study.baselines`."""
+    return _declared()["baselines"]
+
+
 def paper_row(system: str) -> str | None:
     """The row of ``book/paper_results.yaml`` that a variant or ensemble stands for; None where the paper has none."""
-    return (params.variants() | _declared()["ensembles"]).get(system, {}).get("paper")
+    return (params.variants() | _declared()["ensembles"] | baselines()).get(system, {}).get("paper")
 
 
 def systems(asked: Iterable[Question]) -> list[str]:
@@ -114,17 +139,21 @@ def systems(asked: Iterable[Question]) -> list[str]:
 class Plan:
     """A study: what it trains, tests, analyses and shows; all that the graph asks. ``data``: where the corpus lies, if
     not where the profile says. ``chapter``: ``paper``, ``open`` (all open questions), or one open question. ``count``:
-    trained seeds of each system; by default the corpus's folds, else one for the paper and two for an open question."""
+    trained seeds of each system; by default the corpus's folds, else one for the paper and two for an open question.
+    ``changes``: parameters of all runs on the profile's corpus that differ, such as ``training.epochs=60 text=null``.
+    """
 
     profile: str
     data: str | None = None
     chapter: str = PAPER
     count: int | None = None
+    changes: str | None = None
 
     @property
     def command(self) -> str:
         """The beginning of a command line of `study` for this plan."""
         options = {"--profile": self.profile, "--data": self.data, "--chapter": self.chapter, "--seeds": self.count}
+        options |= {"--set": self.changes}
         given = [f"{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
         return " ".join(["python -m study", *given])
 
@@ -140,7 +169,7 @@ class Plan:
     @property
     def chapters(self) -> list[str]:
         """Notebooks of the book, the first page first."""
-        paper = ["overview", *questions(self.profile), *PAGES]
+        paper = [*dict.fromkeys(["overview", REAL, *questions(self.profile)]), *PAGES]
         return paper if PAPER in self.parts else list(self.parts)
 
     @property
@@ -150,6 +179,12 @@ class Plan:
         found = {name: self.parameters("fusion", profile=each).corpus for name, each in names.items()}
         kept = [name for name, one in found.items() if is_simulated(one) or params.resolve(one.path).exists()]
         return {name: names[name] for name in kept}
+
+    def values(self, chapter: str) -> dict[str, str]:
+        """Parameters of a chapter's notebook; none where it shows committed results of another corpus."""
+        if chapter == REAL and REAL not in questions(self.profile):
+            return {}
+        return {"profile": self.profile, "results": f"build/{self.profile}/results/{self.part_of(chapter)}"}
 
     def part_of(self, chapter: str) -> str:
         """The part whose results a chapter shows."""
@@ -163,9 +198,11 @@ class Plan:
         return list(range(folds or default if elsewhere or not self.count else self.count))
 
     def changed(self, condition: str = STUDY, profile: str | None = None) -> dict[str, Any]:
-        """The overrides of a run under a condition, with the corpus that the user named."""
-        moved = {"corpus": {"path": self.data}} if self.data and profile in (None, self.profile) else {}
-        return params.merge(moved, overrides(condition))
+        """The overrides of a run under a condition, with the corpus and the changes that the user named."""
+        if profile not in (None, self.profile):
+            return overrides(condition)
+        moved = {"corpus": {"path": self.data}} if self.data else {}
+        return params.merge(params.merge(moved, overrides(condition)), nested(self.changes or ""))
 
     def parameters(self, variant: str, condition: str = STUDY, seed: int = 0, profile: str | None = None) -> Params:
         """The parameters of a run."""
@@ -252,6 +289,20 @@ def used_encoders(run: Params) -> list[str]:
     return [section.encoder for section in (run.speech, run.text, run.speaker) if section]
 
 
+def nested(changes: str) -> dict[str, Any]:
+    """Overrides from text such as ``training.epochs=60 text=null``; `ParamsError` names a part that is no KEY=VALUE."""
+    found: dict[str, Any] = {}
+    for change in shlex.split(changes):
+        keys, equals, text = change.partition("=")
+        if not equals:
+            raise ParamsError(f"SET has {change!r}; it takes KEY=VALUE, such as training.epochs=60.")
+        value = params.parse_yaml(text, f"the value of {keys}")
+        for key in reversed(keys.split(".")):
+            value = {key: value}
+        found = params.merge(found, value)
+    return found
+
+
 def is_simulated(corpus: CorpusParams) -> bool:
     """Whether a corpus is made by its reader, not found."""
     return params.reader(corpus.reader).KIND == "simulated"
@@ -262,9 +313,11 @@ def corpus_of(corpus: CorpusParams, seed: int) -> Corpus:
     """The corpus; `CorpusError` also if a labelled split has not two speakers, over which intervals are taken."""
     found = corpora.read(corpus, seed)
     tested = found.table[found.table["split"] != "train"].dropna(subset=[*ATTRIBUTES])
-    count = units(tested.index, tested["speaker"]).groupby(tested["split"]).nunique()
+    speakers = units(tested.index, tested["speaker"]).groupby(tested["split"])
+    count = speakers.nunique() if is_simulated(corpus) else speakers.agg(lambda names: pooled(names).nunique())
     if (count < 2).any():
-        problem = f"corpus {found.name} names fewer than two speakers in split {count.idxmin()}"
+        few = f"(those of fewer than {FEWEST} utterances count as one)"
+        problem = f"corpus {found.name} names fewer than two speakers {few} in split {count.idxmin()}"
         raise CorpusError(f"{problem}, over which intervals are taken: name them (a manifest's column speaker).")
     return found
 
@@ -290,8 +343,9 @@ def _digest(corpus: CorpusParams, seed: int) -> str:
 def _answered(profile: str) -> dict[str, Question]:
     """All questions but those of which every condition is for other corpora."""
     declared = _declared()
-    entries = declared["questions"] | declared["open"]
-    names = declared["profiles"].get(profile, entries)
+    entries, reader = declared["questions"] | declared["open"], reader_of(profile)
+    entries = {name: entry for name, entry in entries.items() if entry.get("only", reader) == reader}
+    names = declared["readers"].get(reader, entries)
     found = [_question(name, entries[name], profile, name in declared["open"]) for name in names]
     return {one.name: one for one in found if one.conditions}
 
@@ -302,15 +356,15 @@ def _question(name: str, entry: dict[str, Any], profile: str, is_open: bool) -> 
     for key, names in (("conditions", [one for one in named if one != STUDY]), ("tests", entry.get("tests", []))):
         if missing := ", ".join(sorted(set(names) - set(declared[key]))):
             raise ParamsError(f"params/questions.yaml asks {name!r} for {missing}: add it under {key} there.")
-    params.require_profile(profile)
-    corpus = params.read_yaml(params.project_root() / "params" / f"{profile}.yaml")["corpus"]["reader"]
+    corpus = reader_of(profile)
     conditions = [one for one in named if one == STUDY or declared["conditions"][one].get("only", corpus) == corpus]
-    needs = {one: declared["tests"][one].get("needs", "sercore") for one in entry.get("tests", [])}
-    tests = tuple(one for one, package in needs.items() if find_spec(package))
+    tests = [one for one in entry.get("tests", []) if declared["tests"][one].get("only", corpus) == corpus]
+    needs = {one: declared["tests"][one].get("needs", "sercore") for one in tests}
     pairs = tuple(map(tuple, entry["comparisons"]))
-    found = Question(name, entry["sentence"], pairs, tuple(conditions), tests, is_open)
+    installed = tuple(one for one, package in needs.items() if find_spec(package))
+    found = Question(name, entry["sentence"], pairs, tuple(conditions), installed, is_open)
     compared = {member for system in found.compared for member in members(system)}
-    if missing := ", ".join(sorted(compared - set(params.variants()))):
+    if missing := ", ".join(sorted(compared - params.variants().keys() - baselines().keys())):
         raise ParamsError(f"params/questions.yaml compares {missing} in {name!r}: add it to params/variants.yaml.")
     return found
 
@@ -318,16 +372,18 @@ def _question(name: str, entry: dict[str, Any], profile: str, is_open: bool) -> 
 def _declared() -> dict:
     declared = params.read_yaml(params.project_root() / "params" / "questions.yaml")
     named = [(name, entry, known) for key, known in _KEYS.items() for name, entry in declared.get(key, {}).items()]
-    for name, entry, known in [("the file", declared, {*_KEYS, "conditions", "tests", "profiles"}), *named]:
+    for name, entry, known in [("the file", declared, {*_KEYS, "conditions", "tests", "readers"}), *named]:
         if unknown := set(entry) - known:
             wrong = f"{name} has unknown keys {some(sorted(unknown))}; valid are {some(sorted(known), 9)}"
             raise ParamsError(f"params/questions.yaml: {wrong}.")
     return declared
 
 
-def asked_for(profile: str, data: str | None = None, chapter: str = PAPER, seeds: int | None = None) -> Plan:
+def asked_for(
+    profile: str, data: str | None = None, chapter: str = PAPER, seeds: int | None = None, set: str | None = None
+) -> Plan:
     """A plan of which every value and parameter is valid; else `ParamsError`."""
-    plan = Plan(profile, data, chapter, seeds)
+    plan = Plan(profile, data, chapter, seeds, set)
     if seeds is not None and (type(seeds) is not int or seeds < 1):
         raise ParamsError(f"seeds is {seeds!r}; it is how many of each system to train, 1 or more.")
     for part, condition, variant in plan.jobs():
@@ -340,8 +396,8 @@ def asked_for(profile: str, data: str | None = None, chapter: str = PAPER, seeds
 def planned(profile: str = "embedded", **others: Any) -> Plan:
     """The plan of the graph; what its jobs would refuse in it, or in a corpus, ends the process with one sentence."""
     with one_sentence():
-        if unknown := set(others) - {"data", "chapter", "seeds"}:
-            raise ParamsError(f"unknown {', '.join(unknown)}; valid are profile, data, chapter and seeds.")
+        if unknown := others.keys() - {"data", "chapter", "seeds", "set"}:
+            raise ParamsError(f"unknown {', '.join(unknown)}; valid are profile, data, chapter, seeds and set.")
         plan = asked_for(profile, **others)
         for _, condition, variant in plan.jobs():
             plan.contents(variant, condition, profile)

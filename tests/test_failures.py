@@ -22,11 +22,12 @@ from safetensors import SafetensorError
 import sercore
 from sercore import recordings as listing
 from sercore import submission
-from sercore.corpora import files
+from sercore.corpora import emotale, files
 from sercore.params import ParamsError, merge
 from sercore.runs import PREDICTED
 from study import comparisons, plan, show
 from study.__main__ import main as study_main
+from study.results import summed
 
 PYTHON = str(Path(sys.executable).parent)
 
@@ -357,7 +358,7 @@ def collapsed(system: str, columns: list[str]):
 def test_a_collapsed_system_costs_the_others_nothing(system, columns, seeds):
     asked = plan.Question("q", "?", (("fusion", "speech_only"), ("fusion_gender", "fusion")))
     both = collapsed(system, columns)
-    studies = [replace(one, runs=[run for run in one.runs if run.params.seed < seeds]) for one in both]
+    studies = [summed(replace(one, runs=[run for run in one.runs if run.params.seed < seeds])) for one in both]
     plain, found = (comparisons.scores(one, asked).set_index(["system", "endpoint"]) for one in studies)
     gone = [name.removeprefix("predicted_") for name in columns] + ["mean"] * (len(columns) == 3)
     assert (found.loc[[(system, name) for name in gone], "estimate"] == 0).all()
@@ -430,6 +431,9 @@ def editable(tmp_path, monkeypatch):
 
 
 WRONG = [
+    ({"set": "epochs"}, ["SET has 'epochs'", "KEY=VALUE"]),
+    ({"set": "training.epoch=3"}, ["'training.epoch'"]),
+    ({"set": "training.epochs={"}, ["the value of training.epochs", "not valid YAML"]),
     ({"profile": "nothing"}, ["unknown profile 'nothing'", "embedded"]),
     ({"profile": None}, ["unknown profile None"]),
     ({"chapter": "nothing"}, ["does not answer 'nothing'"]),
@@ -437,12 +441,13 @@ WRONG = [
     ({"profile": "emotale", "data": "/no/such"}, ["/no/such", "EmoTale"]),
     ({"profile": "emotale"}, ["data/emotale", "EmoTale"]),
     ({"profile": "msp_podcast", "data": "params/variants.yaml"}, ["params/variants.yaml"]),
-    ({"profil": "embedded"}, ["unknown profil", "valid are profile, data, chapter and seeds"]),
+    ({"profil": "embedded"}, ["unknown profil", "valid are profile, data, chapter, seeds and set"]),
 ]
 
 
 @pytest.mark.parametrize(("config", "wanted"), WRONG)
-def test_a_wrong_value_of_the_graph_is_refused(editable, capsys, config, wanted):
+def test_a_wrong_value_of_the_graph_is_refused(editable, capsys, monkeypatch, config, wanted):
+    monkeypatch.setattr(emotale, "URL", "file:///nowhere/EmoTale")
     with pytest.raises(SystemExit) as stopped:
         plan.planned(**config)
     sentence(str(stopped.value), *wanted)
