@@ -17,8 +17,8 @@ import seaborn as sns
 from sercore import params
 from sercore.model import AttributeModel
 from study import comparisons, show
-from study.chapters import ablation
-from study.results import reported_split
+from study.chapters import ablation, undersampling
+from study.results import Study, reported_split, summed
 
 show.refuse_unknown(In)
 chosen = params.load_seeds(profile, variant, seeds, overrides)
@@ -59,7 +59,7 @@ grid = show.relplot(curves, "epoch", "value", ("epoch", ""), **style)
 
 # %% tags=["nbval-ignore-output", "hide-input"]
 show.scores(
-    comparisons.split_scores(runs),
+    comparisons.split_scores(summed(Study(runs))),
     "CCC on each labelled split. The development split chose the epoch, so its figures are optimistic.",
     rows=("system", "split"),
 )
@@ -76,7 +76,7 @@ grid = grid.set_axis_labels("gold (points of the scale)", "predicted").set_title
 # prediction minus gold.
 
 # %% tags=["nbval-ignore-output", "hide-input"]
-errors = ablation.errors_by_emotion(runs, reported_split(runs))
+errors = undersampling.errors_by_emotion(runs, reported_split(runs))
 grid = show.points(errors, "emotion", "points of the scale", hue="endpoint", col="statistic", height=4, sharex=False)
 
 # %% [markdown]

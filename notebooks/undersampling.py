@@ -11,11 +11,8 @@ profile = "embedded"
 results = "results/embedded/paper"
 
 # %% tags=["remove-input"]
-import pandas as pd
-
 from study import comparisons, plan, show
-from study.chapters import ablation
-from study.results import by_system, read, reported_split
+from study.results import read, read_tables
 
 show.refuse_unknown(In)
 study = read(profile, results)
@@ -47,16 +44,12 @@ show.scores(comparisons.scores(study, question), "CCC of each system, of one rat
 # Undersampling is meant for the rare emotions, which an average hides. Bias is the mean of prediction minus gold.
 
 # %% tags=["hide-input"]
-systems = by_system(study.runs)
-split = reported_split(study.runs)
-balanced = ablation.errors_by_emotion(systems["fusion"], split).assign(training="undersampling")
-whole = ablation.errors_by_emotion(systems["fusion_whole_data"], split).assign(training="whole data")
-errors = pd.concat([balanced, whole])
+errors = read_tables(results, ["emotions"])["emotions"]
+errors["training"] = errors["system"].map({"fusion": "undersampling", "fusion_whole_data": "whole data"})
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "RMSE and bias of each attribute by emotion, with undersampling and on the whole data"}}
-grid = show.points(
-    errors, "emotion", "points of the scale", hue="training", col="endpoint", row="statistic", sharex="row", height=3.4
-)
+panels = {"hue": "training", "col": "endpoint", "row": "statistic", "sharex": "row", "height": 3.4}
+grid = show.points(errors.dropna(subset="training"), "emotion", "points of the scale", **panels)
 
 # %% [markdown]
 # ## Discussion

@@ -1,0 +1,40 @@
+# %% [markdown]
+# # Do systems generalise from one language to another?
+#
+# EmoTale {cite:p}`emotale` holds the same sentences, speakers and emotions in English and Danish. `speech_only`, whose
+# frozen encoder has heard English alone, is trained on one language and tested on unseen speakers of each: who speaks
+# both languages is in the same fold in both.
+
+# %% tags=["parameters", "quiet"]
+profile = "emotale"
+results = "results/emotale/languages"
+
+# %% tags=["remove-input"]
+from study import show
+from study.chapters import languages
+from study.results import read
+
+show.refuse_unknown(In)
+show.banner(read(profile, results).params)
+
+# %% [markdown]
+# ## Results
+
+# %% tags=["hide-input"]
+table = languages.scores(results)
+show.scores(
+    table,
+    "CCC on unseen speakers; aligned: after the predictions were given the gold values' mean and spread.",
+    rows=("trained on", "tested on", "measure"),
+)
+
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Mean CCC by language of training and of test, as predicted and aligned"}}
+pairs = table.assign(pair=table["trained on"] + " to " + table["tested on"])
+grid = show.points(pairs.query("endpoint == 'mean'"), "pair", "mean CCC", hue="measure")
+
+# %% [markdown]
+# ## Discussion
+#
+# What alignment adds is an error of scale: the system predicts another mean or spread than the raters of that language
+# give. What is then left to the CCC within the language is an error of ranking. Sentences and raters are the same in kind
+# but not in voice; other languages, and emotions that are not enacted, may behave otherwise.

@@ -1,0 +1,66 @@
+# %% [markdown]
+# # How should the hidden states of a frozen encoder be read out?
+#
+# The paper {cite:p}`lertpetchpun2025` averages hidden states as they are (`raw`). Their scales differ from layer to
+# layer by orders of magnitude, so that the average is at first that of one or two layers, and the learning rate of the
+# heads suits none. Two remedies: layer normalisation of each state, without parameters, as s3prl does {cite:p}`superb`
+# (`normalised`), or mean 0 and standard deviation 1 of each channel over the training split (`standardised`). Each is
+# trained for 20 epochs, as in our first version, and for 60. The reference is a ridge regression on the time averages of
+# all hidden states, `ridge_probe`.
+
+# %% tags=["parameters", "quiet"]
+profile = "embedded"
+results = "results/embedded/readout"
+human = "results/emotale/readout"
+
+# %% tags=["remove-input"]
+from study import comparisons, plan, show
+from study.chapters import readout
+from study.results import read
+
+show.refuse_unknown(In)
+study, real = read(profile, results), read("emotale", human)
+show.banner(study.params)
+
+# %% [markdown]
+# ## Results
+#
+# The choice rests on the validation CCC alone.
+#
+# ### On real speech: EmoTale
+
+# %% tags=["hide-input"]
+question = plan.question("emotale", "readout")
+show.scores(
+    readout.scores(real, question),
+    "CCC of each readout of the frozen encoder, on EmoTale; validation: mean over folds.",
+    name="emotale",
+)
+
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot: each readout of a frozen encoder against another, on EmoTale"}}
+differences = comparisons.differences(real, question)
+grid = show.forest(differences)
+
+# %% tags=["hide-input"]
+show.answer(differences)
+
+# %% [markdown]
+# ### On simulated speech
+
+# %% tags=["hide-input"]
+show.scores(
+    readout.scores(study, plan.question(profile, "readout")),
+    "CCC of each readout of the frozen encoder, on this profile's corpus; validation: mean over runs.",
+    name="simulated",
+)
+
+# %% tags=["hide-input"]
+show.answer(comparisons.differences(study, plan.question(profile, "readout")))
+
+# %% [markdown]
+# ## Discussion
+#
+# Raw states make a frozen encoder look worse than it is: a linear model on the same states beats the network that is
+# fed with them. Scaled states repair this, and longer training adds as much again. Layer normalisation needs no
+# statistics of a corpus and works where features do not fit on the disk, so it is the default of every profile where an
+# encoder is frozen. A fine-tuned encoder adapts its own scales; there the paper's raw average stays.
