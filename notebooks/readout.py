@@ -60,7 +60,8 @@ show.answer(comparisons.differences(study, plan.question(profile, "readout")))
 # %% [markdown]
 # ## Discussion
 #
-# Raw states make a frozen encoder look worse than it is: a linear model on the same states beats the network that is
-# fed with them. Scaled states repair this, and longer training adds as much again. Layer normalisation needs no
+# A network that is fed with raw states may stay below a linear model on the same states, so that a frozen encoder looks
+# worse than it is. Scaling alone, or longer training alone, does little; together they repair it on real speech, while on
+# simulated speech the readouts hardly differ. Layer normalisation and standardisation validate alike. The former needs no
 # statistics of a corpus and works where features do not fit on the disk, so it is the default of every profile where an
 # encoder is frozen. A fine-tuned encoder adapts its own scales; there the paper's raw average stays.

@@ -30,7 +30,8 @@ differences = comparisons.differences(study, question)
 show.answer(differences)
 
 # %% tags=["hide-input"]
-show.scores(comparisons.scores(study, question), "CCC of each system, of one rater and of guessing.")
+scores = comparisons.scores(study, question)
+show.scores(scores, "CCC of each system, of one rater and of guessing.", rows=("system", "encoder"))
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot: each comparison of systems on EmoTale"}}
 grid = show.forest(differences)
