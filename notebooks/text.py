@@ -46,6 +46,9 @@ show.scores(comparisons.scores(study, question), "CCC of each system, of one rat
 # recognition errors, unlike those of `CHAPTER=transcripts`. WavLM is fine-tuned and Whisper is frozen, so their
 # difference is one of encoder and adaptation together.
 #
+# On simulated speech the gain follows from the design: a voice there carries next to no valence, and only the words tell
+# it. The paper's system without text hears most of the valence (the table above), so that text has far less to add.
+#
 # ## Comparison with the paper
 
 # %% tags=["hide-input"]
