@@ -2,7 +2,7 @@
 # # Do systems generalise from one language to another?
 #
 # EmoTale {cite:p}`emotale` holds the same sentences, speakers and emotions in English and Danish. `speech_only`, whose
-# frozen encoder has heard English alone, is trained on one language and tested on unseen speakers of each: who speaks
+# frozen encoder was pretrained on English alone, is trained on one language and tested on unseen speakers of each: who speaks
 # both languages is in the same fold in both.
 
 # %% tags=["parameters", "quiet"]

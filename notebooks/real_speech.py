@@ -43,7 +43,7 @@ show.differences(differences, "Differences of mean CCC, one family.")
 # %% [markdown]
 # - `speech_only` is the reference: the frozen encoder with layer-normalised states. `readout_raw_20` averages raw
 #   states, as the paper does, for 20 epochs.
-# - `speech_finetuned` fine-tunes an encoder of 145,000 parameters that has heard no human voice. `egemaps_ridge`, a ridge
+# - `speech_finetuned` fine-tunes an encoder of 145,000 parameters, pretrained on no human voice. `egemaps_ridge`, a ridge
 #   regression on the 88 functionals of eGeMAPS {cite:p}`egemaps`, is the field's classic; `ridge_probe` is one on the
 #   time averages of the frozen encoder's states.
 # - `fusion` adds the transcript. The sentences are neutral, so this is a negative control: it should not help.

@@ -187,10 +187,15 @@ def _moments(count: np.ndarray, total: np.ndarray, squares: np.ndarray) -> tuple
     return mean, np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
 
 
-def prepare(params: Params) -> None:
-    """Read the corpus and cache the features of its utterances, so that runs in parallel need not do it each."""
+def pretrained_features(params: Params, table: pd.DataFrame) -> Features:
+    """The features of the rows of a corpus's table before any training, kept in ``data/cache``."""
     quieten()
     config = encoder_config(params.speech.encoder)
     speech = SpeechEncoder(config, params.speech.finetune, states=params.speech.states)
     speech.load_pretrained(params.speech.encoder)
-    FrozenEncoders(params, speech)(corpora.read(params.corpus, params.seed).table)
+    return FrozenEncoders(params, speech)(table)
+
+
+def prepare(params: Params) -> None:
+    """Read the corpus and cache the features of its utterances, so that runs in parallel need not do it each."""
+    pretrained_features(params, corpora.read(params.corpus, params.seed).table)

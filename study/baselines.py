@@ -17,11 +17,9 @@ from sklearn.preprocessing import StandardScaler
 from sercore import ATTRIBUTES, audio
 from sercore.corpus import Corpus
 from sercore.disk import kept
-from sercore.encoders import SpeechEncoder
-from sercore.features import FrozenEncoders
-from sercore.hub import encoder_config
+from sercore.features import pretrained_features, require_kept
 from sercore.losses import ccc
-from sercore.params import Params, ParamsError
+from sercore.params import Params
 from sercore.runs import PREDICTED, Run
 from sercore.sampling import choose
 from study.plan import Plan, Question, baselines, corpus_of
@@ -46,25 +44,23 @@ def runs(plan: Plan, asked: Sequence[Question], condition: str) -> list[Run]:
             if features is None:
                 features = egemaps(corpus) if entry["features"] == "egemaps" else states(params, corpus)
             if entry["features"] == "egemaps":
-                params = params.model_copy(
-                    update={"speech": params.speech.model_copy(update={"encoder": "eGeMAPSv02"})}
-                )
+                speech = params.speech.model_copy(update={"encoder": "eGeMAPSv02"})
+                params = params.model_copy(update={"speech": speech})
             found.append(ridge(name, features, corpus, params))
     return found
 
 
-def states(params: Params, corpus: Corpus) -> NDArray[np.float32]:
-    """Time averages of the hidden states of a system's frozen speech encoder: (utterances, layers, width)."""
-    speech = SpeechEncoder(encoder_config(params.speech.encoder), finetune=False, states=params.speech.states)
-    speech.load_pretrained(params.speech.encoder)
-    features = FrozenEncoders(params, speech)(corpus.table).speech
-    if features is None:
-        raise ParamsError("a ridge on hidden states needs them on disk: set speech.cache: true.")
-    return np.stack([each.mean(axis=0, dtype=np.float32) for each in features])
+def states(params: Params, corpus: Corpus) -> pd.DataFrame:
+    """Time averages of the hidden states of a system's frozen speech encoder: a row an utterance; columns are ``layer``
+    and ``channel``, from 0."""
+    speech = require_kept(pretrained_features(params, corpus.table).speech, "a ridge regression on hidden states")
+    means = np.stack([each.mean(axis=0, dtype=np.float32) for each in speech])  # (utterances, layers, width)
+    columns = pd.MultiIndex.from_product(map(range, means.shape[1:]), names=["layer", "channel"])
+    return pd.DataFrame(means.reshape(len(means), -1), corpus.table.index, columns)
 
 
-def egemaps(corpus: Corpus) -> NDArray[np.float32]:
-    """The 88 functionals of eGeMAPS (Eyben et al. 2016) of each utterance, by the optional package opensmile."""
+def egemaps(corpus: Corpus) -> pd.DataFrame:
+    """The 88 functionals of eGeMAPS (Eyben et al. 2016), a row an utterance, by the optional package opensmile."""
     import opensmile  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
     smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals)
@@ -73,15 +69,15 @@ def egemaps(corpus: Corpus) -> NDArray[np.float32]:
         sound = audio.load(path, max_seconds=audio.duration(path) + 1)
         return smile.process_signal(sound, audio.SAMPLE_RATE).to_numpy(np.float32)[0]
 
-    return np.stack(kept("egemaps", corpus.table["path"], functionals))
+    return pd.DataFrame(kept("egemaps", corpus.table["path"], functionals), corpus.table.index)
 
 
-def ridge(name: str, features: NDArray[np.float32], corpus: Corpus, params: Params) -> Run:
-    """A ridge regression on standardised `features` (utterances, ...) of `corpus`, fitted on the utterances that
-    `params` train on; of `PENALTIES` the one with the best validation CCC is taken."""
+def ridge(name: str, features: pd.DataFrame, corpus: Corpus, params: Params) -> Run:
+    """A ridge regression on standardised `features` of the utterances of `corpus`, fitted on those that `params` train
+    on; of `PENALTIES` the one with the best validation CCC is taken."""
     start, rows = time.perf_counter(), choose(corpus, params)
-    flat = pd.DataFrame(features.reshape(len(features), -1), corpus.table.index)
-    train, validation, test = (flat.loc[part.index] for part in (rows.training, rows.validation, rows.predicted))
+    parts = (rows.training, rows.validation, rows.predicted)
+    train, validation, test = (features.loc[part.index].to_numpy() for part in parts)
     fits = [make_pipeline(StandardScaler(), Ridge(each)).fit(train, rows.training[[*ATTRIBUTES]]) for each in PENALTIES]
     scores = [_ccc(rows.validation[[*ATTRIBUTES]], fit.predict(validation)) for fit in fits]
     best = fits[int(np.argmax([each.mean() for each in scores]))]

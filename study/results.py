@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -260,7 +260,8 @@ def collect(
     """
     read = {folder: read_run(folder) for folder in folders}
     named = {folder: replace(run, system=run.params.variant) for folder, run in read.items()}
-    trained = dict(sorted(named.items(), key=lambda item: _place(item[1])))
+    place = _place()
+    trained = dict(sorted(named.items(), key=lambda item: place(item[1])))
     complete(results, lambda partial: _write(trained, corpus, tests, fitted, partial), replace=True)
 
 
@@ -344,7 +345,7 @@ def read_runs(folder: Path | str) -> list[Run]:
         ]
     if systems := ", ".join(sorted({run.params.variant for run in runs} - variants().keys() - baselines().keys())):
         raise ParamsError(f"{results} holds runs of {systems}, not in params/variants.yaml: run the study again.")
-    return sorted(runs, key=_place)
+    return sorted(runs, key=_place())
 
 
 @contextmanager
@@ -359,8 +360,10 @@ def _sound(results: Path, names: Sequence[str]) -> Iterator[None]:
         raise ParamsError(f"{results} is damaged or of another version ({reason}): make it again.") from None
 
 
-def _place(run: Run) -> tuple[int, str, int]:
-    return [*variants(), *baselines()].index(run.params.variant), run.system, run.params.seed
+def _place() -> Callable[[Run], tuple[int, str, int]]:
+    """By what runs are sorted; the files of variants and baselines are looked at once."""
+    places = {name: number for number, name in enumerate([*variants(), *baselines()])}
+    return lambda run: (places[run.params.variant], run.system, run.params.seed)
 
 
 def _stacked(runs: Sequence[Run], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Ridge regressions as reference systems, and what is planned for each corpus."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from sercore import ATTRIBUTES, params
@@ -27,7 +28,8 @@ def test_a_ridge_is_the_closed_form_of_the_penalty_that_validates_best(project, 
     rows, table = choose(tones, chosen), tones.table
     features = np.random.default_rng(0).normal(size=(len(table), 3, 2)).astype(np.float32)
     features[:, 0, 0] += table["arousal"]
-    run = baselines.ridge("ridge_probe", features, tones, chosen)
+    shuffled = pd.DataFrame(features.reshape(len(table), -1), table.index).sample(frac=1, random_state=0)
+    run = baselines.ridge("ridge_probe", shuffled, tones, chosen)
     place, gold = table.index.get_indexer, list(ATTRIBUTES)
     flat = features.reshape(len(table), -1).astype(float)
     train, valid = flat[place(rows.training.index)], flat[place(rows.validation.index)]
@@ -46,7 +48,9 @@ def test_a_ridge_is_the_closed_form_of_the_penalty_that_validates_best(project, 
 def test_states_are_averaged_over_time(project, tones):
     table = tones.table.head(3)
     chosen = params.load("embedded", "readout_normalised", 0)
-    found = baselines.states(chosen, type(tones)("three", table, (1, 7)))
+    states = baselines.states(chosen, type(tones)("three", table, (1, 7)))
+    assert list(states.index) == list(table.index)
+    found = states.to_numpy().reshape(3, states.columns.unique("layer").size, -1)
     assert found.shape == (3, 4, 64)
     # Layer-normalised at each frame, so the mean over channels is 0 at each.
     np.testing.assert_allclose(found.mean(2), 0, atol=1e-3)

@@ -16,14 +16,14 @@ def analyse(plan: Plan, question: Question, folder: Path) -> None:
     """Write ``layers.csv`` of the question's first system, whose speech encoder is frozen: a row a hidden state (number
     ``layer``, from 0) and ``measure``: its learned ``weight``, the mean over runs with their standard deviation as
     limits, and the mean CCC of a ``ridge`` on it alone, with its interval over speakers."""
-    weights, predictions = [], []
+    weights, predictions, states = [], [], None
     for seed in plan.seeds():
         params = plan.parameters(question.pairs[0][0], seed=seed)
         weights.append(AttributeModel.from_pretrained(run_folder(params) / "model").layer_weights.softmax(0).tolist())
         corpus = corpus_of(params.corpus, seed)
-        states = baselines.states(params, corpus)
-        for layer in range(states.shape[1]):
-            fitted = baselines.ridge(f"layer {layer}", states[:, layer], corpus, params)
+        states = baselines.states(params, corpus) if states is None else states
+        for layer in states.columns.unique("layer"):
+            fitted = baselines.ridge(f"layer {layer}", states[layer], corpus, params)
             predictions.append(fitted.predictions.assign(layer=layer))
     mean, spread = np.mean(weights, axis=0), np.std(weights, axis=0, ddof=1)
     learned = pd.DataFrame({"estimate": mean, "low": mean - spread, "high": mean + spread})
