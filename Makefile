@@ -33,8 +33,9 @@ test: .venv/installed         ## what CI runs
 book: .venv/installed         ## render the committed results, without training
 	jupyter-book build book
 
-results: .venv/installed      ## maintainers: make the committed results and the notebooks' outputs anew
-	$(SNAKEMAKE) committed $(CONFIG)
+results: .venv/installed      ## maintainers: make the committed results and the notebooks' outputs anew, which takes hours
+	$(SNAKEMAKE) committed --config profile=emotale chapter=all $(if $(DATA),data="$(DATA)")
+	$(SNAKEMAKE) committed --config profile=embedded chapter=all seeds=5
 
 benchmark: .venv/installed    ## what training and prediction cost here, beside the plain way; see benchmarks/
 	OMP_NUM_THREADS=$$(getconf _NPROCESSORS_ONLN) python -m benchmarks

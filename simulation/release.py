@@ -80,13 +80,13 @@ class Params(CorpusParams):
     does not errs by it.
     """
 
-    seed: int = 0
+    seed: int = 1
     train_utterances: int = Field(1600, ge=1)
     train_speakers: int = Field(40, ge=1)
     development_utterances: int = Field(600, ge=1)
     development_speakers: int = Field(40, ge=1)
     test_utterances_per_emotion: int = Field(200, ge=1)
-    test_speakers: int = Field(100, ge=1)
+    test_speakers: int = Field(256, ge=1)
     raters: int = Field(60, ge=5)
     raters_per_utterance: int = Field(5, ge=5)
     rater_noise: float = Field(1.0, ge=0, description="times the published deviations of raters' biases and residuals")

@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m study", description="What the rules of the graph call.")
     parser.add_argument("--profile", default="embedded", help="a file of params/, without .yaml")
     parser.add_argument("--data", help="where the profile's corpus lies")
-    parser.add_argument("--chapter", default=PAPER, help="paper, open, or one open question")
+    parser.add_argument("--chapter", default=PAPER, help="paper, open, all, or one open question")
     parser.add_argument("--seeds", type=int, help="trained seeds of each system")
     parser.add_argument("--set", help="parameters that differ, such as 'training.epochs=60 text=null'")
     described = "; ".join(f"{name}: {(one.__doc__ or '').split('.')[0].lower()}" for name, one in COMMANDS.items())

@@ -138,7 +138,7 @@ def systems(asked: Iterable[Question]) -> list[str]:
 @dataclass(frozen=True)
 class Plan:
     """A study: what it trains, tests, analyses and shows; all that the graph asks. ``data``: where the corpus lies, if
-    not where the profile says. ``chapter``: ``paper``, ``open`` (all open questions), or one open question. ``count``:
+    not where the profile says. ``chapter``: ``paper``, ``open`` (all open questions), ``all``, or one open question. ``count``:
     trained seeds of each system; by default the corpus's folds, else one for the paper and two for an open question.
     ``changes``: parameters of all runs on the profile's corpus that differ, such as ``training.epochs=60 text=null``.
     """
@@ -160,17 +160,16 @@ class Plan:
     @cached_property
     def parts(self) -> dict[str, list[Question]]:
         """The questions of each part."""
-        if self.chapter == PAPER:
-            return {PAPER: list(questions(self.profile).values())}
-        if self.chapter == "open":
-            return {name: [one] for name, one in open_questions(self.profile).items()}
-        return {self.chapter: [question(self.profile, self.chapter)]}
+        paper = {PAPER: list(questions(self.profile).values())}
+        beyond = {name: [one] for name, one in open_questions(self.profile).items()}
+        every = {PAPER: paper, "open": beyond, "all": paper | beyond}
+        return every.get(self.chapter) or {self.chapter: [question(self.profile, self.chapter)]}
 
     @property
     def chapters(self) -> list[str]:
         """Notebooks of the book, the first page first."""
         paper = [*dict.fromkeys(["overview", REAL, *questions(self.profile)]), *PAGES]
-        return paper if PAPER in self.parts else list(self.parts)
+        return [*(paper if PAPER in self.parts else []), *(name for name in self.parts if name != PAPER)]
 
     @property
     def corpora(self) -> dict[str, str]:
