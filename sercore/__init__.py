@@ -22,6 +22,10 @@ Attribute = Literal["arousal", "valence", "dominance"]
 ATTRIBUTES: tuple[Attribute, ...] = get_args(Attribute)
 
 
+class InputError(ValueError):
+    """What the one who gave it can mend: a value, file or table; the message is one sentence that says what to do."""
+
+
 def __getattr__(name: str) -> Any:
     """`load`, imported when it is asked for: torch and transformers take seconds."""
     if name != "load":

@@ -9,6 +9,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from sercore import InputError
 from sercore.containers import UNKNOWN, ogg_ends, promised_and_held
 
 SAMPLE_RATE = 16_000
@@ -19,7 +20,7 @@ CLIPPED = 0.01  # the share of samples at full scale beyond which a recording is
 SILENT = 1e-4  # the standard deviation (-80 dB of full scale) below which a recording has no speech
 
 
-class AudioError(ValueError):
+class AudioError(InputError):
     """A file that holds no usable audio; the message names the file and says what to do."""
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sercore import ATTRIBUTES
+from sercore import ATTRIBUTES, InputError
 from sercore.disk import digest, digests
 
 SPLITS = ("train", "development", "test1", "test2", "test3")
@@ -30,7 +30,7 @@ COLUMNS = ("path", "split", "emotion", *ATTRIBUTES, "speaker", "gender", "transc
 RATING_COLUMNS = ("utterance", "rater", "emotion", *ATTRIBUTES)
 
 
-class CorpusError(ValueError):
+class CorpusError(InputError):
     """A corpus that cannot be used; the message names the file, row or value and says what to do."""
 
 

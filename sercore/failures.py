@@ -9,6 +9,8 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from sercore import InputError
+
 REMEDIES = {
     errno.ENOENT: "check its name",
     errno.ENOSPC: "make room on its disk",
@@ -23,17 +25,11 @@ REMEDIES = {
 @contextlib.contextmanager
 def one_sentence() -> Iterator[None]:
     """Run a command; what its user can mend ends the process with ``error: ...``; a warning takes one line as well."""
-    # Only now, since these take seconds to import and `--help` need not wait.
-    from sercore.audio import AudioError
-    from sercore.corpus import CorpusError
-    from sercore.params import ParamsError
-    from sercore.sums import SignificanceError
-
     usual = warnings.formatwarning
     warnings.formatwarning = lambda message, *_, **__: f"warning: {' '.join(str(message).split())}\n"
     try:
         yield
-    except (AudioError, CorpusError, ParamsError, SignificanceError, UnicodeEncodeError, OSError) as error:
+    except (InputError, UnicodeEncodeError, OSError) as error:
         for each in filter(None, (error, error.__context__)):
             traceback.clear_frames(each.__traceback__)
         gc.collect()  # with the frames go progress bars, which would share the sentence's line

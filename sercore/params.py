@@ -17,6 +17,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError, create_model
 
+from sercore import InputError
 from sercore.sections import CorpusParams, Params
 
 READERS = ("emotale", "iemocap", "manifest", "msp_podcast")  # those of sercore.corpora
@@ -24,7 +25,7 @@ READERS = ("emotale", "iemocap", "manifest", "msp_podcast")  # those of sercore.
 ENCODERS = ("wavlm", "whisper", "text", "speaker")  # of a profile: folders in the hub's format, or names on the hub
 
 
-class ParamsError(ValueError):
+class ParamsError(InputError):
     """A parameter, profile or variant that is not known or not valid; the message lists the valid ones."""
 
 

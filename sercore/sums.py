@@ -4,12 +4,15 @@ CCC and Pearson's correlation are functions of six sums over utterances: n, x, y
 predictions y. They are taken once for each speaker, in float64 and about the mean of the gold values. Leaving a speaker
 out is then a subtraction, and any number of resamples is one matrix product, weights (resamples, speakers) @ sums.
 
+As a table they have a row a ``system``, ``speaker``, ``seed`` and ``attribute``, with columns ``n``,
+``x``, ``y``, ``xx``, ``yy``, ``xy``: of a licensed corpus it tells of no single utterance, and others can test with it.
+
 Shapes: gold (utterances, attributes); predicted (runs, utterances, attributes), where runs are trainings of one system
 that differ by their seed; sums (..., 6, runs, attributes). Statistics have one value an attribute and, last, the mean
 of the attributes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,18 +20,22 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from sercore import ATTRIBUTES, InputError
+
+SUMS = ("n", "x", "y", "xx", "yy", "xy")
+KEYS = ("speaker", "seed", "attribute")
 CHUNK = 2**22  # weights that are in memory at a time (32 MiB)
 
 Array = NDArray[np.float64]
 Statistic = Callable[[Array], Array]
 
 
-class SignificanceError(ValueError):
+class SignificanceError(InputError):
     """Values from which no interval follows; the message says which and why."""
 
 
-def speaker_sums(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike) -> Array:
-    """The six sums of each speaker: (speakers, 6, runs, attributes).
+def speaker_sums(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike, middle: float | None = None) -> Array:
+    """The six sums of each speaker, about `middle`, or the gold means: (speakers, 6, runs, attributes).
 
     `predicted` may also be (utterances, attributes), of one run; `speakers` (utterances,) are any labels. What comes in
     tables is matched with a table of gold values by its index and columns, whatever their order.
@@ -37,9 +44,33 @@ def speaker_sums(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike) -> 
     """
     gold, predicted, labels = _validate(gold, predicted, speakers)
     membership = sparse.csr_array((np.ones(len(labels)), (labels, np.arange(len(labels)))))
-    sums = weigh(membership, utterance_sums(gold, predicted))
+    sums = weigh(membership, utterance_sums(gold, predicted, middle))
     require(sums)
     return sums
+
+
+def as_table(sums: Array, speakers: Iterable[str], seeds: Iterable[int]) -> pd.DataFrame:
+    """`speaker_sums` of a system as a table; `speakers` are those of its utterances, `seeds` those of its runs."""
+    index = pd.MultiIndex.from_product([sorted(set(speakers)), seeds, ATTRIBUTES], names=KEYS)
+    values = np.moveaxis(sums, 1, -1).reshape(-1, len(SUMS))
+    return pd.DataFrame(values, index, list(SUMS)).astype({"n": int}).reset_index()
+
+
+def from_table(table: pd.DataFrame, systems: Sequence[str]) -> dict[str, Array]:
+    """Sums of each of `systems`, (speakers, 6, runs, attributes), of the seeds that all of them have;
+    `SignificanceError` if `table` lacks one, or they have no seed in common."""
+    if missing := [name for name in systems if name not in set(table["system"])]:
+        raise SignificanceError(f"results: no run of {', '.join(missing)}. Run `make study` to train them.")
+    rows = {name: table[table["system"] == name].set_index(list(KEYS)) for name in systems}
+    seeds = sorted(set.intersection(*(set(each.index.unique("seed")) for each in rows.values())))
+    if not seeds:
+        raise SignificanceError(f"{', '.join(systems)} have no seed in common: train them with the same ones.")
+    found = {}
+    for name, each in rows.items():
+        index = pd.MultiIndex.from_product([each.index.unique("speaker").sort_values(), seeds, ATTRIBUTES])
+        values = each.loc[index, list(SUMS)].to_numpy(np.float64).reshape(-1, len(seeds), len(ATTRIBUTES), len(SUMS))
+        found[name] = np.moveaxis(values, -1, 1)
+    return found
 
 
 def require(*systems: Array) -> None:

@@ -4,10 +4,9 @@ Conventions:
 
 - ``endpoint`` is an attribute or ``mean``, the mean CCC of the three attributes. Only ``mean`` is tested.
 - An ensemble's prediction of an attribute is the mean of its members' for that attribute, seed by seed.
-- Columns, as far as they apply: ``question``, ``condition`` (how the systems were trained), ``split``, ``endpoint``,
-  ``system``, ``reference``, ``estimate``, ``low``, ``high`` (95 % limits), ``standard_error``, ``df``, ``p``,
-  ``p_holm``, ``detectable``, ``verdict``, ``seeds`` (trained runs of each system), ``sets`` (of predictions: fewer
-  where folds are pooled), ``utterances``, ``speakers``, ``pooled`` (those of few utterances, which count as one).
+- Columns, as far as they apply: ``question``, ``condition`` (how the systems were trained), ``split``, those of
+  `sercore.verdicts`, ``seeds`` (trained runs of each system; fewer ``sets`` of predictions where folds are pooled) and
+  ``pooled`` (speakers of few utterances, which count as one).
 - A system without runs, or systems without a common seed, raise `ParamsError`; values that give no interval,
   `SignificanceError`.
 """
@@ -20,28 +19,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sercore import ATTRIBUTES, significance
-from sercore.sums import Array
+from sercore import verdicts
+from sercore.sums import from_table
+from sercore.verdicts import ENDPOINTS
 from study import paper
-from study.plan import Question, baselines, members, questions
+from study.plan import REAL, Question, baselines, margin, members, questions
 from study.results import Study, by_system
-from study.sums import CEILING, FLOOR, arrays
-
-ENDPOINTS = (*ATTRIBUTES, "mean")
-ALPHA = 0.05  # family-wise error rate of a verdict
+from study.sums import CEILING, FLOOR
 
 
 def scores(study: Study, question: Question, split: str | None = None, test: str = "") -> pd.DataFrame:
     """CCC of each system of `question`, of one rater (`CEILING`, if the split has ratings) and of guessing (`FLOOR`);
     by default on the reported split, and not on the evaluation set `test`. ``encoder``: of speech."""
     rows, keys, question = _rows(study, question, split, test)
-    sums = arrays(rows, question.compared)
+    sums = from_table(rows, question.compared)
     for name in [name for name in (CEILING, FLOOR) if name in set(rows["system"])]:
-        sums |= arrays(rows, [name])
-    parts = [estimates(significance.interval(each)).assign(system=name) for name, each in sums.items()]
-    table = pd.concat(parts, ignore_index=True)
+        sums |= from_table(rows, [name])
+    table = verdicts.scores(sums).assign(**keys)
     trained = table["system"].isin(question.compared)
-    table = table.assign(**keys, utterances=table["utterances"].iloc[0])
     table = table.assign(seeds=table["seeds"].where(trained), sets=table["sets"].where(trained))
     heard = {run.system: Path(run.params.speech.encoder).name for run in study.runs}
     encoders = {name: ", ".join(sorted({heard[one] for one in members(name)})) for name in question.compared}
@@ -52,19 +47,28 @@ def differences(study: Study, question: Question, split: str | None = None, test
     """Differences of the pairs of `question` with the verdicts of one family, and the paper's differences (``paper``);
     of which utterances, see `scores`.
 
-    With two or more runs a difference is that of two ways of training (`retrained_difference`); with one, or with folds
-    pooled to one, that of two trained systems (`swapped_difference`, from a generator of fixed seed).
+    ``family``: the confirmatory one is all differences of the study that the paper prints; what else a question asks
+    is an exploratory one of its own. A family's size follows from what is declared. Folds, pooled, are one run.
     """
-    size = len(question.pairs)
+    profile, declared = study.params.profile, question
     rows, keys, question = _rows(study, question, split, test)
-    sums = arrays(rows, question.compared)
-    tables = [
-        system_difference(sums[one], sums[other]).assign(system=one, reference=other) for one, other in question.pairs
-    ]
-    table = family(pd.concat(tables, ignore_index=True), size)
+    table = verdicts.differences(from_table(rows, question.compared), question.pairs)
     published = [(paper.difference(*pair) or [np.nan])[0] for pair in question.pairs]
     table["paper"] = np.where(table["endpoint"] == "mean", np.repeat(published, len(ENDPOINTS)), np.nan)
-    return table.assign(**keys)
+    confirming = [pair in confirmatory(declared) for pair in question.pairs]
+    table["family"] = np.repeat(np.where(confirming, "confirmatory", "exploratory"), len(ENDPOINTS))
+    sizes = {
+        "confirmatory": sum(len(confirmatory(one)) for one in questions(profile).values()),
+        "exploratory": len(declared.pairs) - len(confirmatory(declared)),
+    }
+    families = table.groupby("family", sort=False)
+    judged = [verdicts.judged(rows, margin(profile), sizes[name]) for name, rows in families]
+    return pd.concat(judged).sort_index().assign(**keys)
+
+
+def confirmatory(question: Question) -> list[tuple[str, str]]:
+    """The pairs of a question of the paper, asked of the corpus as the paper asks it, whose difference it prints."""
+    return [pair for pair in question.pairs if paper.difference(*pair) and not (question.open or question.name == REAL)]
 
 
 def _rows(
@@ -96,28 +100,6 @@ def all_differences(study: Study) -> pd.DataFrame:
     return pd.concat([differences(study, question) for question in asked], ignore_index=True)
 
 
-def family(table: pd.DataFrame, size: int | None = None) -> pd.DataFrame:
-    """`table` with ``p_holm``, ``detectable`` and ``verdict``, its rows of endpoint ``mean`` taken as one family, of
-    `size` where some of what was declared is not there.
-
-    ``p_holm``: p adjusted within the family (Holm 1979). ``verdict``: ``better`` or ``worse`` where ``p_holm`` lies
-    below `ALPHA`, by the sign of the estimate, else ``inconclusive``. ``detectable``: the difference that such a study
-    finds with 80 % power at Bonferroni's share of `ALPHA`; it is for planning and decides nothing.
-    """
-    table = table.assign(p_holm=np.nan, detectable=np.nan, verdict="")
-    tested = (table["endpoint"] == "mean").to_numpy()
-    rows = table[tested]
-    size = size or len(rows)
-    adjusted = significance.holm([*rows["p"], *[1.0] * (size - len(rows))])[: len(rows)]
-    table.loc[tested, "p_holm"] = adjusted
-    table.loc[tested, "detectable"] = significance.minimum_detectable_difference(
-        rows["standard_error"], rows["df"], alpha=ALPHA, comparisons=size
-    )
-    sign = np.where(rows["estimate"] > 0, "better", "worse")
-    table.loc[tested, "verdict"] = np.where(adjusted < ALPHA, sign, "inconclusive")
-    return table
-
-
 def tested(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of a table for the tested endpoint, one a pair."""
     return table[table["endpoint"] == "mean"]
@@ -129,29 +111,5 @@ def split_scores(study: Study) -> pd.DataFrame:
     for system, trained in by_system(study.runs).items():
         for split in study.splits():
             rows = study.sums.query("test == '' and split == @split")
-            table = estimates(significance.interval(arrays(rows, [system])[system]))
-            tables.append(table.assign(system=system, split=split, seeds=len(trained)))
+            tables.append(verdicts.scores(from_table(rows, [system])).assign(split=split, seeds=len(trained)))
     return pd.concat(tables, ignore_index=True)
-
-
-def system_difference(a: Array, b: Array) -> pd.DataFrame:
-    """`retrained_difference` of sums a and b, each (speakers, 6, runs, attributes), or `swapped_difference` (of fixed
-    seed) where one of them is of a single run: `contrasts` without a verdict."""
-    if min(a.shape[2], b.shape[2]) > 1:
-        found = significance.retrained_difference(a, b)
-    else:
-        found = significance.swapped_difference(a, b, generator=np.random.default_rng(0))
-    table = contrasts(found)
-    return table.assign(sets=min(found.runs), utterances=found.utterances, speakers=found.speakers)
-
-
-def estimates(interval: significance.Interval) -> pd.DataFrame:
-    """An interval as a tidy table, a row an endpoint."""
-    values = {"endpoint": ENDPOINTS, "estimate": interval.ccc, "low": interval.low, "high": interval.high}
-    return pd.DataFrame(values).assign(sets=interval.runs, utterances=interval.utterances, speakers=interval.speakers)
-
-
-def contrasts(found: significance.Contrast) -> pd.DataFrame:
-    """A difference as a tidy table, a row an endpoint (see `family`)."""
-    values = {name: getattr(found, name) for name in ("low", "high", "standard_error", "df", "p")}
-    return pd.DataFrame({"endpoint": ENDPOINTS, "estimate": found.difference} | values)

@@ -124,6 +124,12 @@ def baselines() -> dict[str, dict[str, Any]]:
     return _declared()["baselines"]
 
 
+def margin(profile: str) -> float:
+    """The largest difference of mean CCC that does not matter, declared for a profile or for all others."""
+    declared = _declared()["margins"]
+    return declared.get(profile, declared["others"])
+
+
 def paper_row(system: str) -> str | None:
     """The row of ``book/paper_results.yaml`` that a variant or ensemble stands for; None where the paper has none."""
     return (params.variants() | _declared()["ensembles"] | baselines()).get(system, {}).get("paper")
@@ -138,9 +144,10 @@ def systems(asked: Iterable[Question]) -> list[str]:
 @dataclass(frozen=True)
 class Plan:
     """A study: what it trains, tests, analyses and shows; all that the graph asks. ``data``: where the corpus lies, if
-    not where the profile says. ``chapter``: ``paper``, ``open`` (all open questions), ``all``, or one open question. ``count``:
-    trained seeds of each system; by default the corpus's folds, else one for the paper and two for an open question.
-    ``changes``: parameters of all runs on the profile's corpus that differ, such as ``training.epochs=60 text=null``.
+    not where the profile says. ``chapter``: ``paper``, ``open`` (all open questions), ``all``, or one open question.
+    ``count``: trained seeds of each system; by default the corpus's folds, else one for the paper and two for an open
+    question. ``changes``: parameters of all runs on the profile's corpus that differ, such as ``training.epochs=60
+    text=null``.
     """
 
     profile: str
@@ -371,7 +378,7 @@ def _question(name: str, entry: dict[str, Any], profile: str, is_open: bool) -> 
 def _declared() -> dict:
     declared = params.read_yaml(params.project_root() / "params" / "questions.yaml")
     named = [(name, entry, known) for key, known in _KEYS.items() for name, entry in declared.get(key, {}).items()]
-    for name, entry, known in [("the file", declared, {*_KEYS, "conditions", "tests", "readers"}), *named]:
+    for name, entry, known in [("the file", declared, {*_KEYS, "conditions", "tests", "readers", "margins"}), *named]:
         if unknown := set(entry) - known:
             wrong = f"{name} has unknown keys {some(sorted(unknown))}; valid are {some(sorted(known), 9)}"
             raise ParamsError(f"params/questions.yaml: {wrong}.")

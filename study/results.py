@@ -20,11 +20,12 @@ from sercore.disk import complete
 from sercore.params import Params, ParamsError, project_root, read_yaml, resolve, validate, variants
 from sercore.runs import PREDICTED, PREDICTED_FEMALE, Run
 from sercore.runs import read as read_run
-from sercore.sums import Array
+from sercore.sums import SUMS, Array, as_table, speaker_sums
 from simulation.population import SKEW
 from study import sums
 from study.plan import STUDY, Question, baselines, ensembles, is_simulated, members, members_by_attribute, units
 
+KEYS = ("test", "split", "system", "speaker", "seed", "attribute")  # of a row of sums
 UNPUBLISHED = "these results hold sums alone, and this needs single utterances: run the study on the corpus."
 COSTS = {  # metrics of a run, and how a table names them
     "parameters": "parameters",
@@ -78,8 +79,8 @@ def read(profile: str, results: Path | str, condition: str = STUDY) -> Study:
         raise ParamsError(f"{folder} holds runs of profile {', '.join(sorted(others))}, not of {profile}.")
     with _sound(folder, ["sums.parquet"]):
         table = pd.read_parquet(folder / "sums.parquet")
-        cells = table.groupby(list(sums.KEYS[:3]))[list(sums.KEYS[3:])].nunique().prod(axis=1).sum()
-        if cells != len(table) or table[list(sums.SUMS)].isna().any(axis=None):
+        cells = table.groupby(list(KEYS[:3]))[list(KEYS[3:])].nunique().prod(axis=1).sum()
+        if cells != len(table) or table[list(SUMS)].isna().any(axis=None):
             raise ValueError("sums are missing or given twice")
     return replace(study, sums=table)
 
@@ -190,13 +191,20 @@ def summed(study: Study, middle: float = 0.0) -> Study:
                 given[sums.FLOOR] = gold, sums.guessed(study.table.query("split == 'train'"), len(gold))
             if test == "" and study.ratings is not None:
                 given[sums.CEILING] = sums.rated(gold, study.ratings)
-            table = pd.concat([sums.of_system(*one, seeds, middle).assign(system=name) for name, one in given.items()])
+            table = pd.concat([_table(*one, seeds, middle).assign(system=name) for name, one in given.items()])
             count = speakers[gold["speaker"] == sums.POOLED].nunique()
             pooled = np.where(table["speaker"] == sums.POOLED, count, 1)
             tables.append(table.assign(test=test, split=split, pooled=pooled))
-    table = pd.concat(tables, ignore_index=True)[[*sums.KEYS, "pooled", *sums.SUMS]]
+    table = pd.concat(tables, ignore_index=True)[[*KEYS, "pooled", *SUMS]]
     table.attrs["middle"] = middle
     return replace(study, sums=table)
+
+
+def _table(gold: pd.DataFrame, predicted: Array, seeds: Sequence[int], middle: float) -> pd.DataFrame:
+    """Sums of one system; sets of predictions (sets, utterances, attributes) are numbered unless they are as many as
+    `seeds`."""
+    found = speaker_sums(gold[list(ATTRIBUTES)].to_numpy(), predicted, gold["speaker"].to_numpy(), middle)
+    return as_table(found, gold["speaker"], seeds if len(seeds) == len(predicted) else range(len(predicted)))
 
 
 def _evaluated(study: Study) -> Iterator[tuple[str, Sequence[Run]]]:
@@ -301,7 +309,7 @@ def _portable(params: Params) -> dict[str, Any]:
 def write_sums(folder: Path, middle: float) -> None:
     """Write the sums of the predictions in `folder`, as they are written there, about the middle of their scale."""
     table = summed(_unsummed(folder), middle).sums
-    floats = dict.fromkeys(sums.SUMS[1:], "BYTE_STREAM_SPLIT")  # which zstd compresses far better
+    floats = dict.fromkeys(SUMS[1:], "BYTE_STREAM_SPLIT")  # which zstd compresses far better
     packed = {"use_dictionary": [name for name in table if name not in floats], "column_encoding": floats}
     table.to_parquet(folder / "sums.parquet", index=False, compression="zstd", compression_level=19, **packed)
 

@@ -12,6 +12,7 @@ from made_up import make_corpus, make_ratings, make_run, make_study
 
 from sercore import ATTRIBUTES, params, significance
 from sercore.runs import PREDICTED
+from sercore.sums import SignificanceError, speaker_sums
 from study import comparisons, paper
 from study import plan as questions
 from study.chapters.data import rater_statistics
@@ -61,28 +62,25 @@ def test_differences_are_those_of_audmetrics_means_over_seeds(study, scores, dif
     assert dict(found[list(TEXT.compared)]) == pytest.approx(mean)
 
 
-def test_verdicts_follow_holm_over_the_family(differences):
-    """Speech alone is far worse by construction; the two others hardly differ."""
+def test_each_family_has_the_size_that_is_declared(differences):
+    """Speech alone is far worse by construction. The paper prints both differences: they are confirmatory."""
     rows = by_pair(differences)
-    assert list(rows["verdict"]) == ["better", "inconclusive"]
-    p = rows["p"].to_numpy()
-    assert rows["p_holm"].to_numpy() == pytest.approx([min(1, 2 * p[0]), max(min(1, 2 * p[0]), p[1])])
-    attributes = differences.query("endpoint != 'mean'")
-    assert attributes[["p_holm", "detectable"]].isna().all(axis=None)
-    assert set(attributes["verdict"]) == {""}
+    assert list(rows["verdict"]) == ["better", "equivalent"]
+    assert set(rows["family"]) == {"confirmatory"}
+    declared = [pair for one in questions.questions("embedded").values() for pair in one.pairs]
+    printed = [pair for pair in declared if paper.difference(*pair)]
+    assert set(rows["comparisons"]) == {len(printed)}
+    assert set(rows["margin"]) == {0.02}
 
 
-@pytest.mark.parametrize(
-    ("estimate", "p", "verdict"),
-    [(0.2, 0.001, "better"), (-0.2, 0.001, "worse"), (0.2, 0.03, "inconclusive"), (0.01, 0.001, "better")],
-)
-def test_verdicts_by_hand(estimate, p, verdict):
-    """Two comparisons at .05, 80 % power, many degrees of freedom: (2.241 + .842) * .02 = .0617 can be detected."""
-    table = pd.DataFrame({"endpoint": ["mean"] * 2, "estimate": estimate, "standard_error": 0.02, "df": 1e6, "p": p})
-    rows = comparisons.family(table)
-    assert set(rows["verdict"]) == {verdict}
-    assert rows["p_holm"].to_numpy() == pytest.approx(2 * p)
-    assert rows["detectable"].to_numpy() == pytest.approx(0.0617, abs=1e-4)
+def test_what_the_paper_does_not_print_is_exploratory(study):
+    open_one = comparisons.differences(study, replace(TEXT, open=True))
+    assert set(open_one["family"]) == {"exploratory"}
+    assert set(open_one["comparisons"].dropna()) == {2}
+    mixed = replace(TEXT, pairs=(("fusion", "speech_only"), ("fusion_gender", "speech_only")))
+    rows = by_pair(comparisons.differences(study, mixed))
+    assert list(rows["family"]) == ["confirmatory", "exploratory"]
+    assert rows["comparisons"].iloc[1] == 1
 
 
 def test_one_run_of_each_is_compared_as_two_trained_systems(study):
@@ -91,9 +89,8 @@ def test_one_run_of_each_is_compared_as_two_trained_systems(study):
     assert set(table["seeds"]) == set(table["sets"]) == {1}
     gold, a = matched([run for run in single.runs if run.system == "fusion"], "test3")
     _, b = matched([run for run in single.runs if run.system == "speech_only"], "test3")
-    expected = significance.ccc_difference(
-        gold[list(ATTRIBUTES)], a[0], b[0], gold["speaker"], generator=np.random.default_rng(0)
-    )
+    sums = [speaker_sums(gold[list(ATTRIBUTES)], each[0], gold["speaker"]) for each in (a, b)]
+    expected = significance.swapped_difference(*sums, generator=np.random.default_rng(0))
     rows = table.query("system == 'fusion'")
     np.testing.assert_allclose(rows["p"], expected.p)
     np.testing.assert_allclose(rows["estimate"], expected.difference)
@@ -125,7 +122,7 @@ def test_only_seeds_that_all_systems_have_are_compared(study):
     assert seeds == [1]
     assert {len(each) for each in predictions.values()} == {1}
     other = [run for run in study.runs if run.params.seed == (run.system == "fusion")]
-    with pytest.raises(params.ParamsError, match="no seed in common"):
+    with pytest.raises(SignificanceError, match="no seed in common"):
         aligned(other, TEXT.compared, "test3")
 
 
@@ -135,7 +132,7 @@ def test_systems_are_compared_on_the_utterances_that_none_was_trained_on():
     scores = comparisons.scores(study, question, "development")
     development = study.corpus[study.corpus["split"] == "development"]
     assert set(scores["utterances"][:8]) == {(~development["emotion"].isin(["O", "X"])).sum()}
-    with pytest.raises(params.ParamsError, match="no run of fusion_gender"):
+    with pytest.raises(SignificanceError, match="no run of fusion_gender"):
         comparisons.differences(study, Question("other", "?", (("fusion_gender", "fusion"),)))
 
 

@@ -12,13 +12,14 @@ import pytest
 from conftest import ROOT
 from made_up import make_corpus, make_ratings, make_run, make_study, write_results
 
-from sercore import ATTRIBUTES, significance
+from sercore import ATTRIBUTES, significance, verdicts
 from sercore.params import ParamsError
+from sercore.sums import SUMS, SignificanceError, speaker_sums
 from study import comparisons, plan, show
 from study.__main__ import commit
 from study.plan import Plan, Question, pooled
-from study.results import Study, aligned, read, reported_split, summed, write_tables
-from study.sums import CEILING, FEWEST, FLOOR, KEYS, POOLED, SUMS
+from study.results import KEYS, Study, aligned, read, reported_split, summed, write_tables
+from study.sums import CEILING, FEWEST, FLOOR, POOLED
 
 TEXT = Question("text", "?", (("fusion", "speech_only"), ("fusion_gender", "fusion")))
 MEMBERS = ("speech_gender_development_ambiguous", "whisper_fusion")
@@ -56,24 +57,18 @@ def test_sums_give_what_the_predictions_give(case):
     given = gold[list(ATTRIBUTES)], gold["speaker"]
     table = comparisons.scores(study, question, split)
     for system, predicted in predictions.items():
-        interval = significance.ccc_interval(given[0], predicted, given[1])
+        interval = significance.interval(speaker_sums(given[0], predicted, given[1]))
         rows = table[table["system"] == system]
         for column, expected in (("estimate", interval.ccc), ("low", interval.low), ("high", interval.high)):
             np.testing.assert_allclose(rows[column], expected, rtol=0, atol=1e-12)
         assert set(rows["seeds"]) == {len(seeds)}
         assert set(rows["sets"]) == {len(predicted)}
         assert set(rows["utterances"]) == {len(gold)}
-    parts = []
-    for one, other in question.pairs:
-        values = given[0], predictions[one], predictions[other], given[1]
-        if len(predictions[one]) > 1:
-            found = significance.method_difference(*values)
-        else:
-            found = significance.ccc_difference(*values, generator=np.random.default_rng(0))
-        parts.append(comparisons.contrasts(found))
-    expected, table = comparisons.family(pd.concat(parts)), comparisons.differences(study, question, split)
+    direct = {name: speaker_sums(given[0], each, given[1]) for name, each in predictions.items()}
+    expected = verdicts.judged(verdicts.differences(direct, question.pairs), 0.02)
+    table = comparisons.differences(study, replace(question, open=True), split)
     assert list(table["verdict"]) == list(expected["verdict"])
-    for column in ("estimate", "low", "high", "standard_error", "p", "p_holm", "detectable"):
+    for column in ("estimate", "low", "high", "standard_error", "p", "p_adjusted", "p_equivalence", "detectable"):
         np.testing.assert_allclose(table[column], expected[column], rtol=0, atol=1e-12)
     np.testing.assert_allclose(table["df"], expected["df"], rtol=1e-11)
 
@@ -241,8 +236,8 @@ def test_sums_without_a_system_or_a_common_seed_are_said():
     study = make_study(("fusion", "speech_only"))
     asked = Question("text", "?", (("fusion", "speech_only"),))
     lacking = replace(study, sums=study.sums[study.sums["system"] != "fusion"])
-    with pytest.raises(ParamsError, match="no run of fusion"):
+    with pytest.raises(SignificanceError, match="no run of fusion"):
         comparisons.scores(lacking, asked)
     apart = study.sums[study.sums["seed"] == (study.sums["system"] == "fusion")]
-    with pytest.raises(ParamsError, match="no seed in common"):
+    with pytest.raises(SignificanceError, match="no seed in common"):
         comparisons.scores(replace(study, sums=apart), asked)

@@ -17,7 +17,8 @@ from sercore.batches import Utterances, collate
 from sercore.corpus import GENDERS, Corpus, CorpusError
 from sercore.features import FrozenEncoders
 from sercore.model import AttributeModel
-from sercore.significance import ccc_interval
+from sercore.significance import interval
+from sercore.sums import speaker_sums
 from sercore.training import train
 from tests.conftest import ROOT
 
@@ -49,7 +50,9 @@ def test_a_run_leaves_its_folder(project, tones, small):
     assert predicted.to_numpy().max() <= 7
     for split, rows in run.predictions.groupby("split"):
         predicted = rows[["predicted_arousal", "predicted_valence", "predicted_dominance"]].to_numpy()
-        expected = ccc_interval(rows[["arousal", "valence", "dominance"]], predicted[None], rows["utterance"]).ccc
+        expected = interval(
+            speaker_sums(rows[["arousal", "valence", "dominance"]], predicted[None], rows["utterance"])
+        ).ccc
         assert list(run.metrics["ccc"][split].values()) == pytest.approx(expected.tolist(), abs=1e-5)
 
 

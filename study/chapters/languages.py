@@ -5,9 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from sercore import significance
-from sercore.sums import ccc_of, correlation_of
+from sercore.sums import ccc_of, correlation_of, from_table
 from study import comparisons, results
-from study.sums import arrays
 
 
 def scores(folder: Path | str, system: str = "speech_only") -> pd.DataFrame:
@@ -17,7 +16,7 @@ def scores(folder: Path | str, system: str = "speech_only") -> pd.DataFrame:
     for condition, trained in (("study", "English"), ("danish", "Danish")):
         rows = results.read("emotale", folder, condition).sums.query("split == 'test1'")
         for test in ("english", "danish"):
-            found = arrays(rows[rows["test"] == test], [system])[system]
+            found = from_table(rows[rows["test"] == test], [system])[system]
             for measure, statistic in (("CCC", ccc_of), ("aligned", correlation_of)):
                 table = comparisons.estimates(significance.interval(found, statistic=statistic))
                 keys = {"trained on": trained, "tested on": test.capitalize(), "measure": measure}

@@ -1,6 +1,7 @@
 """How results are shown: tidy tables in, tables, figures and sentences out."""
 
-from study.show.figures import curves, forest, heatmap, legend_above, lorenz, points, relplot
+from sercore.report import forest
+from study.show.figures import curves, heatmap, legend_above, lorenz, points, relplot
 from study.show.page import banner, players, refuse_unknown
 from study.show.tables import differences, scores, show
 from study.show.words import answer, beside_the_paper, caveat, contents, repeats

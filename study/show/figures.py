@@ -5,7 +5,6 @@ are drawn by handing seaborn all three values of a row: their median is the esti
 is never the only cue: marks and lines differ as well.
 """
 
-import textwrap
 from typing import Any
 
 import pandas as pd
@@ -13,11 +12,8 @@ import seaborn as sns
 from IPython import get_ipython
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-from study.comparisons import tested
-from study.show.tables import interval, number
+from sercore.report import WIDTH, interval, number
 
-WIDTH = 6.8  # inches of a figure, at which its text has 9 points or more on the page
-VERDICTS = {"better": (">", "C0"), "worse": ("<", "C3"), "inconclusive": ("o", "C7")}  # marker and colour
 MARKERS = ["o", "s", "D", "^", "v", "P", "X", "*"]
 INTERVAL: dict[str, Any] = {"estimator": "median", "errorbar": ("pi", 100)}  # draws the intervals of `spread` rows
 
@@ -73,26 +69,6 @@ def heatmap(table: pd.DataFrame, y: str, x: str, labels: tuple[str, str], **opti
     return _titled(grid.set_axis_labels(*labels))
 
 
-def forest(table: pd.DataFrame, row: str | None = None) -> sns.FacetGrid:
-    """The tested differences, a line a pair, with 95 % intervals and verdicts; a cross is the paper's own difference.
-    `row` is a column that divides the pairs into panels, such as ``question``."""
-    shown = tested(table)
-    shown = shown.assign(pair=shown["system"].map(_broken) + "\n− " + shown["reference"].map(_broken))
-    shown["lines"] = shown["pair"].str.count("\n") + 1
-    lines = shown.groupby(row, sort=False)["lines"].sum() if row else shown["lines"].groupby(lambda _: 0).sum()
-    marks = {verdict: mark for verdict, mark in VERDICTS.items() if verdict in set(shown["verdict"])}
-    markers, palette = map(list, zip(*marks.values(), strict=True))
-    style = {"hue": "verdict", "hue_order": list(marks), "markers": markers, "palette": palette, "dodge": False}
-    style |= {"height": (0.9 + 0.23 * lines.sum()) / len(lines)}
-    panels = {"sharey": False, "facet_kws": {"gridspec_kws": {"height_ratios": lines.to_list()}}, "row": row}
-    grid = points(shown, "pair", "", **style | (panels if row else {}))
-    if "paper" in shown and shown["paper"].notna().any():
-        grid.map_dataframe(sns.scatterplot, x="paper", y="pair", marker="x", color="black", s=40, linewidth=1.5)
-    grid.refline(x=0, color="black", linestyle="-", linewidth=0.8)
-    grid.set_axis_labels(f"difference of mean CCC on {', '.join(shown['split'].unique())}", "")
-    return grid
-
-
 def lorenz(table: pd.DataFrame, hue: str, aspect: float) -> sns.FacetGrid:
     """Lorenz curves of `study.results.talkativeness`, a line a value of `hue`."""
     labels = "share of the speakers, most talkative first", "share of the utterances"
@@ -117,11 +93,6 @@ def _titled(grid: sns.FacetGrid) -> sns.FacetGrid:
     """`grid` whose panels are headed by the values that they show alone."""
     both = {"template": "{row_name}: {col_name}"} if grid.row_names and grid.col_names else {}
     return grid.set_titles(**both or {"row_template": "{row_name}", "col_template": "{col_name}"})
-
-
-def _broken(system: str) -> str:
-    """A system's name on lines of some 25 letters, broken after an underscore."""
-    return "\n".join(textwrap.wrap(system.replace("_", "_ "), 27)).replace("_ ", "_")
 
 
 def _aspect(table: pd.DataFrame, height: float, options: dict[str, Any]) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
+from sercore.report import interval, latex, number, printed_differences, signed
 from study import paper
 from study.comparisons import tested
 
@@ -31,21 +32,15 @@ def scores(
 
 
 def differences(table: pd.DataFrame, caption: str, *, rows: tuple[str, ...] = (), name: str = "differences") -> HTML:
-    """Differences of the tested endpoint with interval, p, Holm's p, detectable difference, verdict, and the paper's;
-    `rows` are columns that name a row beside the pair, such as ``condition``. See `scores`."""
+    """Differences of the tested endpoint with simultaneous interval, both adjusted p, verdict, the smallest margin at
+    which the two would be equivalent, the detectable difference, and the paper's; `rows` are columns that name a row
+    beside the pair, such as ``condition``. See `scores`."""
     shown = tested(table)
-    columns = {
-        "difference": with_interval(shown, sign=True)["cell"],
-        "p": shown["p"].map(probability),
-        "Holm's p": shown["p_holm"].map(probability),
-        "detectable": shown["detectable"].map(number),
-        "verdict": shown["verdict"],
-    }
+    text = printed_differences(shown).replace({"difference": r" \[(.*)\]"}, r"<br><small>[\1]</small>", regex=True)
     if "paper" in shown and shown["paper"].notna().any():
-        columns["the paper"] = [printed(*pair) for pair in shown[["system", "reference"]].to_numpy()]
-    pair = shown["system"].map(breakable) + " − " + shown["reference"].map(breakable)
-    names = [*(shown[row].map(str) for row in rows), pair]
-    text = pd.DataFrame(columns).set_axis(pd.MultiIndex.from_arrays(names) if rows else pair.to_numpy())
+        text["the paper"] = [printed(*pair) for pair in shown[["system", "reference"]].to_numpy()]
+    names = [*(shown[row].map(str) for row in rows), text.index.map(breakable)]
+    text = text.set_axis(pd.MultiIndex.from_arrays(names) if rows else names[0])
     return show(text, f"{caption} {basis(shown)}", name, table)
 
 
@@ -63,7 +58,7 @@ def show(shown: pd.DataFrame, caption: str, name: str, numbers: pd.DataFrame | N
         style = style.hide(axis="index")
     table, index = (shown, named) if numbers is None else (numbers, False)
     csv = table.to_csv(index=index, float_format="%.4f", lineterminator="\n")
-    tex = latex(texts, caption)
+    tex = latex(texts.map(_plain).rename(index=_plain, columns=_plain), caption)
     links = f"{_link(f'{name}.csv', 'text/csv', csv)} · {_link(f'{name}.tex', 'application/x-tex', tex)}"
     shown_caption = re.sub("`(.+?)`", r"<code>\1</code>", caption)
     return HTML(f'{style.to_html()}<p class="caption">{shown_caption}</p><p class="downloads">{links}</p>')
@@ -76,13 +71,19 @@ def _text(value: object) -> str:
 
 
 def basis(table: pd.DataFrame) -> str:
-    """What the estimates of a table rest on, from its columns ``utterances``, ``speakers``, ``seeds``, ``sets`` and
-    ``pooled``."""
+    """What the estimates of a table rest on, from its columns ``utterances``, ``speakers``, ``seeds``, ``sets``,
+    ``pooled`` and, where they are judged, ``family``, ``comparisons`` and ``margin``."""
     parts = [_counted(table[name]) for name in ("utterances", "speakers", "seeds") if name in table]
     if "pooled" in table:
         parts[1] += f" ({table['pooled'].max()} of few utterances count as one)"
     pooled = " (folds, pooled)" if {"sets", "seeds"} <= {*table} and (table["sets"] < table["seeds"]).any() else ""
     limits = "; in brackets: 95 % interval" if "low" in table else ""
+    if "margin" in table:
+        families = table.assign(family=table.get("family", "exploratory")).drop_duplicates(["family", "comparisons"])
+        sizes = [f"{row['family']} family of {row['comparisons']:.0f}" for _, row in families.iterrows()]
+        limits = (
+            f"; {', '.join(sizes)}, margin {number(table['margin'].max(), 2)}; in brackets: simultaneous 95 % interval"
+        )
     return f"{', '.join(parts)}{pooled}{limits}." if parts else ""
 
 
@@ -94,45 +95,15 @@ def with_interval(table: pd.DataFrame, *, sign: bool = False) -> pd.DataFrame:
     return table.assign(cell=table["estimate"].map(form) + shown)
 
 
-def number(value: float, digits: int = 3) -> str:
-    """A coefficient without its leading zero, as the paper prints them; a dash where it is unknown."""
-    return "–" if pd.isna(value) else re.sub(r"^(-?)0\.", r"\1.", f"{value:.{digits}f}").replace("-", "−")
-
-
-def signed(difference: float, digits: int = 3) -> str:
-    """`number` with its sign."""
-    return f"{'+' if difference >= 0 else ''}{number(difference, digits)}"
-
-
 def printed(system: str, reference: str) -> str:
     """The paper's difference of two systems with the digits that it has, or a dash."""
     found = paper.difference(system, reference)
     return signed(*found) if found else "–"
 
 
-def probability(p: float) -> str:
-    """A p with three digits, or that it is smaller."""
-    return "&lt; .001" if p < 0.001 else number(p)
-
-
-def interval(row: pd.Series, digits: int = 2) -> str:
-    """The limits ``low`` and ``high`` of a row, in brackets."""
-    limits = f"[{number(row['low'], digits)}, {number(row['high'], digits)}]"
-    return "no interval" if pd.isna(row["low"]) else limits  # of a system that predicts a constant
-
-
 def breakable(name: str) -> str:
     """HTML: a system's name that a narrow column may break after an underscore."""
     return name.replace("_", "_<wbr>")
-
-
-def latex(texts: pd.DataFrame, source: str) -> str:
-    """A table of texts as LaTeX with booktabs' rules and without HTML; `source` is a comment at its top."""
-    plain = texts.map(_plain).rename(index=_plain, columns=_plain)
-    style = plain.style.format(escape="latex").format_index(escape="latex", axis=0).format_index(escape="latex", axis=1)
-    text = style.to_latex(hrules=True, multicol_align="c")
-    text = text.replace("−", "$-$").replace("–", "--").replace("<", "$<$")
-    return f"% {source}\n% \\usepackage{{booktabs,multirow}}\n{text}"
 
 
 def _plain(text: object) -> str:

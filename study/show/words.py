@@ -3,20 +3,20 @@
 import pandas as pd
 from IPython.display import Markdown
 
+from sercore.report import sentence, signed
 from study import paper
-from study.comparisons import ALPHA, tested
+from study.comparisons import tested
 from study.plan import paper_row, questions
-from study.show.tables import basis, interval, number, printed, probability, signed
+from study.show.tables import basis, printed
 
 
 def answer(table: pd.DataFrame) -> Markdown:
-    """How many differences of each condition and split are significant, and each in words."""
+    """What each difference shows, by condition and split."""
     lines = []
     for (condition, split), rows in tested(table).groupby(["condition", "split"], sort=False):
-        found = (rows["verdict"] != "inconclusive").sum()
-        where = f"{split}, condition `{condition}`," if len(set(table["condition"])) > 1 else str(split)
-        lines += [f"{found} of {len(rows)} differences on {where} are significant ({_evidence(rows)}):", ""]
-        lines += [*(f"- {_sentence(row)}" for _, row in rows.iterrows()), ""]
+        where = f"{split}, condition `{condition}`" if len(set(table["condition"])) > 1 else str(split)
+        size = basis(rows.drop(columns=["low", "margin"])).rstrip(".")
+        lines += [f"On {where} ({size}):", "", *(f"- {sentence(row)}" for _, row in rows.iterrows()), ""]
     return Markdown("\n".join(lines).strip())
 
 
@@ -52,20 +52,6 @@ def contents(profile: str) -> Markdown:
     return Markdown("\n".join(f"- [{one.sentence}](/notebooks/{name})" for name, one in questions(profile).items()))
 
 
-def _evidence(rows: pd.DataFrame) -> str:
-    tested_are = "two trained models of each pair" if rows["sets"].max() == 1 else "two ways of training of each pair"
-    size = basis(rows.filter(["utterances", "speakers", "seeds", "pooled"])).rstrip(".")
-    return f"Holm's p < {number(ALPHA, 2)}; {tested_are}; {size}"
-
-
-def _sentence(row: pd.Series) -> str:
-    size = f"{signed(row['estimate'])} {interval(row, 3)}, Holm's p {probability(row['p_holm']).replace('&lt;', '<')}"
-    if row["verdict"] == "inconclusive":
-        power = f"Differences from {number(row['detectable'])} are detected with 80 % power."
-        return f"No significant difference between `{row['system']}` and `{row['reference']}`: {size}. {power}"
-    return f"`{row['system']}` is {row['verdict']} than `{row['reference']}`: {size}."
-
-
 def _pair(row: pd.Series) -> str:
     return f"`{row['system']}` − `{row['reference']}`"
 
@@ -74,7 +60,9 @@ def _beside(row: pd.Series) -> str:
     printed_here, quoted = signed(row["estimate"]), printed(row["system"], row["reference"])
     same = "the same" if row["paper"] * row["estimate"] > 0 else "another"
     if row["verdict"] == "inconclusive":
-        here = "here, not significant"
+        here = "here, inconclusive"
+    elif row["verdict"] == "equivalent":
+        here = "here, equivalent"
     elif set(quoted) & set("123456789"):
         here = f"here, {same} sign"
     else:
