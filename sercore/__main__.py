@@ -1,4 +1,4 @@
-"""``python -m sercore``: train a system, predict for files, write the challenge's file.
+"""``python -m sercore``: train a system, predict for files, compare predictions, write the challenge's file.
 
 ``train`` is for several GPUs (``torchrun ... -m sercore train``) and clusters.
 """
@@ -54,6 +54,22 @@ def _submission(given: argparse.Namespace) -> None:
     print(f"{given.output}: {len(written)} utterances, the mean of {len(given.runs)} run(s)")
 
 
+def _compare(given: argparse.Namespace) -> None:
+    from sercore import InputError, compare, report
+
+    systems = dict(each.partition("=")[::2] for each in given.systems)
+    if len(systems) < len(given.systems) or not all(systems.values()) or len(systems) < 2:
+        raise InputError("give two systems or more, each as NAME=FILE with a name of its own.")
+    names = ("margin", "scale", "split", "unknown", "utterance", "speaker")
+    options = compare.Options(**{name: getattr(given, name) for name in names})
+    scores, differences = compare.compare(systems, given.gold, options)
+    print(report.printed_scores(scores).to_string(), report.printed_differences(differences).to_string(), sep="\n\n")
+    print(compare.paragraph(scores, differences), sep="\n\n")
+    if given.output:
+        compare.write(scores, differences, given.output)
+        print(f"{given.output}: tables (CSV, LaTeX), forest plot (SVG, PNG) and paragraph.txt")
+
+
 def _parser() -> argparse.ArgumentParser:
     about = "Train a system, predict for files, or write the challenge's file."
     parser = argparse.ArgumentParser(prog="python -m sercore", description=about)
@@ -73,6 +89,27 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--text", nargs="+", help="the transcript of each file, in the same order; '' where unknown")
     predict.add_argument("--windows", action="store_true", help="predict long files by the mean over all their parts")
     predict.set_defaults(command=_predict, refuse=predict.error)
+
+    compare = commands.add_parser("compare", help="CCC, differences and verdicts from files of predictions")
+    compare.add_argument(
+        "systems",
+        nargs="+",
+        metavar="NAME=FILE",
+        help="or a pattern, 'NAME=run-*.csv', of its seeds; each is compared with the last",
+    )
+    compare.add_argument(
+        "--gold", type=Path, help="file with gold values and speakers, unless those of systems have them"
+    )
+    compare.add_argument("--margin", type=float, default=0.02, help="the largest difference that does not matter")
+    compare.add_argument("--output", type=Path, help="folder for tables, figure and paragraph")
+    compare.add_argument("--scale", nargs=2, type=float, metavar=("LOW", "HIGH"), help="of the gold values")
+    compare.add_argument("--split", help="of the gold file, where it has several")
+    compare.add_argument(
+        "--unknown", choices=("show", "alone"), default="show", help="unknown speakers: one a show, or each alone"
+    )
+    compare.add_argument("--id", dest="utterance", help="column that names utterances")
+    compare.add_argument("--speaker", help="column that names speakers")
+    compare.set_defaults(command=_compare)
 
     submission = commands.add_parser("submission", help="write the challenge's file: the mean of the runs for Test3")
     submission.add_argument("runs", nargs="+", type=Path, metavar="run", help="a run's folder")

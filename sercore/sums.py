@@ -95,6 +95,12 @@ def utterance_sums(gold: Array, predicted: Array, middle: float | None = None) -
     return np.moveaxis(terms, 2, 0)
 
 
+def units(utterances: pd.Index, speakers: pd.Series) -> pd.Series:
+    """Speakers as the units of statistics: unknown ones count as one, or one a show of MSP-Podcast that names tell."""
+    show = utterances.str.extract(r"^MSP-PODCAST_(\d+)_", expand=False).fillna("none")
+    return speakers.fillna(pd.Series("unknown, of show " + show, speakers.index))
+
+
 def ccc_of(sums: Array) -> Array:
     """CCC averaged over runs: (..., attributes + 1)."""
     return ccc_of_runs(sums).mean(axis=-2)

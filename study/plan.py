@@ -13,14 +13,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from sercore import ATTRIBUTES, corpora, params, revision
 from sercore.corpus import Corpus, CorpusError, some
 from sercore.disk import digests
 from sercore.failures import one_sentence
 from sercore.params import CorpusParams, Params, ParamsError, with_corpus
 from sercore.sections import Transcripts
+from sercore.sums import units
 from study.sums import FEWEST, pooled
 
 STUDY = "study"  # the condition in which a profile is as it is
@@ -326,12 +325,6 @@ def corpus_of(corpus: CorpusParams, seed: int) -> Corpus:
         problem = f"corpus {found.name} names fewer than two speakers {few} in split {count.idxmin()}"
         raise CorpusError(f"{problem}, over which intervals are taken: name them (a manifest's column speaker).")
     return found
-
-
-def units(utterances: pd.Index, speakers: pd.Series) -> pd.Series:
-    """Speakers as the units of statistics: unknown ones count as one, or one a show of MSP-Podcast that names tell."""
-    show = utterances.str.extract(r"^MSP-PODCAST_(\d+)_", expand=False).fillna("none")
-    return speakers.fillna(pd.Series("unknown, of show " + show, speakers.index))
 
 
 def run_folder(run: Params) -> Path:

@@ -20,10 +20,10 @@ from sercore.disk import complete
 from sercore.params import Params, ParamsError, project_root, read_yaml, resolve, validate, variants
 from sercore.runs import PREDICTED, PREDICTED_FEMALE, Run
 from sercore.runs import read as read_run
-from sercore.sums import SUMS, Array, as_table, speaker_sums
+from sercore.sums import SUMS, Array, as_table, speaker_sums, units
 from simulation.population import SKEW
 from study import sums
-from study.plan import STUDY, Question, baselines, ensembles, is_simulated, members, members_by_attribute, units
+from study.plan import STUDY, Question, baselines, ensembles, is_simulated, members, members_by_attribute
 
 KEYS = ("test", "split", "system", "speaker", "seed", "attribute")  # of a row of sums
 UNPUBLISHED = "these results hold sums alone, and this needs single utterances: run the study on the corpus."
