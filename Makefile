@@ -33,9 +33,13 @@ test: .venv/installed         ## what CI runs
 book: .venv/installed         ## render the committed results, without training
 	jupyter-book build book
 
-results: .venv/installed      ## maintainers: make the committed results and the notebooks' outputs anew, which takes hours
+results: .venv/installed      ## all committed results and outputs anew, which takes hours, or those of one PROFILE
+ifeq ($(origin PROFILE),command line)
+	$(SNAKEMAKE) committed $(CONFIG)
+else
 	$(SNAKEMAKE) committed --config profile=emotale chapter=all $(if $(DATA),data="$(DATA)")
 	$(SNAKEMAKE) committed --config profile=embedded chapter=all seeds=5
+endif
 
 benchmark: .venv/installed    ## what training and prediction cost here, beside the plain way; see benchmarks/
 	OMP_NUM_THREADS=$$(getconf _NPROCESSORS_ONLN) python -m benchmarks
