@@ -34,8 +34,3 @@ def analyse(plan: Plan, question: Question, folder: Path) -> None:
         )
         tables.append(comparisons.estimates(found).query("endpoint == 'mean'").assign(measure="ridge", layer=layer))
     results.write_tables(folder, {"layers": pd.concat(tables)[["layer", "measure", "estimate", "low", "high"]]})
-
-
-def layers(folder: Path | str) -> pd.DataFrame:
-    """The table that `analyse` wrote."""
-    return results.read_tables(folder, ["layers"])["layers"]
