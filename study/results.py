@@ -1,6 +1,5 @@
 """A study as its chapters read it: runs, sums by speaker and, where utterances are kept, corpus and predictions."""
 
-import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -108,11 +107,6 @@ def read_tables(folder: Path | str, names: Sequence[str]) -> dict[str, pd.DataFr
     if missing := [name for name in names if not (folder / f"{name}.csv").is_file()]:
         raise ParamsError(f"{folder}: missing {', '.join(missing)}. Run `make study` with CHAPTER= to create them.")
     return {name: pd.read_csv(folder / f"{name}.csv") for name in names}
-
-
-def benchmarks() -> dict[str, Any]:
-    """``benchmarks/results.json``: of each device its ``machine`` and the measured ``rows``."""
-    return json.loads((project_root() / "benchmarks" / "results.json").read_text(encoding="utf-8"))
 
 
 def by_system(runs: Sequence[Run]) -> dict[str, list[Run]]:
