@@ -31,7 +31,7 @@ from sercore.sums import jackknife_error
 from simulation.population import SKEW
 from study import comparisons, results
 from study.plan import STUDY, Plan, Question
-from study.results import Study, busiest_share
+from study.results import Study
 
 SPEAKERS, UTTERANCES = 10, 100  # the authors' choice: so many speakers, and utterances of each
 TABLES = ("counts", "embedding_2d", "embedding")
@@ -82,6 +82,12 @@ def skews(studies: Sequence[Study], counts: pd.DataFrame) -> pd.DataFrame:
 def skew(study: Study) -> float:
     """Share of the training utterances that the most talkative speakers speak."""
     return busiest_share(_spoken(study))
+
+
+def busiest_share(counts: ArrayLike) -> float:
+    """Share of the utterances (`counts`, by speaker) that the busiest 26 % of the speakers speak, as in `SKEW`."""
+    spoken = np.append(0, np.sort(np.asarray(counts))[::-1].cumsum())
+    return float(np.interp(SKEW["speakers"], np.linspace(0, 1, len(spoken)), spoken / spoken[-1]))
 
 
 def differences(studies: Sequence[Study], question: Question) -> pd.DataFrame:
