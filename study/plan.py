@@ -362,13 +362,12 @@ def _question(name: str, entry: dict[str, Any], profile: str, is_open: bool) -> 
 
 def _declared() -> dict:
     declared = params.read_yaml(params.project_root() / "params" / "questions.yaml")
-    declared["conditions"] = {STUDY: {}} | declared["conditions"]
     named = [(name, entry, known) for key, known in _KEYS.items() for name, entry in declared.get(key, {}).items()]
     for name, entry, known in [("the file", declared, {*_KEYS, "conditions", "tests", "readers"}), *named]:
         if unknown := set(entry) - known:
             wrong = f"{name} has unknown keys {some(sorted(unknown))}; valid are {some(sorted(known), 9)}"
             raise ParamsError(f"params/questions.yaml: {wrong}.")
-    return declared
+    return declared | {"conditions": {STUDY: {}} | declared["conditions"]}
 
 
 def asked_for(
