@@ -47,7 +47,7 @@ def test_cross_corpus_tables_are_those_of_a_plain_loop(two_corpora, project):
     trained, tested = two_corpora
     found = cross_corpus.tables(trained, tested, PAIR)
     assert set(found) == set(cross_corpus.TABLES)
-    matrix = found["matrix"].set_index(["train", "test", "system", "endpoint", "measure"])["estimate"]
+    matrix = found["matrix"].set_index(["train", "test", "system", "endpoint", "measure"])["estimate"].sort_index()
     for (train_on, folders), system in [(item, name) for item in trained.items() for name in ("speech_only", "fusion")]:
         run = next(path for path in folders if path.parent.name.startswith(system))
         for test in tested:
