@@ -2,8 +2,11 @@
 # # What do “other” and “no agreement” utterances contribute?
 #
 # [Another chapter](/notebooks/ambiguous_labels) repeats the paper's experiments with utterances that raters call
-# *other* (O) or on which they do not agree (X). The paper leaves open why they should help. Here all systems make
-# equally many updates, and differ in what they see:
+# *other* (O) or on which they do not agree (X). The paper leaves open why they should help. On simulated speech they do
+# what as many other utterances would do: no dose of them, neither kind alone, and no weighting by agreement makes a
+# significant difference, even where raters are noisier.
+#
+# All systems make equally many updates, and differ in what they see:
 #
 # - `fusion_ambiguous_0`, `_25`, `_50` and `fusion`: none, a quarter, half and all of the training split's O and X;
 # - `fusion_fewer_agreed`: all O and X in place of as many agreed utterances;
@@ -42,54 +45,20 @@ doses = ambiguity_content.doses(differences, studies[0])
 grid = show.curves(doses, "share", ("share of O and X trained on", "difference of mean CCC to none"), hue="condition")
 
 # %% [markdown]
-# ## Attributes and rater agreement
+# ## What these utterances are like
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Mean of each attribute for agreed utterances, O and X, by source"}}
-kinds = ambiguity_content.sources(studies[0])
-grid = show.points(
-    kinds.query("statistic == 'mean'"), "kind", "points of the scale", col="endpoint", hue="source", height=3.4
-)
-
-# %% tags=["hide-input"]
-show.scores(
-    kinds,
-    "Mean and sd of the consensus, and sd among an utterance's raters; published values come without intervals.",
-    rows=("source", "kind", "statistic"),
-    name="kinds",
-)
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Mean of each attribute for agreed utterances, O and X, in this study and in WHiSER"}}
+kinds = ambiguity_content.kinds(studies[0])
+grid = show.points(kinds, "kind", "points of the scale", col="endpoint", hue="source", height=2.6)
 
 # %% [markdown]
-# EmoTale's scale is 1 to 5, the others' 1 to 7; its emotion is what most of its three raters say, boredom as other.
+# Bars: 95 % interval over speakers; WHiSER {cite:p}`whiser` publishes none.
 #
-# ## Training sets
-
-# %% tags=["hide-input"]
-show.show(
-    ambiguity_content.training_sets(studies[0], question.compared),
-    "Different utterances that a system may draw, utterances of an epoch, updates in all, and the chosen epoch.",
-    "training-sets",
-)
-
-# %% tags=["hide-input"]
-show.show(
-    ambiguity_content.rater_noise(studies),
-    "Standard deviation among an utterance's raters, and weight of O and X beside agreed ones in the soft loss.",
-    "noise",
-)
-
-# %% [markdown]
-# ## CCC of all systems
-
-# %% tags=["hide-input"]
-show.scores(comparisons.scores(studies[0], question), "CCC of each system, of one rater and of guessing.")
-
-# %% [markdown]
 # ## Discussion
 #
 # In the simulation O and X are ordinary utterances: raters disagree on the word, not on the attributes. They carry
 # about as much as any others, so their number matters and not their kind, and weighting by agreement has little to
-# weigh. Both would change if O and X had attributes of their own, as EmoTale's O has, or raters who differ more, as
-# WHiSER's X.
+# weigh. Both would change if O and X had attributes of their own, as WHiSER's O has, or raters who differ more.
 #
 # On your own corpus: `make study CHAPTER=ambiguity_content PROFILE=msp_podcast DATA=/path/to/release`. Epochs are set
 # for the embedded profile, so that all systems make equally many updates; set your own in `params/variants.yaml`.

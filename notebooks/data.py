@@ -14,7 +14,7 @@ from sercore import ATTRIBUTES
 from sercore.corpus import EMOTIONS
 from study import show
 from study.chapters import data
-from study.results import read, talkativeness
+from study.results import read
 
 show.refuse_unknown(In)
 study = read(profile, results)
@@ -89,7 +89,9 @@ show.show(
 # ## Speakers
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Curve: share of the utterances spoken by the most talkative speakers, for each split"}}
-grid = show.lorenz(talkativeness(study.corpus), "split", aspect=1.5)
+labels = "share of the speakers, most talkative first", "share of the utterances"
+style = {"kind": "line", "hue": "split", "height": 3.4, "aspect": 1.5}
+grid = show.relplot(data.talkativeness(study.corpus), "speakers", "spoken", labels, **style)
 
 # %% [markdown]
 # On the diagonal everyone would speak equally often. Utterances of one speaker resemble each other, so the number of

@@ -28,7 +28,7 @@ show.show(efficiency.machines(), "What was measured on. A GPU adds rows of its o
 # recomputation in the backward pass, and the weighted average over layers summed on the way.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "How many times as fast as the plain way each way is, by kind of step"}}
-speed = measured.query("measure == 'times as fast' and part != 'intervals' and way != 'plain'")
+speed = measured.query("measure == 'times as fast' and way != 'plain'")
 grid = show.points(speed.query("part.str.contains('step')"), "part", "times as fast as plain (bars: range)", hue="way")
 
 # %% tags=["hide-input"]

@@ -1,8 +1,10 @@
 # %% [markdown]
-# # Performance by gender, speaker, emotion and duration
+# # Performance by gender, emotion and duration
 #
-# One CCC for a test set hides for whom a system works. Here it is split by gender, duration, emotion and speaker, for
-# `fusion` and `speech_only`, on the profile's corpus and on EmoTale, which is human speech.
+# One CCC for a test set hides for whom a system works. Here that of `fusion` is split by gender, duration and emotion, on
+# the profile's corpus and on EmoTale, which is human speech. No gap is significant on simulated speech; on EmoTale women
+# are served better than men, of whom there are three. Within an emotion CCC is low on both, though the error is about that
+# of all utterances.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
@@ -33,7 +35,7 @@ show.differences(
     name="gaps",
 )
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Mean CCC of fusion by gender, duration and emotion, a panel a corpus"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Mean CCC of fusion by gender, duration and emotion, in both corpora"}}
 groups = tables["groups"].query("endpoint == 'mean' and system == 'fusion'").sort_values("grouping", kind="stable")
 grid = show.points(groups, "group", "mean CCC", hue="condition", height=5.5)
 
@@ -55,28 +57,9 @@ show.show(
 )
 
 # %% [markdown]
-# ## Variation between speakers
-#
-# The CCC of one speaker rests on a few utterances, so speakers differ by chance too. The last column is the standard
-# deviation over speakers without that chance.
-
-# %% tags=["hide-input"]
-spread = tables["speakers"].query("endpoint == 'mean'")
-limits = ["lowest", "estimate", "low", "high", "highest", "deviation", "true_deviation"]
-show.show(
-    spread[["condition", "system", "speakers", *limits]].rename(
-        columns={"estimate": "median", "deviation": "sd", "true_deviation": "sd without chance"}
-    ),
-    "Mean CCC over speakers with 10 utterances or more; low and high: 95 % limits of the median.",
-    "speakers",
-    tables["speakers"],
-)
-
-# %% [markdown]
 # ## Discussion
 #
-# - A gap between women and men compares two groups of people; a corpus of a few speakers of each detects only very
-#   large gaps. *Inconclusive* is no sign of fairness.
+# - A corpus of a few speakers of each gender detects only very large gaps. *Inconclusive* is no sign of fairness.
 # - Intervals are for the trained models as they are.
 # - Gender and duration are confounded with what else differs: EmoTale has five sentences, so its longest third is
 #   mostly another sentence than its shortest.

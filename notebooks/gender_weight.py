@@ -80,15 +80,6 @@ show.show(
 )
 
 # %% [markdown]
-# ## Upper bound of the gain
-#
-# How well a linear rule reads arousal from pitch, range, rate and loudness, without and with the gender, computed from
-# the numbers behind the simulation:
-
-# %% tags=["hide-input"]
-show.show(gender_weight.gains_of_knowing(studies), "Correlation with true arousal in the simulation.", "gains")
-
-# %% [markdown]
 # ## Discussion
 #
 # A system hears who is a woman without being taught, since women's and men's voices differ in much else, and the CCC

@@ -9,13 +9,10 @@
 # %% tags=["parameters", "quiet"]
 profile = "emotale"
 results = "results/emotale/paper"
-languages = "results/emotale/languages"
 fairness = "results/emotale/fairness"
 
 # %% tags=["remove-input"]
 from study import comparisons, plan, show
-from study.chapters import languages as other_languages
-from study.chapters import real_speech
 from study.results import read, read_tables
 
 show.refuse_unknown(In)
@@ -53,26 +50,12 @@ show.differences(differences, "Differences of mean CCC, one family.")
 # ## Which layers carry emotion
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Learned weight of each hidden state, and CCC of a ridge regression on it alone"}}
-layers = real_speech.layers(results)
+layers = read_tables(results, ["layers"])["layers"]
 grid = show.curves(layers, "layer", ("hidden state", ""), col="measure", facet_kws={"sharey": False})
 
 # %% [markdown]
 # Left: learned weights, mean and standard deviation over runs. Right: mean CCC of a ridge regression on one hidden state,
 # with its interval over speakers.
-#
-# ## From one language to the other
-
-# %% tags=["hide-input"]
-across = other_languages.scores(languages)
-show.scores(
-    across,
-    "CCC of `speech_only`, trained on one language, on unseen speakers of each; aligned: with the gold values' mean and spread.",
-    rows=("trained on", "tested on", "measure"),
-    name="languages",
-)
-
-# %% [markdown]
-# What alignment adds is an error of scale; what stays below the CCC within the language is an error of ranking.
 #
 # ## By gender and emotion
 
@@ -82,7 +65,8 @@ grid = show.points(groups.query("grouping in ['all', 'gender', 'emotion']"), "gr
 
 # %% [markdown]
 # Within one emotion gold values vary less, so that the same error gives a lower CCC. The chapter on performance by gender,
-# speaker, emotion and duration has the tests.
+# emotion and duration (`CHAPTER=fairness`) has the tests, and that on languages (`CHAPTER=languages`) tells how far a
+# system of one language serves in the other.
 #
 # ## Discussion
 #

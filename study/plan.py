@@ -75,7 +75,7 @@ def question(profile: str, name: str) -> Question:
 
 def overrides(condition: str) -> dict[str, Any]:
     """What a condition changes in the parameters of all systems; nothing in the condition `STUDY`."""
-    declared = {STUDY: {}} | _declared()["conditions"]
+    declared = _declared()["conditions"]
     if condition not in declared:
         raise ParamsError(f"unknown condition {condition!r}; params/questions.yaml has {', '.join(declared)}.")
     return {key: value for key, value in declared[condition].items() if key != "only"}
@@ -145,8 +145,7 @@ class Plan:
     """A study: what it trains, tests, analyses and shows; all that the graph asks. ``data``: where the corpus lies, if
     not where the profile says. ``chapter``: ``paper``, ``open`` (all open questions), ``all``, or one open question.
     ``count``: trained seeds of each system; by default the corpus's folds, else one for the paper and two for an open
-    question. ``changes``: parameters of all runs on the profile's corpus that differ, such as ``training.epochs=60
-    text=null``.
+    question. ``changes``: parameters of all runs on the profile's corpus that differ, see `nested`.
     """
 
     profile: str
@@ -241,16 +240,12 @@ class Plan:
         for part in self.parts:
             yield from product([part], self.conditions(part), self.systems(part))
 
-    def trained(self, condition: str, profile: str | None = None) -> list[str]:
-        """The variants to train under a condition, for all parts."""
-        if profile not in (None, self.profile):
-            return self.systems("cross_corpus")
-        parts = [part for part in self.parts if condition in self.conditions(part)]
-        return list(dict.fromkeys(name for part in parts for name in self.systems(part)))
-
     def features_of(self, variant: str, condition: str, profile: str) -> str:
         """The variant whose features hold those of `variant`: the one with its speech encoder and the most others."""
-        every = {name: self.parameters(name, condition, 0, profile) for name in self.trained(condition, profile)}
+        here = profile == self.profile
+        parts = [part for part in self.parts if condition in self.conditions(part)] if here else ["cross_corpus"]
+        names = dict.fromkeys(name for part in parts for name in self.systems(part))
+        every = {name: self.parameters(name, condition, 0, profile) for name in names}
         unadapted = {"lora": None, "learning_rate": None}
         speech = {name: one.speech.model_copy(update=unadapted) for name, one in every.items()}
         alike = [name for name in every if speech[name] == speech[variant]]
@@ -351,17 +346,13 @@ def _answered(profile: str) -> dict[str, Question]:
 
 def _question(name: str, entry: dict[str, Any], profile: str, is_open: bool) -> Question:
     declared = _declared()
-    named = entry.get("conditions", [STUDY])
-    for key, names in (("conditions", [one for one in named if one != STUDY]), ("tests", entry.get("tests", []))):
-        if missing := ", ".join(sorted(set(names) - set(declared[key]))):
+    corpus, chosen = reader_of(profile), {}
+    for key, named in (("conditions", entry.get("conditions", [STUDY])), ("tests", entry.get("tests", []))):
+        if missing := ", ".join(sorted(set(named) - set(declared[key]))):
             raise ParamsError(f"params/questions.yaml asks {name!r} for {missing}: add it under {key} there.")
-    corpus = reader_of(profile)
-    conditions = [one for one in named if one == STUDY or declared["conditions"][one].get("only", corpus) == corpus]
-    tests = [one for one in entry.get("tests", []) if declared["tests"][one].get("only", corpus) == corpus]
-    needs = {one: declared["tests"][one].get("needs", "sercore") for one in tests}
-    pairs = tuple(map(tuple, entry["comparisons"]))
-    installed = tuple(one for one, package in needs.items() if find_spec(package))
-    found = Question(name, entry["sentence"], pairs, tuple(conditions), installed, is_open)
+        known = {one: declared[key][one] for one in named if declared[key][one].get("only", corpus) == corpus}
+        chosen[key] = tuple(one for one, each in known.items() if find_spec(each.get("needs", "sercore")))
+    found = Question(name, entry["sentence"], tuple(map(tuple, entry["comparisons"])), open=is_open, **chosen)
     compared = {member for system in found.compared for member in members(system)}
     if missing := ", ".join(sorted(compared - params.variants().keys() - baselines().keys())):
         raise ParamsError(f"params/questions.yaml compares {missing} in {name!r}: add it to params/variants.yaml.")
@@ -375,7 +366,7 @@ def _declared() -> dict:
         if unknown := set(entry) - known:
             wrong = f"{name} has unknown keys {some(sorted(unknown))}; valid are {some(sorted(known), 9)}"
             raise ParamsError(f"params/questions.yaml: {wrong}.")
-    return declared
+    return declared | {"conditions": {STUDY: {}} | declared["conditions"]}
 
 
 def asked_for(

@@ -1,6 +1,5 @@
 """A study as its chapters read it: runs, sums by speaker and, where utterances are kept, corpus and predictions."""
 
-import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +11,6 @@ import numpy as np
 import pandas as pd
 import soundfile
 import yaml
-from numpy.typing import ArrayLike
 
 from sercore import ATTRIBUTES, audio
 from sercore.corpus import SPLITS, Corpus
@@ -21,7 +19,6 @@ from sercore.params import Params, ParamsError, project_root, read_yaml, resolve
 from sercore.runs import PREDICTED, PREDICTED_FEMALE, Run
 from sercore.runs import read as read_run
 from sercore.sums import SUMS, Array, as_table, speaker_sums, units
-from simulation.population import SKEW
 from study import sums
 from study.plan import STUDY, Question, baselines, ensembles, is_simulated, members, members_by_attribute
 
@@ -109,11 +106,6 @@ def read_tables(folder: Path | str, names: Sequence[str]) -> dict[str, pd.DataFr
     if missing := [name for name in names if not (folder / f"{name}.csv").is_file()]:
         raise ParamsError(f"{folder}: missing {', '.join(missing)}. Run `make study` with CHAPTER= to create them.")
     return {name: pd.read_csv(folder / f"{name}.csv") for name in names}
-
-
-def benchmarks() -> dict[str, Any]:
-    """``benchmarks/results.json``: of each device its ``machine`` and the measured ``rows``."""
-    return json.loads((project_root() / "benchmarks" / "results.json").read_text(encoding="utf-8"))
 
 
 def by_system(runs: Sequence[Run]) -> dict[str, list[Run]]:
@@ -233,21 +225,6 @@ def costs(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a system: ``runs``, and the median over its runs of each column of `COSTS`."""
     groups = run_metrics(runs).groupby("system", sort=False)
     return groups[list(COSTS.values())].median().round().astype(int).assign(runs=groups.size())
-
-
-def talkativeness(corpus: pd.DataFrame, by: str = "split") -> pd.DataFrame:
-    """A row a known speaker of each group of `corpus`, the most talkative first: a Lorenz curve by ``speakers`` and
-    ``spoken``, the cumulative shares of the group's speakers and of its utterances."""
-    counts = corpus.groupby(by)["speaker"].value_counts().rename("utterances").reset_index()
-    groups = counts.groupby(by)["utterances"]
-    spoken = groups.cumsum() / groups.transform("sum")
-    return counts.assign(speakers=(groups.cumcount() + 1) / groups.transform("size"), spoken=spoken)
-
-
-def busiest_share(counts: ArrayLike) -> float:
-    """Share of the utterances (`counts`, by speaker) that the busiest 26 % of the speakers speak, as in `SKEW`."""
-    spoken = np.append(0, np.sort(np.asarray(counts))[::-1].cumsum())
-    return float(np.interp(SKEW["speakers"], np.linspace(0, 1, len(spoken)), spoken / spoken[-1]))
 
 
 def collect(

@@ -10,7 +10,6 @@ from scipy import stats
 
 from sercore import ATTRIBUTES
 from sercore.corpus import EMOTIONS
-from sercore.significance import speaker_sums
 from study.chapters import fairness
 from study.plan import question
 
@@ -75,38 +74,10 @@ def test_gaps_that_are_none_are_rarely_found():
 
 def test_bias_and_error_equal_their_definitions():
     gold, predicted = drawn(np.random.default_rng(3), shift=0.3)
-    total = speaker_sums(gold, predicted, SPEAKERS).sum(axis=0)
-    np.testing.assert_allclose(fairness.rmse_of(total), literal_rmse(gold, predicted), rtol=1e-9)
+    table = fairness.scores(gold, predicted, SPEAKERS, {})
+    np.testing.assert_allclose(table["rmse"], literal_rmse(gold, predicted), rtol=1e-9)
     bias = (predicted - gold).mean(axis=(0, 1))
-    np.testing.assert_allclose(fairness.bias_of(total), [*bias, bias.mean()], rtol=1e-9)
-
-
-def test_the_spread_over_speakers_is_that_of_their_own_ccc():
-    gold, predicted = drawn(np.random.default_rng(4))
-    table = fairness.speaker_spread(gold, predicted, SPEAKERS).set_index("endpoint")
-    heard = [name for name in np.unique(SPEAKERS) if (name == SPEAKERS).sum() >= 10]
-    values = np.array([literal(gold[name == SPEAKERS], predicted[:, name == SPEAKERS]) for name in heard])
-    assert set(table["speakers"]) == {7} == {len(heard)}
-    np.testing.assert_allclose(table["estimate"], np.median(values, axis=0), rtol=1e-9)
-    np.testing.assert_allclose(table["lowest"], values.min(axis=0), rtol=1e-9)
-    np.testing.assert_allclose(table["deviation"], values.std(axis=0, ddof=1), rtol=1e-9)
-
-
-def test_speakers_alike_differ_by_chance_alone_and_others_do_not():
-    rng = np.random.default_rng(5)
-    labels = np.repeat(np.arange(60), 20)
-    gold = rng.normal(4, 0.7, (1200, 3))
-    alike = gold + rng.normal(0, 0.7, (1, 1200, 3))
-    badly = np.where((labels % 2 == 0)[:, None], gold + rng.normal(0, 0.3, gold.shape), rng.normal(4, 0.7, gold.shape))
-    same = fairness.speaker_spread(gold, alike, labels).set_index("endpoint").loc["mean"]
-    other = fairness.speaker_spread(gold, badly[None], labels).set_index("endpoint").loc["mean"]
-    assert same["true_deviation"] < 0.6 * same["deviation"]
-    assert other["true_deviation"] > 0.9 * other["deviation"]
-
-
-def test_one_talkative_speaker_has_no_spread():
-    gold, predicted = drawn(np.random.default_rng(6))
-    assert fairness.speaker_spread(gold, predicted, np.array([*"a" * 100, *map(str, range(len(gold) - 100))])).empty
+    np.testing.assert_allclose(table["bias"], [*bias, bias.mean()], rtol=1e-9)
 
 
 @pytest.fixture(scope="module")
@@ -156,9 +127,9 @@ def test_what_is_unknown_or_too_small_is_in_no_group(study):
     gold = study.runs[0].predictions.query("split == 'test3'")
     corpus = study.corpus.copy()
     corpus.loc[gold["utterance"].iloc[:50], "gender"] = None
-    members = fairness.memberships(gold.assign(emotion=["D"] * 9 + ["N"] * (len(gold) - 9)), corpus)
+    groups = fairness.memberships(gold.assign(emotion=["D"] * 9 + ["N"] * (len(gold) - 9)), corpus)
     truth = gold[list(ATTRIBUTES)].to_numpy()
-    table = fairness.scores(truth, truth[None] + 0.1, gold["speaker"].to_numpy(), members)
+    table = fairness.scores(truth, truth[None] + 0.1, gold["speaker"].to_numpy(), groups)
     assert "disgust" not in set(table["group"])
     counts = table[table["endpoint"] == "mean"].set_index("group")["utterances"]
     assert counts["Female"] + counts["Male"] == len(gold) - 50

@@ -28,12 +28,12 @@ def plain_ccc(gold, predicted):
 
 @pytest.fixture(scope="module")
 def pool():
-    """Emotions, speakers and values of 300 utterances, and predictions (epochs, utterances, attributes) of them."""
+    """Emotions and values of 300 utterances, and predictions (epochs, utterances, attributes) of them."""
     rng = np.random.default_rng(0)
     emotion = pd.Series(rng.choice(list("ASHNFOX"), 300, p=[0.2, 0.1, 0.2, 0.25, 0.05, 0.1, 0.1]))
     gold = rng.normal(4, 1, (300, 3))
     predicted = 4 + rng.uniform(0.4, 0.8, (6, 1, 3)) * (gold - 4) + rng.normal(0, 0.8, (6, 300, 3))
-    return emotion, pd.Series(rng.choice(list("abcdefghij"), 300)), gold, predicted
+    return emotion, gold, predicted
 
 
 @given(st.lists(st.integers(-1, 3), min_size=1, max_size=60), st.integers(0, 3), st.integers(0, 2**32))
@@ -55,101 +55,51 @@ def test_every_utterance_is_drawn_equally_often():
     np.testing.assert_allclose(share[5:], 2 / 50, atol=0.007)
 
 
-def test_choosing_where_one_reports_flatters():
-    """Twenty epochs of equal worth: what is chosen among them is luck, and its CCC elsewhere is theirs."""
-    rng = np.random.default_rng(0)
-    gold = rng.normal(4, 1, (4000, 3))
-    predicted = 4 + 0.6 * (gold - 4) + rng.normal(0, 0.8, (20, 4000, 3))
-    sums, speakers = utterance_sums(gold, predicted), pd.Series(np.arange(4000) // 20)
-    schemes = protocol.speaker_schemes(speakers, sums, 1000, rng).set_index("scheme")
-    assert schemes.loc["same", "optimism"] > 0.005
-    assert abs(schemes.loc["split", "optimism"]) < 0.002
-    assert -0.01 < schemes.loc["crossed", "optimism"] < 0.002  # what half the speakers choose is a little worse
-    assert schemes.loc["split", "optimism_sd"] > schemes.loc["same", "optimism_sd"]
-
-
 def test_the_kinds_of_sets(pool):
     emotion, *_ = pool
     rarest = int((emotion == "F").sum())
-    sets = list(protocol.validation_sets(emotion, (2, rarest, rarest + 1), 10, np.random.default_rng(0)))
-    assert [(one.kind, one.k) for one in sets] == [
-        ("balanced", 2),
-        ("random", 2),
-        ("balanced", rarest),
-        ("random", rarest),
-        *((kind, 0) for kind in ("whole", "agreed", "weighted", "last epoch")),
-    ]
-    by_kind = {one.kind: one.weights.toarray() for one in sets if one.k in (0, 2)}
+    sets = list(protocol.validation_sets(emotion, {2, rarest, rarest + 1}, 10, np.random.default_rng(0)))
+    expected = [("whole", 0), ("balanced", 2), ("balanced", rarest), ("weighted", 0), ("last epoch", 0)]
+    assert [(kind, k) for kind, k, _ in sets] == expected
+    by_kind = {kind: weights.toarray() for kind, k, weights in sets if k in (0, 2)}
     primary = emotion.isin(list(PRIMARY_EMOTIONS)).to_numpy()
     assert (by_kind["balanced"].sum(axis=1) == 2 * emotion[primary].nunique()).all()
     assert (by_kind["balanced"][:, ~primary] == 0).all()
-    assert (by_kind["random"].sum(axis=1) == by_kind["balanced"].sum(axis=1)).all()
-    assert by_kind["random"][:, ~primary].any()
     assert (by_kind["whole"] == 1).all()
-    assert (by_kind["agreed"][0] == primary).all()
     weights = pd.Series(by_kind["weighted"][0]).groupby(emotion).sum()
     np.testing.assert_allclose(weights[emotion[primary].unique()], 1)
     assert (weights[["O", "X"]] == 0).all()
 
 
-@pytest.mark.parametrize("kind", ["balanced", "random", "whole", "agreed", "last epoch"])
+@pytest.mark.parametrize("kind", ["balanced", "whole", "last epoch"])
 def test_a_choice_is_that_of_a_plain_loop(pool, kind):
-    emotion, _, gold, predicted = pool
-    test = np.random.default_rng(1).uniform(0.3, 0.6, len(predicted))
-    sets = protocol.validation_sets(emotion, (5,), 20, np.random.default_rng(0))
-    sets = next(one for one in sets if one.kind == kind)
-    choice = protocol.choose(sets, utterance_sums(gold, predicted), test)
-    for draw, weights in enumerate(sets.weights.toarray() > 0):
-        if kind == "last epoch":
-            assert choice.epoch[draw] == len(predicted)
-            continue
-        ccc = [plain_ccc(gold[weights], epoch[weights]) for epoch in predicted]
-        best = int(np.argmax(ccc))
+    emotion, gold, predicted = pool
+    elsewhere = np.random.default_rng(1).normal(4, 1, (50, 3))
+    tested = 0.5 * elsewhere + np.random.default_rng(2).normal(0, 0.5, (len(predicted), 50, 3))
+    test = np.array([plain_ccc(elsewhere, epoch) for epoch in tested])
+    sets = protocol.validation_sets(emotion, {5}, 20, np.random.default_rng(0))
+    weights = next(each for name, _, each in sets if name == kind)
+    choice = protocol.choose(kind, weights, utterance_sums(gold, predicted), utterance_sums(elsewhere, tested))
+    for draw, chosen in enumerate(weights.toarray() > 0):
+        ccc = [plain_ccc(gold[chosen], epoch[chosen]) for epoch in predicted]
+        best = len(predicted) - 1 if kind == "last epoch" else int(np.argmax(ccc))
         assert choice.epoch[draw] == best + 1
-        assert choice.reported[draw] == pytest.approx(ccc[best])
-        assert choice.test[draw] == test[best]
-        assert choice.regret[draw] == test.max() - test[best]
+        if kind != "last epoch":
+            assert choice.reported[draw] == pytest.approx(ccc[best])
+        assert choice.test[draw] == pytest.approx(test[best])
+        assert choice.regret[draw] == pytest.approx(test.max() - test[best])
 
 
 def test_weighting_is_repeating_the_rare(pool):
-    _, _, gold, predicted = pool
+    _, gold, predicted = pool
     emotion = pd.Series(np.repeat(list("ASNX"), (160, 80, 20, 40)))
     repeated = np.repeat(np.arange(300), np.repeat((1, 2, 8, 0), (160, 80, 20, 40)))
-    sets = [one for one in protocol.validation_sets(emotion, (), 1, None) if one.kind == "weighted"]
-    choice = protocol.choose(sets[0], utterance_sums(gold, predicted), np.full(len(predicted), np.nan))
+    sums = utterance_sums(gold, predicted)
+    weights = next(each for kind, _, each in protocol.validation_sets(emotion, set(), 1, None) if kind == "weighted")
+    choice = protocol.choose("weighted", weights, sums, sums)
     ccc = [plain_ccc(gold[repeated], epoch[repeated]) for epoch in predicted]
     assert choice.epoch.item() == np.argmax(ccc) + 1
     assert choice.reported.item() == pytest.approx(max(ccc))
-    assert choice[["test", "regret"]].isna().all(axis=None)
-
-
-def test_speaker_schemes_are_those_of_a_plain_loop(pool):
-    _, speakers, gold, predicted = pool
-    table = protocol.speaker_schemes(speakers, utterance_sums(gold, predicted), 30, np.random.default_rng(5))
-    order = np.random.default_rng(5).random((30, 10)).argsort(axis=1)
-    found = {"same": [], "split": [], "crossed": []}
-
-    def on(drawn):
-        inside = speakers.isin([sorted(speakers.unique())[i] for i in drawn]).to_numpy()
-        return np.array([plain_ccc(gold[inside], epoch[inside]) for epoch in predicted])
-
-    for row in order:
-        first, second, both, others = on(row[:2]), on(row[2:5]), on(row[:5]), on(row[5:])
-        one, two, all_ = first.argmax(), second.argmax(), both.argmax()
-        found["same"].append(both[all_] - others[all_])
-        found["split"].append(second[one] - others[one])
-        found["crossed"].append((second[one] + first[two]) / 2 - others[all_])
-    for name, values in found.items():
-        row = table.set_index("scheme").loc[name]
-        assert row["speakers"] == 5
-        assert row["optimism"] == pytest.approx(np.mean(values))
-        assert row["optimism_sd"] == pytest.approx(np.std(values))
-
-
-def test_too_few_speakers_are_not_split(pool):
-    _, speakers, gold, predicted = pool
-    few = speakers.replace(dict.fromkeys("defghij", "c"))
-    assert protocol.speaker_schemes(few, utterance_sums(gold, predicted), 10, np.random.default_rng(0)).empty
 
 
 def leave_run(system, seed, table, every_epoch=True):
@@ -192,25 +142,20 @@ def epoch_ccc(folder, utterances):
     )
 
 
-def test_the_tables_of_a_study(study):
+def test_the_selection_of_a_study_is_the_mean_of_its_runs(study):
     folders, tables = study
     assert set(tables) == set(protocol.TABLES)
-    selection = tables["selection"]
-    assert len(selection.groupby(["system", "seed"])) == 8
-    assert set(selection["pool"]) == {"development", "test3"}
-    assert 8 in set(selection["k"])
-    rows = runs.read(folders[0]).predictions.sort_values("utterance")
-    development = rows[rows["split"] == "development"]
-    on_test = epoch_ccc(folders[0], list(rows.loc[rows["split"] == "test3", "utterance"]))
-    whole = epoch_ccc(folders[0], list(development["utterance"]))
-    one = selection.query("system == 'fusion' and seed == 0 and pool == 'development' and kind == 'whole'").iloc[0]
-    assert one["epoch"] == whole.argmax() + 1
-    assert one["reported"] == pytest.approx(whole.max(), abs=2e-5)
-    assert one["regret"] == pytest.approx(on_test.max() - on_test[whole.argmax()], abs=2e-5)
-    curves = tables["curves"].query("system == 'fusion' and seed == 0").set_index(["set", "epoch"])["ccc"]
-    np.testing.assert_allclose(curves["whole"], whole, atol=2e-5)
-    np.testing.assert_allclose(curves["test3"], on_test, atol=2e-5)
-    assert set(tables["speakers"]["scheme"]) == {"same", "split", "crossed"}
+    chosen = []
+    for folder in folders[:2]:
+        rows = runs.read(folder).predictions
+        on_test = epoch_ccc(folder, list(rows.loc[rows["split"] == "test3", "utterance"]))
+        whole = epoch_ccc(folder, list(rows.loc[rows["split"] == "development", "utterance"]))
+        best = whole.argmax()
+        chosen.append([best + 1, whole[best], on_test[best], on_test.max() - on_test[best]])
+    one = tables["selection"].query("system == 'fusion' and kind == 'whole'").iloc[0]
+    found = one[["epoch", "reported", "test", "regret"]].astype(float)
+    np.testing.assert_allclose(found, np.mean(chosen, axis=0), atol=2e-5)
+    assert (one[["epoch_sd", "reported_sd"]] == 0).all()
 
 
 def test_differences_on_the_same_and_on_independent_draws(study):
@@ -219,20 +164,20 @@ def test_differences_on_the_same_and_on_independent_draws(study):
     declared = questions.question("embedded", "validation_protocol").pairs
     assert set(zip(found["system"], found["reference"], strict=True)) == set(declared)
     rows = runs.read(folders[0]).predictions.query("split == 'development'").sort_values("utterance")
-    sets = protocol.validation_sets(rows["emotion"], {*protocol.SIZES, 8}, DRAWS, np.random.default_rng(0))
-    smallest = next(sets).weights.toarray() > 0
-    reported = {}
-    for folder in folders[:4:2]:
-        drawn = [epoch_ccc(folder, list(rows["utterance"][chosen])).max() for chosen in smallest]
-        reported[folder.parent.name] = np.array(drawn)
-    one, other = reported["fusion"], reported["speech_only"]
-    pair = found.query(
-        "system == 'fusion' and reference == 'speech_only' and seed == 0 and pool == 'development'"
-        " and kind == 'balanced' and k == 2"
-    ).set_index("draw")
-    step = 0.0017
-    for draw, values in (("same", one - other), ("independent", one - other[[-1, *range(DRAWS - 1)]])):
-        assert pair.loc[draw, "difference"] == pytest.approx(values.mean(), abs=2e-5)
-        assert pair.loc[draw, "difference_sd"] == pytest.approx(values.std(), abs=2e-5)
-        assert pair.loc[draw, "flips"] == pytest.approx((values * values.mean() < 0).mean())
-        assert pair.loc[draw, "gender"] == pytest.approx((abs(values - values.mean()) >= step).mean())
+    values = {"same": [], "independent": []}
+    for seed in range(2):
+        sets = protocol.validation_sets(rows["emotion"], {2}, DRAWS, np.random.default_rng(seed))
+        drawn = next(weights for kind, _, weights in sets if kind == "balanced").toarray() > 0
+        of_seed = [folders[number + seed] for number in (0, 2)]
+        one, other = (
+            np.array([epoch_ccc(folder, list(rows["utterance"][chosen])).max() for chosen in drawn])
+            for folder in of_seed
+        )
+        values["same"].append(one - other)
+        values["independent"].append(one - other[[-1, *range(DRAWS - 1)]])
+    pair = found.query("system == 'fusion' and reference == 'speech_only' and k == 2").set_index("draw")
+    for draw, each in values.items():
+        spread = np.sqrt(np.mean([value.std() ** 2 for value in each]))
+        flips = np.mean([(value * value.mean() < 0).mean() for value in each])
+        expected = [np.mean(each), spread, flips]
+        assert list(pair.loc[draw, ["difference", "difference_sd", "flips"]]) == pytest.approx(expected, abs=2e-5)

@@ -41,17 +41,12 @@ def predictions(runs: Sequence[Run], split: str) -> pd.DataFrame:
 def repeated(runs: Sequence[Run], folder: Path | str) -> pd.DataFrame:
     """CCCs of `runs` beside those of the same profile, system and seed in a folder of collected results: a row a run,
     split and endpoint with ``estimate`` and ``committed``."""
-    return _ccc(runs, "estimate").merge(_ccc(results.read_runs(folder), "committed")).drop(columns="profile")
-
-
-def _ccc(runs: Sequence[Run], name: str) -> pd.DataFrame:
-    rows = [
-        (run.params.profile, run.system, run.params.seed, split, endpoint, value)
-        for run in runs
-        for split, values in run.metrics["ccc"].items()
-        for endpoint, value in values.items()
-    ]
-    return pd.DataFrame(rows, columns=["profile", "system", "seed", "split", "endpoint", name])
+    tables, keys = [], ["profile", "system", "seed"]
+    for name, each in {"estimate": runs, "committed": results.read_runs(folder)}.items():
+        table = results.run_metrics(each).assign(profile=[run.params.profile for run in each])
+        scores = [column for column in table if column.endswith(ENDPOINTS)]
+        tables.append(table.melt(keys, scores, "endpoint", name).dropna(subset=name))
+    return tables[0].merge(tables[1])
 
 
 def summary(model: AttributeModel) -> pd.DataFrame:

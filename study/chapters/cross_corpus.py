@@ -13,75 +13,74 @@ Conventions:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from sercore import ATTRIBUTES, corpora, runs
+from sercore import ATTRIBUTES, corpora, runs, verdicts
 from sercore.corpus import SPLITS
-from sercore.params import CorpusParams, load, reader, with_corpus
+from sercore.params import Params, load, reader, with_corpus
 from sercore.predict import evaluate
 from sercore.runs import PREDICTED, Run
-from sercore.significance import ccc_interval, correlation_interval, difference
-from sercore.sums import Array, ccc_of, correlation_of, speaker_sums
-from study.comparisons import contrasts, estimates, family, system_difference
-from study.plan import STUDY, Plan, Question, declared_corpora
+from sercore.significance import difference
+from sercore.sums import Array, correlation_of, speaker_sums
+from study.plan import STUDY, Plan, Question, declared_corpora, margin
 from study.results import by_system, matched, reported_split, write_tables
 
-TABLES = ("matrix", "errors", "differences")
+TABLES = ("matrix", "differences")
 
+corpus_of = cache(corpora.read)
 
-@dataclass(frozen=True, eq=False)
-class Cell:
-    """What a system that was trained on ``train`` predicts for ``test``: gold rows (``utterance``, ``speaker``,
-    attributes), and predictions (runs, utterances, attributes) in the scale of ``test``."""
-
-    train: str
-    test: str
-    system: str
-    gold: pd.DataFrame
-    predicted: NDArray[np.float64]
-
-    def named(self, table: pd.DataFrame) -> pd.DataFrame:
-        """`table` with the columns ``train``, ``test`` and ``system``."""
-        return table.assign(train=self.train, test=self.test, system=self.system)
+Cell = tuple[pd.DataFrame, Array]  # gold rows, and predictions (runs, utterances, attributes) in their scale
 
 
 def analyse(plan: Plan, question: Question, folder: Path) -> None:
     """Write `tables` of the question's systems on every corpus that is available on this machine."""
     trained = {name: plan.run_folders(question, STUDY, profile) for name, profile in plan.corpora.items()}
-    corpora_of = {name: plan.parameters("fusion", profile=profile).corpus for name, profile in plan.corpora.items()}
-    tested = {name: each.model_dump(mode="json") for name, each in corpora_of.items()}
-    write_tables(folder, tables(trained, tested, question.pairs))
+    chosen = {name: plan.parameters("fusion", profile=profile).corpus for name, profile in plan.corpora.items()}
+    tested = {name: each.model_dump(mode="json") for name, each in chosen.items()}
+    write_tables(folder, tables(trained, tested, question.pairs, margin(plan.profile)))
 
 
 def tables(
-    trained: Mapping[str, Sequence[Path]], tested: Mapping[str, Mapping[str, Any]], compared: Sequence[tuple[str, str]]
+    trained: Mapping[str, Sequence[Path]],
+    tested: Mapping[str, Mapping[str, Any]],
+    compared: Sequence[tuple[str, str]],
+    margin: float,
 ) -> dict[str, pd.DataFrame]:
     """Test every run in the folders of `trained`, by corpus, on every corpus of `tested`: `TABLES`, aggregates alone.
 
-    All are tidy tables with ``train``, ``test``, ``system`` and ``endpoint``. ``matrix``: ``measure`` is ``CCC`` or
-    ``aligned CCC``, after the predictions were given mean and standard deviation of the gold values. ``errors``:
-    ``measure`` is ``calibration error``, what aligning gains, or ``ranking error``, what the system trained on the test
-    corpus itself has more after aligning. ``differences``: the pairs `compared`, (system, reference), for each pair of
-    corpora, all in one family.
+    Both are tidy tables with ``train``, ``test``, ``system`` and ``endpoint``. ``matrix``: ``measure`` is ``CCC``,
+    ``aligned CCC``, after the predictions were given mean and standard deviation of the gold values, ``calibration
+    error``, what aligning gains, or ``ranking error``, what the system trained on the test corpus itself has more after
+    aligning. ``differences``: the pairs `compared`, (system, reference), for each pair of corpora, all in one family.
     """
     read = {name: [runs.read(path) for path in paths] for name, paths in trained.items()}
-    known = {name: by_system([replace(run, system=run.params.variant) for run in each]) for name, each in read.items()}
-    pairs = [
-        _cell(train, test, of_system, corpus)
+    systems = {
+        name: by_system([replace(run, system=run.params.variant) for run in each]) for name, each in read.items()
+    }
+    cells = {
+        (train, test, system): cell
         for test, corpus in tested.items()
-        for train, systems in known.items()
-        for of_system in systems.values()
-    ]
-    cells = [cell for cell in pairs if cell is not None]
-    return {"matrix": _matrix(cells), "errors": _errors(cells), "differences": _differences(cells, compared)}
+        for train, known in systems.items()
+        for system, its in known.items()
+        if (cell := matched(its, reported_split(its)) if train == test else _elsewhere(its, test, corpus))
+    }
+    matrix, differences = [], []
+    for (train, test, system), cell in cells.items():
+        keys = {"train": train, "test": test, "system": system}
+        own = None if train == test else cells.get((test, test, system))
+        matrix += [table.assign(measure=name, **keys) for name, table in _measured(cell, own).items()]
+        for reference in [other for one, other in compared if one == system and (train, test, other) in cells]:
+            both = _common(cell, cells[train, test, reference])
+            found = verdicts.differences(dict(zip((system, reference), both, strict=True)), [(system, reference)])
+            differences.append(found.assign(**keys))
+    joined = [pd.concat(each, ignore_index=True) for each in (matrix, differences)]
+    return {"matrix": joined[0], "differences": verdicts.judged(joined[1], margin)}
 
 
 def sizes(tables: Mapping[str, pd.DataFrame], profile: str) -> pd.DataFrame:
@@ -91,100 +90,53 @@ def sizes(tables: Mapping[str, pd.DataFrame], profile: str) -> pd.DataFrame:
     return measured.reindex(named, fill_value=0).assign(kind={name: reader(each).KIND for name, each in named.items()})
 
 
-def summary(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Of each system on a corpus of others, for the mean of the attributes (``measure`` tells which): its CCC, that of
-    the same system trained on the test corpus, and its errors."""
-    matrix = tables["matrix"].query("endpoint == 'mean' and measure == 'CCC'")
-    own = matrix.query("train == test").drop(columns="train").assign(measure="CCC if trained there")
-    elsewhere = matrix.query("train != test")
-    keys = ["train", "test", "system"]
-    known = elsewhere[keys].merge(own, on=["test", "system"])
-    errors = tables["errors"].query("endpoint == 'mean' and train != test")
-    return pd.concat([elsewhere, known, errors], ignore_index=True).sort_values(keys, kind="stable")
+def unseen(rows: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """`rows` of a corpus without those, by name and duration, that train a run or choose its epoch."""
+    own = corpus_of(params.corpus, params.seed).table
+    seen = own.loc[own["split"].isin(["train", "development"]), "duration"].reindex(rows.index)
+    return rows[~np.isclose(rows["duration"], seen, rtol=0, atol=0.01)]
 
 
-def _cell(train: str, test: str, trained: Sequence[Run], corpus: Mapping[str, Any]) -> Cell | None:
+def _elsewhere(trained: Sequence[Run], test: str, corpus: Mapping[str, Any]) -> Cell | None:
     """None where fewer than two speakers are left, of whom no interval can be had."""
-    if train == test:
-        return Cell(train, test, trained[0].system, *matched(trained, reported_split(trained)))
-    rows = _tested(with_corpus(trained[0].params, corpus).corpus)
-    predictions = [_predictions(run, test, corpus, rows) for run in trained]
-    elsewhere = [replace(run, predictions=table) for run, table in zip(trained, predictions, strict=True)]
-    if pd.concat(predictions)["speaker"].nunique() < 2:
+    params = with_corpus(trained[0].params, corpus).corpus
+    rows = corpus_of(params, 0).table.dropna(subset=list(ATTRIBUTES))
+    if params.folds is None:
+        rows = rows[rows["split"] == max(rows["split"], key=SPLITS.index)]
+    rows = rows[["split", "speaker", "emotion", "duration", *ATTRIBUTES]].assign(split="tested")
+    found = []
+    for run in trained:
+        assert run.folder is not None
+        predicted = pd.read_parquet(evaluate(run.folder, test, corpus)).set_index("utterance")[PREDICTED]
+        left = unseen(rows, run.params).join(predicted, how="inner").reset_index()
+        found.append(replace(run, predictions=left))
+    if pd.concat([run.predictions for run in found])["speaker"].nunique() < 2:
         return None
-    return Cell(train, test, trained[0].system, *matched(elsewhere, "tested"))
+    return matched(found, "tested")
 
 
-@cache
-def _tested(corpus: CorpusParams) -> pd.DataFrame:
-    """The labelled rows on which a corpus is tested, whatever their split, as the split ``tested``."""
-    table = corpora.read(corpus, 0).table.dropna(subset=list(ATTRIBUTES))
-    if corpus.folds is None:
-        table = table[table["split"] == max(table["split"], key=SPLITS.index)]
-    return table.assign(split="tested")
+def _measured(cell: Cell, own: Cell | None) -> dict[str, pd.DataFrame]:
+    """The measures of ``matrix``; the ranking error where there is a cell `own` of the system trained on the corpus."""
+    [sums] = _common(cell)
+    found = {
+        "CCC": verdicts.scores({"": sums}),
+        "aligned CCC": verdicts.scores({"": sums}, statistic=correlation_of),
+        "calibration error": verdicts.contrasts(difference(sums, sums, a_of=correlation_of)),
+    }
+    if own:
+        found["ranking error"] = verdicts.contrasts(
+            difference(*_common(own, cell), a_of=correlation_of, b_of=correlation_of)
+        )
+    columns = ["endpoint", "estimate", "low", "high"]
+    size = {"utterances": len(cell[0]), "speakers": len(sums)}
+    return {name: table[columns].assign(**size) for name, table in found.items()}
 
 
-@cache
-def _seen(corpus: CorpusParams, seed: int) -> pd.Series:
-    """Durations of the utterances that train a run of this seed, or choose its epoch."""
-    own = corpora.read(corpus, seed).table
-    return own.loc[own["split"].isin(["train", "development"]), "duration"]
-
-
-def _unseen(rows: pd.DataFrame, seen: pd.Series) -> pd.DataFrame:
-    """`rows` without those of the name and duration of one of `seen`."""
-    return rows[~np.isclose(rows["duration"], seen.reindex(rows.index), rtol=0, atol=0.01)]
-
-
-def _predictions(run: Run, test: str, corpus: Mapping[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
-    assert run.folder is not None
-    predicted = pd.read_parquet(evaluate(run.folder, test, corpus)).set_index("utterance")[PREDICTED]
-    unseen = _unseen(rows, _seen(run.params.corpus, run.params.seed))
-    return unseen[["split", "speaker", "emotion", *ATTRIBUTES]].join(predicted, how="inner").reset_index()
-
-
-def _matrix(cells: Sequence[Cell]) -> pd.DataFrame:
-    tables = []
-    for cell in cells:
-        values = cell.gold[list(ATTRIBUTES)], cell.predicted, cell.gold["speaker"]
-        for measure, of in (("CCC", ccc_interval), ("aligned CCC", correlation_interval)):
-            tables.append(cell.named(estimates(of(*values)).assign(measure=measure)))
-    return pd.concat(tables, ignore_index=True)
-
-
-def _errors(cells: Sequence[Cell]) -> pd.DataFrame:
-    own = {(cell.test, cell.system): cell for cell in cells if cell.train == cell.test}
-    tables = []
-    for cell in cells:
-        tables.append(_error("calibration error", cell, cell, ccc_of))
-        best = own.get((cell.test, cell.system), cell)
-        if best is not cell:
-            tables.append(_error("ranking error", best, cell, correlation_of))
-    return pd.concat(tables, ignore_index=True)
-
-
-def _error(measure: str, aligned: Cell, cell: Cell, statistic: Any) -> pd.DataFrame:
-    """What `aligned` has after aligning, less the statistic of `cell`."""
-    a, b = _common(aligned, cell)
-    found = difference(a, b, a_of=correlation_of, b_of=statistic)
-    table = contrasts(found)[["endpoint", "estimate", "low", "high"]]
-    return cell.named(table.assign(measure=measure, utterances=round(a[:, 0, 0, 0].sum()), speakers=len(a)))
-
-
-def _differences(cells: Sequence[Cell], compared: Sequence[tuple[str, str]]) -> pd.DataFrame:
-    by_name = {(cell.train, cell.test, cell.system): cell for cell in cells}
-    tables = []
-    for one, (system, reference) in product(cells, compared):
-        other = by_name.get((one.train, one.test, reference))
-        if one.system == system and other is not None:
-            tables.append(one.named(system_difference(*_common(one, other))).assign(reference=reference))
-    return family(pd.concat(tables, ignore_index=True))
-
-
-def _common(one: Cell, other: Cell) -> list[Array]:
-    """Sums of both by speaker, over the utterances that both predict."""
-    shared = one.gold["utterance"].isin(other.gold["utterance"]).to_numpy()
-    gold = one.gold[shared]
-    positions = pd.Index(other.gold["utterance"]).get_indexer(gold["utterance"])
-    predicted = one.predicted[:, shared], other.predicted[:, positions]
-    return [speaker_sums(gold[list(ATTRIBUTES)], each, gold["speaker"]) for each in predicted]
+def _common(*cells: Cell) -> list[Array]:
+    """Sums of each by speaker, over the utterances that all of them predict."""
+    shared = set.intersection(*(set(gold["utterance"]) for gold, _ in cells))
+    chosen = [(gold["utterance"].isin(shared), gold, predicted) for gold, predicted in cells]
+    return [
+        speaker_sums(gold.loc[rows, list(ATTRIBUTES)], predicted[:, rows], gold.loc[rows, "speaker"])
+        for rows, gold, predicted in chosen
+    ]

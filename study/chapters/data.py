@@ -37,6 +37,15 @@ def speaker_share(speakers: pd.Series, carried: float = 0.8) -> float:
     return float((np.searchsorted(np.cumsum(counts) / counts.sum(), carried - 1e-12) + 1) / len(counts))
 
 
+def talkativeness(corpus: pd.DataFrame, by: str = "split") -> pd.DataFrame:
+    """A row a known speaker of each group of `corpus`, the most talkative first: a Lorenz curve by ``speakers`` and
+    ``spoken``, the cumulative shares of the group's speakers and of its utterances."""
+    counts = corpus.groupby(by)["speaker"].value_counts().rename("utterances").reset_index()
+    groups = counts.groupby(by)["utterances"]
+    spoken = groups.cumsum() / groups.transform("sum")
+    return counts.assign(speakers=(groups.cumcount() + 1) / groups.transform("size"), spoken=spoken)
+
+
 def assumptions(params: Params) -> pd.DataFrame:
     """What a simulated corpus takes for granted, with the source of each; no row for real speech."""
     table = release.assumptions()

@@ -5,7 +5,6 @@ The weight is alpha, of the gender head's cross-entropy; a system of weight 0 ha
 """
 
 from collections.abc import Sequence
-from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -15,9 +14,8 @@ from sercore.params import ParamsError
 from sercore.runs import PREDICTED_FEMALE, Run
 from sercore.significance import SignificanceError, contrast
 from sercore.sums import jackknife_error
-from simulation import population
 from study.comparisons import by_condition, differences
-from study.plan import Question, overrides
+from study.plan import Question
 from study.results import Study, by_system, reported_split
 
 
@@ -88,28 +86,3 @@ def link_effects(studies: Sequence[Study], question: Question) -> pd.DataFrame:
     effect = contrast(linked["estimate"] - plain["estimate"], variances, [plain["df"], linked["df"]])
     limits = {"low": effect.low, "high": effect.high, "p": effect.p}
     return plain[["system", "weight", "endpoint"]].assign(estimate=effect.difference, **limits)
-
-
-def gains_of_knowing(studies: Sequence[Study]) -> pd.DataFrame:
-    """Correlation of simulated arousal with its best reading from the voice, without and with the speaker's gender, a
-    row a condition with its ``link`` (standard deviations)."""
-    links = {one.condition: overrides(one.condition).get("corpus", {}).get("gender_link", 0.0) for one in studies}
-    rows = [(condition, link, *reading(link)) for condition, link in links.items()]
-    return pd.DataFrame(rows, columns=["condition", "link", "voice alone", "voice and gender"])
-
-
-def reading(link: float, utterances: int = 5000, speakers: int = 500) -> tuple[float, float]:
-    """Correlation of true arousal with its best linear reading from pitch, range, rate and loudness of the voice, and
-    with that from these and the speaker's gender, in a simulation of numbers alone with this ``gender_link``, of fixed
-    seed."""
-    generator = np.random.default_rng(0)
-    drawn = population.draw_utterances(generator, utterances, population.draw_raters(generator, 60), 5)
-    people = population.draw_speakers(generator, speakers)
-    voices = []
-    for speaker, deviations in zip(cycle(people), drawn.deviations, strict=False):
-        prompt = population.draw_prompt(generator, speaker, "", deviations, link)
-        female = speaker.gender == "Female"
-        voices.append([1, prompt.pitch, prompt.range, prompt.rate, np.log(prompt.volume), female])
-    known, arousal = np.array(voices), drawn.deviations[:, 0]
-    alone, both = (np.corrcoef(x @ np.linalg.lstsq(x, arousal)[0], arousal)[0, 1] for x in (known[:, :-1], known))
-    return float(alone), float(both)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from sercore import significance
+from sercore import verdicts
 from sercore.sums import ccc_of, correlation_of, from_table
-from study import comparisons, results
+from study import results
 
 
 def scores(folder: Path | str, system: str = "speech_only") -> pd.DataFrame:
@@ -16,9 +16,9 @@ def scores(folder: Path | str, system: str = "speech_only") -> pd.DataFrame:
     for condition, trained in (("study", "English"), ("danish", "Danish")):
         rows = results.read("emotale", folder, condition).sums.query("split == 'test1'")
         for test in ("english", "danish"):
-            found = from_table(rows[rows["test"] == test], [system])[system]
+            found = from_table(rows[rows["test"] == test], [system])
             for measure, statistic in (("CCC", ccc_of), ("aligned", correlation_of)):
-                table = comparisons.estimates(significance.interval(found, statistic=statistic))
+                table = verdicts.scores(found, statistic=statistic)
                 keys = {"trained on": trained, "tested on": test.capitalize(), "measure": measure}
                 tables.append(table.assign(**keys))
     return pd.concat(tables, ignore_index=True)

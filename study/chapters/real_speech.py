@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sercore import ATTRIBUTES, significance
+from sercore import ATTRIBUTES, verdicts
 from sercore.model import AttributeModel
 from sercore.runs import PREDICTED
-from study import baselines, comparisons, results
+from sercore.sums import speaker_sums
+from study import baselines, results
+from study.comparisons import tested
 from study.plan import Plan, Question, corpus_of, run_folder
 
 
@@ -29,13 +31,6 @@ def analyse(plan: Plan, question: Question, folder: Path) -> None:
     learned = pd.DataFrame({"estimate": mean, "low": mean - spread, "high": mean + spread})
     tables = [learned.assign(measure="weight").rename_axis("layer").reset_index()]
     for layer, rows in pd.concat(predictions).query("split == 'test1'").groupby("layer"):
-        found = significance.ccc_interval(
-            rows[[*ATTRIBUTES]].to_numpy(), rows[PREDICTED].to_numpy(), rows["speaker"].to_numpy()
-        )
-        tables.append(comparisons.estimates(found).query("endpoint == 'mean'").assign(measure="ridge", layer=layer))
+        sums = speaker_sums(rows[[*ATTRIBUTES]].to_numpy(), rows[PREDICTED].to_numpy(), rows["speaker"].to_numpy())
+        tables.append(tested(verdicts.scores({"ridge": sums})).assign(measure="ridge", layer=layer))
     results.write_tables(folder, {"layers": pd.concat(tables)[["layer", "measure", "estimate", "low", "high"]]})
-
-
-def layers(folder: Path | str) -> pd.DataFrame:
-    """The table that `analyse` wrote."""
-    return results.read_tables(folder, ["layers"])["layers"]

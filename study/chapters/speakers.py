@@ -31,7 +31,7 @@ from sercore.sums import jackknife_error
 from simulation.population import SKEW
 from study import comparisons, results
 from study.plan import STUDY, Plan, Question
-from study.results import Study, busiest_share, talkativeness
+from study.results import Study
 
 SPEAKERS, UTTERANCES = 10, 100  # the authors' choice: so many speakers, and utterances of each
 TABLES = ("counts", "embedding_2d", "embedding")
@@ -69,24 +69,25 @@ def read(folders: dict[str, str]) -> dict[str, pd.DataFrame]:
     return {table: pd.concat([part[table].assign(corpus=name) for name, part in each.items()]) for table in TABLES}
 
 
-def lorenz(studies: Sequence[Study], counts: pd.DataFrame) -> pd.DataFrame:
-    """`study.results.talkativeness` by ``corpus``: each condition's training split, the other corpora of `counts`."""
-    others = counts[counts["corpus"] != counts["corpus"].iloc[0]]
-    spoken = others.loc[others.index.repeat(others["utterances"])].assign(speaker=lambda rows: rows.index)
-    trained = [one.corpus[one.corpus["split"] == "train"].assign(corpus=one.condition) for one in studies]
-    return talkativeness(pd.concat([*trained, spoken]), "corpus")
-
-
-def skews(curves: pd.DataFrame) -> pd.DataFrame:
-    """A row a corpus of `lorenz`: speakers, utterances, share of the most talkative 26 %; last the paper's own."""
-    groups = curves.groupby("corpus", sort=False)["utterances"]
-    table = pd.DataFrame({"speakers": groups.size(), "utterances": groups.sum(), "share": groups.agg(busiest_share)})
-    return pd.concat([table, pd.DataFrame({"share": SKEW["utterances"]}, index=["MSP-Podcast, from the paper"])])
+def skews(studies: Sequence[Study], counts: pd.DataFrame) -> pd.DataFrame:
+    """Speakers, utterances and share of the most talkative 26 %: of each condition's training split, of the other
+    corpora of `counts`, and last the paper's own share."""
+    spoken = {one.condition: _spoken(one) for one in studies}
+    spoken |= dict(list(counts[counts["corpus"] != counts["corpus"].iloc[0]].groupby("corpus")["utterances"]))
+    rows = {name: [len(each), each.sum(), busiest_share(each)] for name, each in spoken.items()}
+    rows["MSP-Podcast, from the paper"] = [np.nan, np.nan, SKEW["utterances"]]
+    return pd.DataFrame.from_dict(rows, "index", columns=["speakers", "utterances", "share"])
 
 
 def skew(study: Study) -> float:
     """Share of the training utterances that the most talkative speakers speak."""
-    return busiest_share(study.corpus.loc[study.corpus["split"] == "train", "speaker"].value_counts())
+    return busiest_share(_spoken(study))
+
+
+def busiest_share(counts: ArrayLike) -> float:
+    """Share of the utterances (`counts`, by speaker) that the busiest 26 % of the speakers speak, as in `SKEW`."""
+    spoken = np.append(0, np.sort(np.asarray(counts))[::-1].cumsum())
+    return float(np.interp(SKEW["speakers"], np.linspace(0, 1, len(spoken)), spoken / spoken[-1]))
 
 
 def differences(studies: Sequence[Study], question: Question) -> pd.DataFrame:
@@ -143,6 +144,10 @@ def equal_error_rate(same: ArrayLike, scores: ArrayLike) -> float:
     pair is of one speaker (both kinds occur), ``scores`` is the similarity, both (pairs,)."""
     accepted, found, _ = roc_curve(same, scores)
     return float(np.interp(0, accepted + found - 1, accepted))
+
+
+def _spoken(study: Study) -> pd.Series:
+    return study.corpus.loc[study.corpus["split"] == "train", "speaker"].value_counts()
 
 
 def _verification_error(distance: NDArray[np.float64], speakers: NDArray) -> float:

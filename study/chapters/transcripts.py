@@ -10,12 +10,12 @@ from typing import Any
 
 import pandas as pd
 
-from sercore import corpora
+from sercore import corpora, verdicts
 from sercore.params import Params, with_corpus
 from sercore.sections import Transcripts
 from sercore.transcripts import error_rates, reported
 from study import comparisons
-from study.plan import STUDY, Plan, Question, systems, tested_on
+from study.plan import STUDY, Plan, Question, margin, systems, tested_on
 from study.results import Study, write_tables
 
 
@@ -42,7 +42,8 @@ def differences(study: Study, question: Question, rates: pd.DataFrame, kinds: Se
     """`study.comparisons.differences` on the evaluation sets of `kinds` (``words`` of ``words_10``), all one family."""
     tests = [test for test in _tests(study, rates) if test.partition("_")[0] in kinds]
     tables = [comparisons.differences(study, question, test=test).assign(evaluation=test) for test in tests]
-    return _with_rates(comparisons.family(pd.concat(tables, ignore_index=True).drop(columns="paper")), rates)
+    table = pd.concat(tables, ignore_index=True).drop(columns="paper")
+    return _with_rates(verdicts.judged(table, margin(study.params.profile)), rates)
 
 
 def _tests(study: Study, rates: pd.DataFrame) -> list[str]:

@@ -69,12 +69,6 @@ def heatmap(table: pd.DataFrame, y: str, x: str, labels: tuple[str, str], **opti
     return _titled(grid.set_axis_labels(*labels))
 
 
-def lorenz(table: pd.DataFrame, hue: str, aspect: float) -> sns.FacetGrid:
-    """Lorenz curves of `study.results.talkativeness`, a line a value of `hue`."""
-    labels = "share of the speakers, most talkative first", "share of the utterances"
-    return relplot(table, "speakers", "spoken", labels, kind="line", hue=hue, height=3.4, aspect=aspect)
-
-
 def legend_above(grid: sns.FacetGrid) -> sns.FacetGrid:
     """`grid` with its legend above the panels, where it takes no width from them."""
     if grid.legend is not None:
