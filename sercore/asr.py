@@ -32,7 +32,7 @@ def recognised(paths: Iterable[Path], name: str) -> list[str]:
     with FileLock(folder.with_suffix(".lock")):  # waiting for another process is faster than transcribing twice
         if not folder.is_dir():
             model = _load(name)
-            sounds = (audio.load(path, audio.duration(path)) for path in tqdm(paths, name))
+            sounds = (audio.load(path) for path in tqdm(paths, name))
             heard = (model.transcribe(sound, **OPTIONS)[0] for sound in sounds)
             texts = json.dumps([" ".join(part.text.strip() for part in parts) for parts in heard], ensure_ascii=False)
             complete(folder, lambda partial: (partial / "texts.json").write_text(texts, encoding="utf-8"))
