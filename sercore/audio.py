@@ -102,8 +102,7 @@ def _inspect(path: Path | str) -> tuple[int, int]:
         with open(path, "rb", buffering=0) as file:
             return _length(path, file)
     except OSError as error:
-        problem = f"{path} cannot be opened ({error.strerror})"
-        raise AudioError(f"{problem}: correct its path or permission or remove its row.") from None
+        raise AudioError(f"{path} cannot be opened ({error.strerror}): correct path, permission or header.") from None
 
 
 def _length(path: Path | str, file: BinaryIO) -> tuple[int, int]:

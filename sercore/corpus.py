@@ -84,8 +84,7 @@ class Corpus:
 
     def splits(self) -> list[str]:
         """Splits that have utterances, in the order of `SPLITS`."""
-        present = set(self.table["split"])
-        return [name for name in SPLITS if name in present]
+        return [name for name in SPLITS if (self.table["split"] == name).any()]
 
     def __str__(self) -> str:
         counts = self.table.groupby("split")["speaker"].agg(["size", "nunique"]).loc[self.splits()].itertuples()
@@ -113,9 +112,7 @@ class Corpus:
         return digest(str(pd.util.hash_pandas_object(table).to_numpy().tobytes()) for table in signed)
 
 
-def require_columns(
-    table: pd.DataFrame, required: Sequence[str], source: Path | str, known: Sequence[str] | None = None
-) -> None:
+def require_columns(table: pd.DataFrame, required: Sequence[str], source: object, known: Sequence[str] = ()) -> None:
     """Raise `CorpusError`, naming the `source`, unless `table` has the columns `required`, and none but `known`."""
     if missing := [name for name in required if name not in table.columns]:
         raise CorpusError(f"{source}: missing columns {', '.join(missing)}; it has {', '.join(table.columns)}.")

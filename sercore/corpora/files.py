@@ -147,21 +147,30 @@ def with_durations(table: pd.DataFrame, damaged: Literal["refuse", "skip"], sour
     """`table` with the ``duration`` in seconds of each file of ``path``, and without the files that are damaged.
 
     `AudioError` if files are damaged and `damaged` is ``refuse``, or all of them are. `UserWarning` if files are left
-    out, which ``data/cache/damaged-*.csv`` then lists, or if the corpus as a whole is clipped or far from the level of
-    speech. `source` names the corpus.
+    out, which ``data/cache/damaged-*.csv`` then lists, or if the median of about 50 files is clipped or far from the
+    level of speech. `source` names the corpus.
     """
     durations = pd.Series(kept("durations", table["path"], partial(_tried, audio.duration)), table.index, dtype=object)
     errors = durations[[isinstance(one, audio.AudioError) for one in durations]]
     if len(errors):
         problem = f"{len(errors)} of {len(table)} audio files in {source} are damaged"
         if damaged == "refuse" or len(errors) == len(table):
-            remedy = "to leave them out, set corpus.damaged: skip" if len(errors) < len(table) else "check corpus.path"
+            remedy = "check corpus.path, or leave single files out with corpus.damaged: skip"
             raise audio.AudioError(f"{problem} ({remedy}): {errors.iloc[0]}")
         path = cache_folder() / f"damaged-{digest([str(source)], 4)}.csv"
         complete_file(path, table.loc[errors.index, ["path"]].assign(problem=errors.map(str)).to_csv)
         warnings.warn(f"{problem} and left out: {some(errors.index)}; all are listed in {path}.", stacklevel=4)
     table = table.assign(duration=durations).drop(index=errors.index).astype({"duration": "float64"})
-    _warn_of_levels(table["path"], source)
+    levels = kept("levels", table["path"].iloc[:: len(table) // 50 + 1], partial(_tried, audio.levels))
+    levels = [each for each in levels if isinstance(each, tuple)]  # an error is raised again when the file is used
+    level, clipped = np.median(levels, axis=0) if levels else (1, 0)
+    if not 10 * audio.SILENT <= level <= 1:
+        quiet = "quiet" if level < 1 else "loud"
+        problem = f"far too {quiet} (a root mean square of {level:.2g}, where full scale is 1): scale its samples"
+        warnings.warn(f"the audio of {source} is {problem}.", stacklevel=4)
+    elif clipped > audio.CLIPPED:
+        problem = f"clipped ({clipped:.1%} of the samples are at full scale)"
+        warnings.warn(f"the audio of {source} is {problem}: look for the original recordings.", stacklevel=4)
     return table
 
 
@@ -171,21 +180,6 @@ def _tried(look: Callable[[Path], Any], path: Path) -> Any:
         return look(path)
     except audio.AudioError as error:
         return error
-
-
-def _warn_of_levels(paths: pd.Series, source: Path) -> None:
-    """Warn if the median of about 50 files, spread over the corpus, is clipped, or far from the level of speech."""
-    found = kept("levels", paths.iloc[:: len(paths) // 50 + 1], partial(_tried, audio.levels))
-    if not (levels := [each for each in found if isinstance(each, tuple)]):  # errors are raised when a file is used
-        return
-    level, clipped = np.median(levels, axis=0)
-    if not 10 * audio.SILENT <= level <= 1:
-        quiet = "quiet" if level < 1 else "loud"
-        problem = f"far too {quiet} (a root mean square of {level:.2g}, where full scale is 1): scale its samples"
-        warnings.warn(f"the audio of {source} is {problem}.", stacklevel=5)
-    elif clipped > audio.CLIPPED:
-        problem = f"clipped ({clipped:.1%} of the samples are at full scale)"
-        warnings.warn(f"the audio of {source} is {problem}: look for the original recordings.", stacklevel=5)
 
 
 def warn_of_other_means(table: pd.DataFrame, ratings: pd.DataFrame, path: Path, tolerance: float) -> None:

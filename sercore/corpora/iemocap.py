@@ -73,12 +73,19 @@ def read(params: Params, seed: int) -> Corpus:
     tree = files.walk(root)
     table, ratings = _evaluations(tree, root)
     files.warn_of_other_means(table, ratings, root, TOLERANCE)
+    values = table[list(ATTRIBUTES)]
+    drawn = values.clip(*SCALE)
+    near = ((values - drawn).abs() > 0) & ((values - drawn).abs() <= BEYOND)
+    if len(outside := table.index[near.any(axis=1)]):
+        problem = f"{len(outside)} utterances in {root} have an attribute outside the scale 1 to 5"
+        warnings.warn(f"{problem}: {some(outside)}; it is set to the scale's end.", stacklevel=3)
     names = table.index.to_series().str.extract(UTTERANCE)
     waves = files.by_stem(tree, ".wav")
     # Lines without a name ("M: Yeah.") belong to none.
     spoken = [SPOKEN.match(line) for *_, line in _lines(tree, "transcriptions")]
     texts = {one["utterance"]: one["text"].strip() for one in spoken if one}
-    table = _within_scale(table, root).assign(
+    table = table.assign(
+        **values.mask(near, drawn),
         path=[waves.get(name) for name in table.index],
         speaker=names["session"] + names["letter"],
         gender=names["letter"].map({"F": "Female", "M": "Male"}),
@@ -122,14 +129,3 @@ def _lines(tree: list[Path], folder: str) -> Iterator[tuple[Path, int, str]]:
             # str.splitlines would also split at characters that latin-1 makes of other encodings' letters.
             for number, line in enumerate(path.read_text(encoding="latin-1").split("\n"), 1):
                 yield path, number, line.strip()
-
-
-def _within_scale(table: pd.DataFrame, root: Path) -> pd.DataFrame:
-    """`table` with attributes that lie less than `BEYOND` outside the scale drawn to its end."""
-    values = table[list(ATTRIBUTES)]
-    drawn = values.clip(*SCALE)
-    near = ((values - drawn).abs() > 0) & ((values - drawn).abs() <= BEYOND)
-    if len(outside := table.index[near.any(axis=1)]):
-        problem = f"{len(outside)} utterances in {root} have an attribute outside the scale 1 to 5"
-        warnings.warn(f"{problem}: {some(outside)}; it is set to the scale's end.", stacklevel=3)
-    return table.assign(**values.mask(near, drawn))

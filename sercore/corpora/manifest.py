@@ -37,7 +37,7 @@ def read(params: Params, seed: int) -> Corpus:
     the CSV's folder.
     """
     path = resolve(params.path)
-    table = files.read_csv(path, REQUIRED)
+    table = files.read_csv(path)
     require_columns(table, REQUIRED, path, KNOWN)
     table = table.set_index("utterance").reindex(columns=list(COLUMNS), fill_value="")
     table = files.numbers(table, path)

@@ -16,7 +16,7 @@ import pandas as pd
 from sercore import ATTRIBUTES
 from sercore.corpora import files
 from sercore.corpus import RATING_COLUMNS, Corpus, CorpusError, require_columns, some
-from sercore.disk import in_parallel
+from sercore.disk import kept
 from sercore.params import CorpusParams, resolve
 
 KIND = "naturalistic"
@@ -35,7 +35,7 @@ TOLERANCE = 1e-6  # of the consensus, which releases round to 6 decimals
 # One rating as text: "WORKER00014332; Contempt; Contempt; A:4.000000; V:3.000000; D:4.000000;". What raters typed after
 # "Other-" may hold anything, also ";" and "A:", so that only the last three fields can be trusted.
 RATING = re.compile(
-    r"\s*(?P<rater>[^;]+?)\s*;\s*(?P<emotion>[^;]*?)\s*;(?:.*;)?"
+    r"\A\s*(?P<rater>[^;]+?)\s*;\s*(?P<emotion>[^;]*?)\s*;(?:.*;)?"
     r"\s*A:(?P<arousal>[^;]*);\s*V:(?P<valence>[^;]*);\s*D:(?P<dominance>[^;]*);?\s*\Z",
     re.DOTALL,
 )
@@ -69,22 +69,19 @@ def _release(root: Path, params: Params) -> Corpus:
         files.warn_of_other_means(table, ratings, labels, TOLERANCE)
         ratings = ratings.dropna(subset=list(ATTRIBUTES))
     waves = files.by_stem(tree, ".wav")
-    table = _with_side_files(_with_hidden(table, waves, root), tree)
+    unlabelled = pd.Index(waves, dtype="str").difference(table.index)
+    hidden = unlabelled[unlabelled.str.contains("_test3_")]
+    if len(stray := unlabelled.difference(hidden)):
+        warnings.warn(f"{len(stray)} audio files in {root} have no label row: {some(stray)}; left out.", stacklevel=3)
+    table = pd.concat([table, pd.DataFrame({"split": "Test3"}, index=hidden)]).rename_axis("utterance")
+    table = _with_side_files(table, tree)
     if len(without := table.index[table["split"].isna()]):
-        raise CorpusError(
-            f"{len(without)} of {len(table)} utterances in {labels} have no split (Split_Set is NA or absent, and no "
-            f"Partitions.txt names them): {some(without)}; add a Partitions.txt to the release with a line such as "
-            f"'Train; {without[0]}.wav' for each, or describe the corpus by a manifest."
-        )
+        problem = f"{len(without)} of {len(table)} utterances in {labels} have no split (Split_Set): {some(without)}"
+        line = f"Train; {without[0]}.wav"
+        raise CorpusError(f"{problem}; add a Partitions.txt to the release with a line such as '{line}' for each.")
     table = table.assign(path=[waves.get(name) for name in table.index])
     table["transcript"] = _transcripts(table.index, tree, root)
     return files.corpus(labels, params, root.name, table, SCALE, ratings)
-
-
-def parse_ratings(lines: pd.Series) -> pd.DataFrame:
-    """Columns rater, emotion, arousal, valence, dominance, all text, from ratings written as one line each."""
-    fields = [match.groupdict() if (match := RATING.match(line)) else {} for line in lines]
-    return pd.DataFrame(fields, index=lines.index, columns=list(RATING.groupindex), dtype="str")
 
 
 def _labels(tree: list[Path], root: Path) -> Path:
@@ -117,10 +114,10 @@ def _ratings(labels: Path) -> pd.DataFrame | None:
         return None
     table = _table(path)
     if "EmoDetail" in table:
-        table = parse_ratings(table["EmoDetail"])
+        table = table["EmoDetail"].str.extract(RATING)
         if len(unread := table.index[table["rater"].isna()]):
-            problem = f"{len(unread)} ratings in {path} are not in a known form: {some(unread)}; left out."
-            warnings.warn(problem, stacklevel=3)
+            problem = f"{len(unread)} ratings in {path} are in no known form"
+            warnings.warn(f"{problem}: {some(unread)}; left out.", stacklevel=3)
         table = table.dropna(subset="rater")
     else:
         rater = "Workers" if "Workers" in table else "WorkerID"  # releases 1.6 and 2.0
@@ -174,15 +171,6 @@ def _stem(name: str) -> str:
     return name[:-4] if name.lower().endswith(".wav") else name
 
 
-def _with_hidden(table: pd.DataFrame, waves: dict[str, Path], root: Path) -> pd.DataFrame:
-    """`table` and a row for each file of Test3 that has none."""
-    unlabelled = pd.Index(waves, dtype="str").difference(table.index)
-    hidden = unlabelled[unlabelled.str.contains("_test3_")]
-    if len(stray := unlabelled.difference(hidden)):
-        warnings.warn(f"{len(stray)} audio files in {root} have no label row: {some(stray)}; left out.", stacklevel=3)
-    return pd.concat([table, pd.DataFrame({"split": "Test3"}, index=hidden)]).rename_axis("utterance")
-
-
 def _with_side_files(table: pd.DataFrame, tree: list[Path]) -> pd.DataFrame:
     """`table` with splits, speakers and genders completed from the files in which old releases keep them."""
 
@@ -207,15 +195,14 @@ def _pairs(tree: list[Path], *wanted: str) -> list[tuple[str, str]]:
 
 def _transcripts(names: pd.Index, tree: list[Path], root: Path) -> list[str | None]:
     """One line of text for each name; None where the file is absent or empty."""
+
+    def read(path: Path) -> str | None:
+        return " ".join(path.read_text(encoding="utf-8-sig", errors="replace").split()) or None
+
     below = [path for path in tree if "/transcript" in f"/{path.parent.relative_to(root)}".lower()]
     texts = files.by_stem(below, ".txt")
-
-    def read(name: str) -> str | None:
-        text = texts[name].read_text(encoding="utf-8-sig", errors="replace") if name in texts else ""
-        return " ".join(text.split()) or None
-
-    spoken = in_parallel(read, names)
-    if lossy := [name for name, text in zip(names, spoken, strict=True) if text and "\ufffd" in text]:
+    spoken = dict(zip(texts, kept("texts", texts.values(), read), strict=True))
+    if lossy := [name for name in names if "\ufffd" in (spoken.get(name) or "")]:
         problem = f"{len(lossy)} transcripts in {root} are not UTF-8 and lose characters"
         warnings.warn(f"{problem}: {some(lossy)}.", stacklevel=3)
-    return spoken
+    return [spoken.get(name) for name in names]
