@@ -437,7 +437,7 @@ WRONG = [
     ({"profile": None}, ["unknown profile None"]),
     ({"chapter": "nothing"}, ["does not answer 'nothing'"]),
     *[({"seeds": value}, ["seeds is", "1 or more"]) for value in ("x", 0, -1, 2.5, True, "1 2")],
-    ({"profile": "emotale", "data": "/no/such"}, ["/no/such", "EmoTale"]),
+    ({"profile": "emotale", "data": "/no/such"}, ["/no/such/annotations.csv", "corpus.path"]),
     ({"profile": "emotale"}, ["data/emotale", "EmoTale"]),
     ({"profile": "msp_podcast", "data": "params/variants.yaml"}, ["params/variants.yaml"]),
     ({"profil": "embedded"}, ["unknown profil", "valid are profile, data, chapter, seeds and set"]),
