@@ -30,9 +30,9 @@ def _train(given: argparse.Namespace) -> None:
 
 
 def _predict(given: argparse.Namespace) -> None:
+    from sercore.corpora.files import listed
     from sercore.params import ParamsError
     from sercore.predict import load
-    from sercore.recordings import listed
 
     if not given.files:
         if given.text:

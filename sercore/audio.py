@@ -1,6 +1,7 @@
 """An audio file as mono float32 at 16 kHz, and its duration without decoding it."""
 
 import contextlib
+import math
 import warnings
 from pathlib import Path
 from typing import BinaryIO
@@ -24,7 +25,7 @@ class AudioError(InputError):
     """A file that holds no usable audio; the message names the file and says what to do."""
 
 
-def load(path: Path | str, max_seconds: float) -> np.ndarray:
+def load(path: Path | str, max_seconds: float = math.inf) -> np.ndarray:
     """Read one utterance, in any of `FORMATS`: float32 (samples,) at 16 kHz.
 
     Channels are averaged, without those 40 dB below the loudest; other sampling rates are resampled (soxr); what lies
@@ -36,7 +37,8 @@ def load(path: Path | str, max_seconds: float) -> np.ndarray:
     samples, rate = _read(path, max_seconds)
     mono = _mono(samples, path)
     if rate != SAMPLE_RATE:
-        mono = soxr.resample(mono, rate, SAMPLE_RATE)[: int(max_seconds * SAMPLE_RATE)]
+        mono = soxr.resample(mono, rate, SAMPLE_RATE)
+    mono = mono[: int(min(len(mono), max_seconds * SAMPLE_RATE))]
     if not len(mono):
         raise AudioError(f"{path} is shorter than one sample at 16 kHz: replace the file or remove its row.")
     return mono
@@ -56,16 +58,16 @@ def levels(path: Path | str, max_seconds: float = 15.0) -> tuple[float, float]:
 
 
 def _read(path: Path | str, max_seconds: float) -> tuple[np.ndarray, int]:
-    """Samples (frames, channels), float32 and finite, and their rate."""
+    """Samples (frames, channels), one or more, float32 and finite, and their rate."""
     frames, rate = _inspect(path)
-    wanted = min(frames, int(max_seconds * rate))
+    wanted = max(1, int(min(frames, max_seconds * rate)))
     try:
         with open(path, "rb", buffering=0) as file, _open(file) as sound:
             samples = sound.read(wanted, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"{path} cannot be decoded ({error.error_string.rstrip('.')}): replace the file.") from error
     if len(samples) < wanted:
-        raise _other_length(path, wanted / rate, len(samples) / rate, "s")
+        raise AudioError(f"{path} is truncated ({len(samples):,} of {wanted:,} samples are there): copy it again.")
     if not np.isfinite(samples).all():
         raise AudioError(f"{path} has samples that are NaN or infinite: replace the file.")
     return samples, rate
@@ -73,8 +75,6 @@ def _read(path: Path | str, max_seconds: float) -> tuple[np.ndarray, int]:
 
 def _mono(samples: np.ndarray, path: Path | str) -> np.ndarray:
     """Mean (samples,) of the channels (samples, channels) that have sound."""
-    if not len(samples):
-        return samples[:, 0]
     if (peak := np.abs(samples).max()) > LOUDEST:
         remedy = "scale its samples to the range -1 to 1 (int16's by 1/32768)"
         raise AudioError(f"{path} has a peak of {peak:.5g}, where full scale is 1: {remedy}.")
@@ -97,47 +97,42 @@ def _mono(samples: np.ndarray, path: Path | str) -> np.ndarray:
 
 def _inspect(path: Path | str) -> tuple[int, int]:
     """Samples of a channel and their rate, once it is certain that the end of the file is there."""
-    path = Path(path)
     try:
-        if path.is_file():
-            with open(path, "rb", buffering=0) as file:
-                return _length(path, file)
-        wrong = "is a folder or a device: give a file" if path.exists() else "does not exist: restore the audio file"
+        if not Path(path).is_file():
+            raise AudioError(f"{path} does not exist, or is a folder or a device: restore the file or remove its row.")
+        with open(path, "rb", buffering=0) as file:
+            return _length(path, file)
     except OSError as error:
-        wrong = f"cannot be opened ({error.strerror}): correct its path or permission"
-    raise AudioError(f"{path} {wrong} or remove its row.")
+        raise AudioError(f"{path} cannot be opened ({error.strerror}): correct path, permission or header.") from None
 
 
-def _length(path: Path, file: BinaryIO) -> tuple[int, int]:
+def _length(path: Path | str, file: BinaryIO) -> tuple[int, int]:
     if not file.seek(0, 2):
         raise AudioError(f"{path} is empty (0 bytes): replace the file.")
     if not ogg_ends(file.fileno()):
         raise AudioError(f"{path} is truncated (the end of its stream is missing): copy it again.")
     sizes = promised_and_held(file.fileno())
+    if sizes and sizes[0] != sizes[1]:
+        lengths = f"its header promises {sizes[0]:,} bytes of sound and it holds {sizes[1]:,}"
+        raise AudioError(f"{path} is {'damaged' if sizes[0] < sizes[1] else 'truncated'} ({lengths}): copy it again.")
     try:
         with _open(file) as sound:
             frames, rate, form = sound.frames, sound.samplerate, sound.format
             if form != "MP3" and sound.subtype.startswith("MPEG"):
                 form = f"MP3 in {form}"
     except soundfile.LibsndfileError as error:
-        if sizes and sizes[0] > sizes[1]:
-            raise _other_length(path, *sizes, "bytes") from None
         problem = f"is not audio that libsndfile can read ({error.error_string.rstrip('.')})"
         raise AudioError(f"{path} {problem}: replace it, or convert it to WAV.") from error
-    if form not in FORMATS or (form == "MP3" and not sizes):
-        form = "MP3 without a Xing header" if form == "MP3" else form
+    if form == "MP3" and not sizes:
+        form = "MP3 without a Xing header"
+    if form not in FORMATS:
         raise AudioError(f"{path} is {form}, in which a cut file would go unnoticed: convert it to WAV or FLAC.")
     if not 4_000 <= rate <= 768_000:
         raise AudioError(f"{path} has a sampling rate of {rate} Hz: correct its header or replace the file.")
-    if sizes and sizes[0] != sizes[1]:
-        if not frames:
-            raise _other_length(path, *sizes, "bytes")
-        seconds = frames / rate / max(1, sizes[0] if form == "MP3" else min(sizes))
-        raise _other_length(path, sizes[0] * seconds, sizes[1] * seconds, "s")
     if frames > UNKNOWN:
         raise AudioError(f"{path} does not tell its length (was it written to a pipe?): convert it to a new {form}.")
-    if form == "FLAC" and (held := _flac_frames(file, frames)) < frames:
-        raise _other_length(path, frames / rate, held / rate, "s")
+    if form == "FLAC" and not _ends(file, frames):
+        raise AudioError(f"{path} is truncated (the end of its stream is missing): copy it again.")
     if frames == 0:
         raise AudioError(f"{path} has a header but no samples: replace the file or remove its row.")
     return frames, rate
@@ -149,19 +144,10 @@ def _open(file: BinaryIO) -> soundfile.SoundFile:
     return soundfile.SoundFile(file.fileno(), closefd=False)
 
 
-def _flac_frames(file: BinaryIO, frames: int) -> int:
-    """Samples up to which a FLAC can be decoded: all, if its last ones can be."""
-    for start in (max(0, frames - 4096), 0):
-        held = start
-        with contextlib.suppress(soundfile.SoundFileError), _open(file) as sound:
-            sound.seek(start)
-            while read := len(sound.read(4096)):
-                held += read
-        if held == frames:
-            break
-    return held
-
-
-def _other_length(path: Path | str, promised: float, held: float, unit: str) -> AudioError:
-    lengths = f"its header promises {round(promised, 4):,} {unit} and it holds {round(held, 4):,} {unit}"
-    return AudioError(f"{path} is {'truncated' if held < promised else 'damaged'} ({lengths}): copy it again.")
+def _ends(file: BinaryIO, frames: int) -> bool:
+    """Whether the last of the `frames` samples can be decoded."""
+    last = min(frames, 4096)
+    with contextlib.suppress(soundfile.SoundFileError), _open(file) as sound:
+        sound.seek(frames - last)
+        return len(sound.read(last)) == last
+    return False

@@ -18,7 +18,6 @@ CHUNKS = {
     b"caff": (8, ">4sq", 1, b"data"),
     b"riff": (40, "<4s12xq", 8, b"data"),  # W64
 }
-AU = {b".snd": ">II", b"dns.": "<II"}
 XING = re.compile(rb"(?:Xing|Info)\0\0\0[\3\7\x0b\x0f]....(....)", re.DOTALL)  # numbers of frames and bytes
 
 
@@ -32,8 +31,8 @@ def promised_and_held(file: int) -> tuple[int, int] | None:
     with contextlib.suppress(struct.error):  # the file ends before what is looked for
         if magic in CHUNKS:
             found = _sound_chunk(file, *CHUNKS[magic])
-        elif magic in AU:
-            found = struct.unpack_from(AU[magic], head, 4)
+        elif magic in (b".snd", b"dns."):  # AU
+            found = struct.unpack_from(">II" if magic == b".snd" else "<II", head, 4)
         else:
             found = _nist(head) if magic == b"NIST" else _mpeg(file, head)
     if not found or not 0 < found[1] < UNKNOWN:

@@ -13,6 +13,7 @@ Columns of ``ratings``, a row a rater and utterance: ``utterance``, ``rater``, `
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,28 +49,28 @@ class Corpus:
     ratings: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
-        _check_columns(self.table, COLUMNS, "corpus table")
+        require_columns(self.table, COLUMNS, "corpus table", COLUMNS)
         if self.table.empty:
             raise CorpusError(f"corpus {self.name} has no utterance: check its path.")
         if nameless := int((self.table.index.isna() | (self.table.index == "")).sum()):
             raise CorpusError(f"{nameless} of {len(self.table)} rows have no utterance: name them or remove them.")
         if len(duplicates := self.table.index[self.table.index.duplicated()]):
             raise CorpusError(f"duplicate utterance: {some(duplicates)}; keep one row of each.")
+        low, high = self.scale
         for name, known in {"split": SPLITS, "emotion": EMOTIONS, "gender": GENDERS}.items():
             given = self.table[name]
             wrong = ~given.isin(list(known)) & (given.notna() | (name == "split"))
-            _refuse(given[wrong], f"unknown {name}", f"valid are {', '.join(known)}")
-        low, high = self.scale
+            refuse(given[wrong], f"unknown {name}", f"valid are {', '.join(known)}")
         for name in ATTRIBUTES:
-            given = self.table[name]
-            wrong = given.notna() & ~pd.to_numeric(given, errors="coerce").between(low, high)
-            _refuse(given[wrong], f"{name} outside the scale {low:g} to {high:g}", "correct the rows")
-        absent = self.table.index[[not isinstance(path, Path) or not path.is_file() for path in self.table["path"]]]
-        if len(absent):
-            problem = f"{len(absent)} of {len(self.table)} utterances have no audio: {some(absent)}"
-            raise CorpusError(f"{problem}; path must be the Path of a file that exists.")
+            given = self.table[name].dropna()
+            wrong = ~pd.to_numeric(given, errors="coerce").between(low, high)
+            refuse(given[wrong], f"{name} outside the scale {low:g} to {high:g}", "correct the rows")
+        absent = self.table.loc[
+            [not isinstance(path, Path) or not path.is_file() for path in self.table["path"]], "path"
+        ]
+        refuse(absent, "utterances without audio", "path must be the Path of a file that exists")
         if self.ratings is not None:
-            _check_columns(self.ratings, RATING_COLUMNS, "table of ratings")
+            require_columns(self.ratings, RATING_COLUMNS, "table of ratings", RATING_COLUMNS)
 
     def split(self, name: str) -> pd.DataFrame:
         """Rows of one split, in the table's order; `CorpusError` if `name` is no split or has no utterance."""
@@ -77,14 +78,13 @@ class Corpus:
             raise CorpusError(f"unknown split {name!r}; splits are {', '.join(SPLITS)}.")
         rows = self.table[self.table["split"] == name]
         if rows.empty:
-            there = ", ".join(self.splits())
-            raise CorpusError(f"corpus {self.name} has no utterance in split {name!r}, only in {there}.")
+            problem = f"corpus {self.name} has no utterance in split {name!r}"
+            raise CorpusError(f"{problem}, only in {', '.join(self.splits())}.")
         return rows
 
     def splits(self) -> list[str]:
         """Splits that have utterances, in the order of `SPLITS`."""
-        present = set(self.table["split"])
-        return [name for name in SPLITS if name in present]
+        return [name for name in SPLITS if (self.table["split"] == name).any()]
 
     def __str__(self) -> str:
         counts = self.table.groupby("split")["speaker"].agg(["size", "nunique"]).loc[self.splits()].itertuples()
@@ -98,13 +98,12 @@ class Corpus:
         said of unknown speakers.
         """
         splits = self.table.groupby("speaker")["split"].unique()
-        shared = {speaker: set(names) for speaker, names in splits.items() if len(names) > 1}
-        listed = [f"{speaker} ({' and '.join(splits[speaker])})" for speaker in shared]
-        if any(names & {"train", "development"} for names in shared.values()):
-            problem = f"speakers in two splits: {some(listed)}"
-            raise CorpusError(f"{problem}; move or remove their utterances before training.")
-        if shared:
-            warnings.warn(f"{len(shared)} speakers are in two test splits: {some(listed)}.", stacklevel=3)
+        shared = splits[splits.map(len) > 1]
+        listed = some([f"{speaker} ({' and '.join(names)})" for speaker, names in shared.items()])
+        if any({"train", "development"} & set(names) for names in shared):
+            raise CorpusError(f"speakers in two splits: {listed}; move or remove their utterances before training.")
+        if len(shared):
+            warnings.warn(f"{len(shared)} speakers are in two test splits: {listed}.", stacklevel=3)
 
     def digest(self) -> str:
         """Hexadecimal digest of rows, ratings and the content of the audio files, wherever these lie."""
@@ -113,19 +112,18 @@ class Corpus:
         return digest(str(pd.util.hash_pandas_object(table).to_numpy().tobytes()) for table in signed)
 
 
-def _check_columns(table: pd.DataFrame, columns: tuple[str, ...], what: str) -> None:
-    missing = [name for name in columns if name not in table.columns]
-    unknown = [name for name in table.columns if name not in columns]
-    if missing or unknown:
-        needed = ", ".join(columns)
-        raise CorpusError(f"the {what} has missing columns {missing} and unknown columns {unknown}; it needs {needed}.")
+def require_columns(table: pd.DataFrame, required: Sequence[str], source: object, known: Sequence[str] = ()) -> None:
+    """Raise `CorpusError`, naming the `source`, unless `table` has the columns `required`, and none but `known`."""
+    if missing := [name for name in required if name not in table.columns]:
+        raise CorpusError(f"{source}: missing columns {', '.join(missing)}; it has {', '.join(table.columns)}.")
+    if known and (unknown := [name for name in table.columns if name not in known]):
+        raise CorpusError(f"{source}: unknown columns {', '.join(unknown)}; known are {', '.join(known)}.")
 
 
-def _refuse(wrong: pd.Series, problem: str, remedy: str) -> None:
+def refuse(wrong: pd.Series, problem: str, remedy: str) -> None:
     """Raise `CorpusError`, naming the rows and values that are `wrong`, if there are any."""
     if len(wrong):
-        rows = [f"{row} ({value})" for row, value in wrong.items()]
-        raise CorpusError(f"{problem}: {some(rows)}; {remedy}.")
+        raise CorpusError(f"{problem}: {some([f'{row} ({value})' for row, value in wrong.items()])}; {remedy}.")
 
 
 def some(items: list[str] | pd.Index, most: int = 5) -> str:

@@ -5,7 +5,7 @@ import os
 import pickle
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from pathlib import Path
@@ -67,17 +67,14 @@ def kept(what: str, paths: Iterable[Path], look: Callable[[Path], Any]) -> list[
         known = pickle.loads(index.read_bytes())
     changed = [name for name, now in marks.items() if known.get(name, ("",))[0] != now]
     if changed:
-        found = in_parallel(look, [Path(name) for name in changed])
-        known |= {name: (marks[name], each) for name, each in zip(changed, found, strict=True)}
+        # A task for each would cost more than the looks.
+        parts = [changed[start : start + 500] for start in range(0, len(changed), 500)]
+        with ThreadPoolExecutor() as pool:
+            found = pool.map(lambda part: {name: (marks[name], look(Path(name))) for name in part}, parts)
+        for each in found:
+            known |= each
         complete_file(index, lambda partial: partial.write_bytes(pickle.dumps(known)))
     return [known[name][1] for name in names]
-
-
-def in_parallel(look: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
-    """``look`` of each of `items`, by threads that take some hundreds each: a task for each costs more."""
-    parts = [items[start : start + 500] for start in range(0, len(items), 500)]
-    with ThreadPoolExecutor() as pool:
-        return [each for part in pool.map(lambda part: [look(item) for item in part], parts) for each in part]
 
 
 def digests(paths: Iterable[Path]) -> list[str]:

@@ -26,8 +26,6 @@ def agreement_weights(ratings: pd.DataFrame | None, utterances: pd.Index) -> pd.
     """
     errors = None if ratings is None else ratings.groupby("utterance")[list(ATTRIBUTES)].sem().reindex(utterances)
     if errors is None or errors.isna().all(axis=None):
-        raise CorpusError(
-            "no training utterance has two single ratings, which loss.weight: agreement needs; set it to none."
-        )
+        raise CorpusError("no training utterance has two ratings, which loss.weight: agreement needs; set it to none.")
     weights = 1 / (errors**2 + (errors**2).mean())
     return (weights / weights.mean()).fillna(1.0)

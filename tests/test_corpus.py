@@ -63,8 +63,8 @@ def test_a_split_without_utterances_and_an_unknown_one_are_refused(table, name, 
         ("valence", 0.99, r"valence outside the scale 1 to 7: b \(0.99\)"),
         ("dominance", np.inf, r"dominance outside the scale 1 to 7: b \(inf\)"),
         ("dominance", "high", r"dominance outside the scale 1 to 7: b \(high\)"),
-        ("path", None, r"1 of 4 utterances have no audio: b"),
-        ("path", "b.wav", r"1 of 4 utterances have no audio: b"),
+        ("path", None, r"utterances without audio: b"),
+        ("path", "b.wav", r"utterances without audio: b \(b\.wav\)"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_row(table, column, value, sentence):
@@ -87,21 +87,21 @@ def test_an_empty_table_is_refused(table):
 
 def test_missing_audio_is_counted(table):
     table["path"].iloc[2].unlink()
-    with pytest.raises(CorpusError, match="1 of 4 utterances have no audio: c"):
+    with pytest.raises(CorpusError, match=r"utterances without audio: c \(.*c\.wav\)"):
         corpus(table)
 
 
 @pytest.mark.parametrize("column", COLUMNS)
 def test_a_missing_column_is_named(table, column):
-    with pytest.raises(CorpusError, match=rf"corpus table has missing columns \['{column}'\]"):
+    with pytest.raises(CorpusError, match=rf"corpus table: missing columns {column}; it has"):
         corpus(table.drop(columns=column))
 
 
 def test_unknown_columns_and_wrong_ratings_are_named(table):
-    with pytest.raises(CorpusError, match=r"unknown columns \['age'\]"):
+    with pytest.raises(CorpusError, match="unknown columns age; known are path"):
         corpus(table.assign(age=3))
     ratings = pd.DataFrame(columns=list(RATING_COLUMNS)).drop(columns="rater")
-    with pytest.raises(CorpusError, match=r"table of ratings has missing columns \['rater'\]"):
+    with pytest.raises(CorpusError, match="table of ratings: missing columns rater"):
         corpus(table, ratings=ratings)
 
 

@@ -20,7 +20,6 @@ from made_up import make_study
 from safetensors import SafetensorError
 
 import sercore
-from sercore import recordings as listing
 from sercore import submission
 from sercore.corpora import emotale, files
 from sercore.params import ParamsError, merge
@@ -177,7 +176,7 @@ def test_wrong_files_and_texts_are_refused(trained, folder, monkeypatch, capsys,
 
 
 def test_each_file_is_listed_as_it_was_given(folder):
-    found = listing.listed([folder / "words.wav", "gone.csv", "x" * 300])
+    found = files.listed([folder / "words.wav", "gone.csv", "x" * 300])
     assert list(found["path"]) == [folder / "words.wav", Path("gone.csv"), Path("x" * 300)]
     assert found["transcript"].isna().all()
 
@@ -438,7 +437,7 @@ WRONG = [
     ({"profile": None}, ["unknown profile None"]),
     ({"chapter": "nothing"}, ["does not answer 'nothing'"]),
     *[({"seeds": value}, ["seeds is", "1 or more"]) for value in ("x", 0, -1, 2.5, True, "1 2")],
-    ({"profile": "emotale", "data": "/no/such"}, ["/no/such", "EmoTale"]),
+    ({"profile": "emotale", "data": "/no/such"}, ["/no/such/annotations.csv", "corpus.path"]),
     ({"profile": "emotale"}, ["data/emotale", "EmoTale"]),
     ({"profile": "msp_podcast", "data": "params/variants.yaml"}, ["params/variants.yaml"]),
     ({"profil": "embedded"}, ["unknown profil", "valid are profile, data, chapter, seeds and set"]),

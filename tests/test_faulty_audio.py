@@ -118,12 +118,6 @@ def test_a_whole_file_is_read_to_its_end_and_a_cut_one_is_truncated(tmp_path, fo
     refused(faults.cut(path), "is truncated")
 
 
-@pytest.mark.parametrize("form", ["WAV", "AIFF", "AU", "W64", "RF64", "NIST", "FLAC", "MP3"])
-def test_both_lengths_are_told(tmp_path, form):
-    path = write(tmp_path / "a", faults.noise(12), form, None)
-    refused(faults.cut(path), "is truncated (its header promises 1", " s and it holds ", " s): copy it again.")
-
-
 def test_a_cut_beyond_max_seconds_is_refused_too(tmp_path):
     path = faults.cut(write(tmp_path / "a.mp3", faults.noise(6), "MP3", None))
     with pytest.raises(audio.AudioError, match="is truncated"):
@@ -137,7 +131,7 @@ def test_a_long_header_hides_no_cut(tmp_path):
     extra = b"".join(b"note" + struct.pack("<I", 20) + bytes(20) for _ in range(200))
     path.write_bytes(content[:36] + extra + content[36:])
     assert audio.duration(path) == 3
-    refused(faults.cut(path, 0.5), "promises 3.0 s")
+    refused(faults.cut(path, 0.5), "promises 96,000 bytes")
 
 
 @pytest.mark.parametrize("size", [0x7FFFF000, 0x80000000, 0xFFFFFFFF])
@@ -154,9 +148,9 @@ def test_what_a_header_does_not_promise_is_not_left_out(tmp_path):
     content = bytearray(path.read_bytes())
     content[40:44] = struct.pack("<I", 2000)
     path.write_bytes(content)
-    refused(path, "is damaged (its header promises 0.0625 s and it holds 0.5 s)")
+    refused(path, "is damaged (its header promises 2,000 bytes of sound and it holds 16,000)")
     path.write_bytes(write(tmp_path / "b", faults.noise(3), "MP3", None).read_bytes() * 2)
-    refused(path, "is damaged (its header promises 3.")
+    refused(path, "is damaged (its header promises ")
 
 
 def test_mp3_without_a_xing_header_is_refused(tmp_path):

@@ -205,8 +205,8 @@ def test_absent_audio_is_named_or_left_out(release):
     [
         ("[2.5000, 2.0000, 3.0000]", "[2.5000, 2.0000]", r"Ses01F_impro01\.txt, line 3: .* is not of the form"),
         ("Ses01F_impro01_F000", "Ses01F_impro01", r"Ses01F_impro01\.txt, line 3: .* is not of the form"),
-        ("[2.5000, 2.0000", "[2.5000, high", r"arousal is not a number for Ses01F_impro01_F000 \(' high'\)"),
-        ("val 3; act 2", "val three; act 2", r"valence is not a number for Ses01F_impro01_F000 \('three'\)"),
+        ("[2.5000, 2.0000", "[2.5000, high", r"arousal is not a number: Ses01F_impro01_F000 \( high\)"),
+        ("val 3; act 2", "val three; act 2", r"valence is not a number: Ses01F_impro01_F000 \(three\)"),
         ("[2.5000, 2.0000", "[2.5000, 20.000", r"arousal outside the scale 1 to 5: Ses01F_impro01_F000 \(20\.0\)"),
         ("\tneu\t", "\tbored\t", r"unknown emotion: Ses01F_impro01_F000 \(bored\)"),
         ("Ses01F_impro01_F001", "Ses01F_impro01_F000", r"duplicate utterance: Ses01F_impro01_F000"),

@@ -91,7 +91,7 @@ def test_an_unusable_audio_file_is_named(folder):
     ("old", "new", "sentence"),
     [
         ("5.5,7", "5.5,7.5", r"dominance outside the scale 1 to 7: b \(7\.5\)"),
-        ("5.5,7", "high,7", r"valence is not a number for b \('high'\)"),
+        ("5.5,7", "high,7", r"valence is not a number: b \(high\)"),
         ("development", "dev", r"unknown split: b \(dev\); valid are train, development"),
         ("development", "", r"unknown split: b"),
         (",X,", ",Happy,", r"unknown emotion: b \(Happy\); valid are A, S"),
@@ -99,7 +99,7 @@ def test_an_unusable_audio_file_is_named(folder):
         ("\nb,", "\na.b,", r"duplicate utterance: a\.b"),
         ("\nb,", "\n,", r"1 of 3 rows have no utterance: name them"),
         ("dominance", "dominanz", r"missing columns dominance; it has utterance, path"),
-        ("transcript", "transcripts", r"has unknown columns: transcripts; known are utterance, path"),
+        ("transcript", "transcripts", r"unknown columns transcripts; known are utterance, path"),
         ("4,5.5,7", "4,5.5,7,8", r"row 2 \(b\) has 12 values, and the header has 11"),
         ("sounds/b.wav", "", r"have no audio: b;"),
     ],

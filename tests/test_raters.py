@@ -125,5 +125,5 @@ def test_a_single_rating_weighs_as_the_average_and_none_at_all_is_refused(made):
     assert (agreement_weights(single, table.index).loc["u3"] == 1).all()
     assert (agreement_weights(ratings.assign(**dict.fromkeys(ATTRIBUTES, 4.0)), table.index) == 1).all(axis=None)
     for lacking in (None, ratings.drop_duplicates("utterance")):
-        with pytest.raises(CorpusError, match=r"no training utterance has two single ratings, which loss\.weight"):
+        with pytest.raises(CorpusError, match=r"no training utterance has two ratings, which loss\.weight"):
             agreement_weights(lacking, table.index)

@@ -41,12 +41,11 @@ def _require_disjoint_audio(name: str, table: pd.DataFrame) -> None:
         content[lengths > 1] = kept("sound", table["path"][lengths > 1], _sound)
     shared = table["split"].groupby(content).transform("nunique") > 1
     if shared.any():
-        pairs = [rows.drop_duplicates("split") for _, rows in table[shared].groupby(content[shared], sort=False)]
-        named = [" and ".join(f"{row} ({split})" for row, split in pair["split"].items()) for pair in pairs]
-        problem = f"corpus {name} has {len(pairs)} recordings in two splits: {some(named, 2)}"
+        splits = table.loc[shared, "split"].groupby(content[shared], sort=False)
+        named = [" and ".join(f"{row} ({one})" for row, one in each.drop_duplicates().items()) for _, each in splits]
+        problem = f"corpus {name} has {len(named)} recordings in two splits: {some(named, 2)}"
         raise CorpusError(f"{problem}; keep each in one of them.")
 
 
 def _sound(path: Path) -> str:
-    samples = audio.load(path, max_seconds=audio.duration(path) + 1)
-    return digest([str(np.rint(32_768 * samples).astype(int).tobytes())])
+    return digest([str(np.rint(32_768 * audio.load(path)).astype(int).tobytes())])

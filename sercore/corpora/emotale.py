@@ -27,7 +27,7 @@ HOME = Path("data/emotale")
 SCALE = (1.0, 5.0)
 ORIGINALS = "originals_48kHz"  # a few files of the published folder again, as they were recorded
 RATERS = ("a1", "a2", "a3")
-LANGUAGES = {"EN": "English", "DK": "Danish"}
+FIELDS = {"A": "arousal", "V": "valence", "D": "dominance", "cat": "emotion"}  # of a rater's columns, such as a1_A
 # As in the corpus's README, but for the "frigde" of the first English one.
 SENTENCES = {
     "EN1": "The tablecloth is lying on the fridge.",
@@ -59,56 +59,41 @@ def read(params: Params, seed: int) -> Corpus:
     The speakers, those of both languages first and women before men, are dealt in turn to ``params.folds`` groups:
     group ``seed % folds`` is test1, the next one development, the others train. Audio may lie in any folder below.
     ``emotion`` is the enacted one, with boredom as O (other); the attributes are the mean of the three raters', 1 to 5;
-    ``ratings`` hold each rater's.
-
-    `CorpusError` if this is not EmoTale, a row has no audio, or speakers are fewer than folds; `AudioError` if an audio
-    file is damaged, unless these are skipped.
+    ``ratings`` hold each rater's. `CorpusError` if speakers are fewer than folds.
     """
     root = resolve(params.path)
     if params.path == HOME and not root.exists():
         clone(URL, COMMIT, root, "about 0.4 GB")
     path = root / "annotations.csv"
-    if not path.is_file():
-        raise CorpusError(f"{root} is not EmoTale: it has no annotations.csv; set corpus.path to the clone's folder.")
-    published = _annotations(path)
-    both = published.loc[published["language"] == "EN", "speaker"]  # all speak Danish
+    columns = [f"{rater}_{field}" for rater in RATERS for field in FIELDS]
+    published = files.read_csv(path, ["file", *columns, "gt_emotion"]).replace("B", "O")  # boredom is other
+    said = published["file"].str.extract(r"^(?P<language>EN|DK)_(?P<speaker>\d+)_[A-Z]_(?P<sentence>\d)\.wav$")
+    if len(unread := published["file"][said["speaker"].isna()]):
+        raise CorpusError(f"{path} names files unlike EN_001_A_1.wav: {some(unread)}; restore the published table.")
+    english = said.loc[said["language"] == "EN", "speaker"]  # all speak Danish
+    published = published.assign(**said, monolingual=~said["speaker"].isin(english))
+    published = published.set_index(published["file"].str.removesuffix(".wav").rename("utterance"))
     if params.language != "both":
-        published = published[published["language"].map(LANGUAGES) == params.language]
+        published = published[published["language"] == {"English": "EN", "Danish": "DK"}[params.language]]
     if published.empty:
         raise CorpusError(f"{path} has no row in {params.language}: restore the published table.")
     ratings = pd.concat([_ratings(published, rater, path) for rater in RATERS], ignore_index=True)
     waves = files.by_stem([path for path in files.walk(root) if path.parent.name != ORIGINALS], ".wav")
-    speakers = root / "speaker_info.csv"
-    if not speakers.is_file():
-        raise CorpusError(f"{speakers} is missing: restore it from the published corpus.")
-    known = files.read_csv(speakers, ["speaker", "gender"])
+    known = files.read_csv(root / "speaker_info.csv", ["speaker", "gender"])
     genders = dict(zip(known["speaker"], known["gender"].replace({"F": "Female", "M": "Male"}), strict=True))
-    table = published[["speaker"]].assign(
+    table = published[["speaker", "monolingual"]].assign(
         path=[waves.get(name) for name in published.index],
-        emotion=published["gt_emotion"].replace("B", "O"),
+        emotion=published["gt_emotion"],
         gender=published["speaker"].map(genders),
         transcript=[SENTENCES.get(said) for said in published["language"] + published["sentence"]],
     )
     table = table.join(ratings.groupby("utterance")[list(ATTRIBUTES)].mean())
     # Women and men are dealt evenly over the groups, and who speaks both languages is in one group in both.
-    split = files.dealt(
-        lambda present: [~present["speaker"].isin(both), present["gender"], present["speaker"]], seed, params.folds
-    )
-    return files.corpus(path, params, f"EmoTale ({params.language})", table, SCALE, ratings, split=split)
-
-
-def _annotations(path: Path) -> pd.DataFrame:
-    """The published table, and language, speaker and sentence from the file names; index: the name without ``.wav``."""
-    columns = [f"{rater}_{what}" for rater in RATERS for what in ("A", "V", "D", "cat")]
-    table = files.read_csv(path, ["file", *columns, "gt_emotion"])
-    fields = table["file"].str.extract(r"^(?P<language>EN|DK)_(?P<speaker>\d+)_[A-Z]_(?P<sentence>\d)\.wav$")
-    if len(unread := table["file"][fields["speaker"].isna()]):
-        raise CorpusError(f"{path} names files unlike EN_001_A_1.wav: {some(unread)}; restore the published table.")
-    return table.assign(**fields, utterance=table["file"].str.removesuffix(".wav")).set_index("utterance")
+    split = {"split": lambda present: files.dealt(present, ["monolingual", "gender", "speaker"], seed, params.folds)}
+    return files.corpus(path, params, f"EmoTale ({params.language})", table, SCALE, ratings, **split)
 
 
 def _ratings(published: pd.DataFrame, rater: str, path: Path) -> pd.DataFrame:
-    columns = {f"{rater}_{name[0].upper()}": name for name in ATTRIBUTES}
-    given = files.numbers(published, path, columns).rename(columns=columns)
-    votes = published[f"{rater}_cat"].replace("B", "O")
-    return given.assign(rater=rater, emotion=votes).reset_index()[list(RATING_COLUMNS)]
+    columns = {f"{rater}_{field}": name for field, name in FIELDS.items()}
+    own = files.numbers(published, path, list(columns)[:3]).rename(columns=columns)
+    return own.assign(rater=rater).reset_index()[list(RATING_COLUMNS)]

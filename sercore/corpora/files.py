@@ -1,4 +1,4 @@
-"""What the readers share: finding a corpus's files, and reading its tables as text."""
+"""What the readers share: finding a corpus's files, and reading its tables as text; and which files to predict for."""
 
 import contextlib
 import csv
@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from os.path import isdir, isfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,11 +17,14 @@ import numpy as np
 import pandas as pd
 
 from sercore import ATTRIBUTES, audio
-from sercore.corpus import COLUMNS, Corpus, CorpusError, some
+from sercore.corpus import COLUMNS, Corpus, CorpusError, refuse, require_columns, some
 from sercore.disk import cache_folder, complete_file, digest, digests, kept, mark
+from sercore.params import ParamsError
 
 BREAK = re.compile(r"[\n\r\0]")
 ROW = re.compile(r"[\n\r][^\n\r,]*\.wav\"?,")  # in a cell that has swallowed it
+# Suffixes by which a folder's recordings are known; a file that is named itself may have any.
+AUDIO = (".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".sph", ".w64", ".wav")
 
 
 def walk(folder: Path) -> list[Path]:
@@ -54,16 +58,17 @@ def by_stem(paths: Sequence[Path], suffix: str) -> dict[str, Path]:
     pairs = [(found.setdefault(path.name[: -len(suffix)], path), path) for path in ending]
     twins = [pair for pair in pairs if pair[0] != pair[1]]
     contents = digests(path for pair in twins for path in pair)
-    if differing := [twins[place] for place in range(len(twins)) if contents[2 * place] != contents[2 * place + 1]]:
-        one, other = differing[0]
-        others = f", as do {len(differing) - 1} other pairs" if len(differing) > 1 else ""
-        problem = f"{one} and {other} differ, though they have one name{others}"
-        raise CorpusError(f"{problem}: move one folder elsewhere, or name each path in a manifest (reader: manifest).")
+    for place, (one, other) in enumerate(twins):
+        if contents[2 * place] != contents[2 * place + 1]:
+            remedy = "move one folder elsewhere, or name each path in a manifest (reader: manifest)"
+            raise CorpusError(f"{one} and {other} differ, though they have one name: {remedy}.")
     return found
 
 
 def read_text(path: Path) -> str:
-    """A file in UTF-8, with or without a byte order mark; `CorpusError` names the line and byte that is not."""
+    """A file in UTF-8, with or without a byte order mark; `CorpusError` if there is none, or it is not UTF-8."""
+    if not path.is_file():
+        raise CorpusError(f"{path} does not exist or is a folder: correct corpus.path, or restore the file.")
     content = path.read_bytes()
     try:
         return content.decode("utf-8-sig")
@@ -93,22 +98,15 @@ def read_csv(path: Path, required: Sequence[str] = (), typed: str | None = None)
     if twice := {name for name in header if header.count(name) > 1}:
         raise CorpusError(f"{path} has a column twice: {', '.join(sorted(twice))}; remove one.")
     for number, row in enumerate(rows, 1):
+        where = f"{path}: row {number} ({row[0][:40]})"
         if len(row) != len(header):
-            problem = f"row {number} ({row[0][:40]}) has {len(row)} values, and the header has {len(header)}"
-            raise CorpusError(f"{path}: {problem}; correct the row.")
+            raise CorpusError(f"{where} has {len(row)} values, and the header has {len(header)}; correct the row.")
         for name, cell in zip(header, row, strict=True):
             if BREAK.search(cell) and (name != typed or ROW.search(cell)):
-                problem = f"row {number} ({row[0][:40]}) has a line break in {name}"
-                raise CorpusError(f"{path}: {problem}; write it in one line, and double each quotation mark in it.")
+                raise CorpusError(f"{where} has a line break in {name}; remove it, and double each quotation mark.")
     table = pd.DataFrame(rows, columns=header, dtype="str")
     require_columns(table, required, path)
     return table
-
-
-def require_columns(table: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
-    """Raise `CorpusError`, naming the file and its columns, unless `table` has all of `columns`."""
-    if missing := [name for name in columns if name not in table.columns]:
-        raise CorpusError(f"{path}: missing columns {', '.join(missing)}; it has {', '.join(table.columns)}.")
 
 
 def numbers(table: pd.DataFrame, path: Path, columns: Iterable[str] = ATTRIBUTES) -> pd.DataFrame:
@@ -117,29 +115,25 @@ def numbers(table: pd.DataFrame, path: Path, columns: Iterable[str] = ATTRIBUTES
     for name, column in values.items():
         given = table.loc[column.isna(), name]
         wrong = given[~given.str.strip().str.lower().isin(["", "na", "nan"])]
-        if len(wrong):
-            rows = [f"{row} ({text!r})" for row, text in wrong.items()]
-            raise CorpusError(f"{path}: {name} is not a number for {some(rows)}; correct the rows.")
+        refuse(wrong, f"{path}: {name} is not a number", "correct the rows")
     return table.assign(**values)
 
 
 def corpus(
     source: Path, params: Any, name: str, table: pd.DataFrame, scale: tuple, ratings: Any = None, **late: Callable
 ) -> Corpus:
-    """`Corpus` of the rows that have audio, with their durations; `source` names where they come from.
+    """`Corpus` of the rows that have audio, with their durations and `ratings`.
 
     A missing ``path`` is a `CorpusError`, or the row is left out with a warning where ``missing_audio`` is ``skip``;
     for damaged files see `with_durations`. `late` are columns that depend on which rows have audio, as
-    `pandas.DataFrame.assign` takes them. `CorpusError` if what is left is not valid.
+    `pandas.DataFrame.assign` takes them. `CorpusError`, which names the `source`, if what is left is not valid.
     """
     absent = table["path"].isna()
     if absent.any():
-        message = f"{absent.sum()} of {len(table)} utterances in {source} have no audio: {some(table.index[absent])}"
-        if absent.all():
-            raise CorpusError(f"{message}; check corpus.path, and that the audio is unpacked.")
-        if params.missing_audio == "error":
-            raise CorpusError(f"{message}; restore the files, or leave the rows out with missing_audio: skip.")
-        warnings.warn(f"{message}; left out.", stacklevel=3)
+        problem = f"{absent.sum()} of {len(table)} utterances in {source} have no audio: {some(table.index[absent])}"
+        if absent.all() or params.missing_audio == "error":
+            raise CorpusError(f"{problem}; unpack or restore it, or leave single rows out with missing_audio: skip.")
+        warnings.warn(f"{problem}; left out.", stacklevel=3)
     table = with_durations(table[~absent].assign(**late), params.damaged, source)
     if ratings is not None:
         ratings = ratings[ratings["utterance"].isin(table.index)]
@@ -153,22 +147,30 @@ def with_durations(table: pd.DataFrame, damaged: Literal["refuse", "skip"], sour
     """`table` with the ``duration`` in seconds of each file of ``path``, and without the files that are damaged.
 
     `AudioError` if files are damaged and `damaged` is ``refuse``, or all of them are. `UserWarning` if files are left
-    out, which ``data/cache/damaged-*.csv`` then lists, or if the corpus as a whole is clipped or far from the level of
-    speech. `source` names the corpus.
+    out, which ``data/cache/damaged-*.csv`` then lists, or if the median of about 50 files is clipped or far from the
+    level of speech. `source` names the corpus.
     """
     durations = pd.Series(kept("durations", table["path"], partial(_tried, audio.duration)), table.index, dtype=object)
     errors = durations[[isinstance(one, audio.AudioError) for one in durations]]
     if len(errors):
         problem = f"{len(errors)} of {len(table)} audio files in {source} are damaged"
         if damaged == "refuse" or len(errors) == len(table):
-            remedy = "to leave them out, set corpus.damaged: skip" if len(errors) < len(table) else "check corpus.path"
+            remedy = "check corpus.path, or leave single files out with corpus.damaged: skip"
             raise audio.AudioError(f"{problem} ({remedy}): {errors.iloc[0]}")
         path = cache_folder() / f"damaged-{digest([str(source)], 4)}.csv"
-        listed = pd.DataFrame({"path": table["path"], "problem": errors.map(str)}).loc[errors.index]
-        complete_file(path, listed.to_csv)
+        complete_file(path, table.loc[errors.index, ["path"]].assign(problem=errors.map(str)).to_csv)
         warnings.warn(f"{problem} and left out: {some(errors.index)}; all are listed in {path}.", stacklevel=4)
     table = table.assign(duration=durations).drop(index=errors.index).astype({"duration": "float64"})
-    _warn_of_levels(table["path"], source)
+    levels = kept("levels", table["path"].iloc[:: len(table) // 50 + 1], partial(_tried, audio.levels))
+    levels = [each for each in levels if isinstance(each, tuple)]  # an error is raised again when the file is used
+    level, clipped = np.median(levels, axis=0) if levels else (1, 0)
+    if not 10 * audio.SILENT <= level <= 1:
+        quiet = "quiet" if level < 1 else "loud"
+        problem = f"far too {quiet} (a root mean square of {level:.2g}, where full scale is 1): scale its samples"
+        warnings.warn(f"the audio of {source} is {problem}.", stacklevel=4)
+    elif clipped > audio.CLIPPED:
+        problem = f"clipped ({clipped:.1%} of the samples are at full scale)"
+        warnings.warn(f"the audio of {source} is {problem}: look for the original recordings.", stacklevel=4)
     return table
 
 
@@ -180,45 +182,23 @@ def _tried(look: Callable[[Path], Any], path: Path) -> Any:
         return error
 
 
-def _warn_of_levels(paths: pd.Series, source: Path) -> None:
-    """Warn if the median of about 50 files, spread over the corpus, is clipped, or far from the level of speech."""
-    found = kept("levels", paths.iloc[:: len(paths) // 50 + 1], partial(_tried, audio.levels))
-    levels = [each for each in found if isinstance(each, tuple)]  # errors are raised again when the file is used
-    if not levels:
-        return
-    level, clipped = np.median(levels, axis=0)
-    if not 10 * audio.SILENT <= level <= 1:
-        quiet = "quiet" if level < 1 else "loud"
-        problem = f"far too {quiet} (a root mean square of {level:.2g}, where full scale is 1): scale its samples"
-    elif clipped > audio.CLIPPED:
-        problem = f"clipped ({clipped:.1%} of the samples are at full scale): look for the original recordings"
-    else:
-        return
-    warnings.warn(f"the audio of {source} is {problem}.", stacklevel=5)
-
-
 def warn_of_other_means(table: pd.DataFrame, ratings: pd.DataFrame, path: Path, tolerance: float) -> None:
     """Warn of rated utterances whose attributes are not the mean of their ratings, within `tolerance`."""
     means = ratings.groupby("utterance")[list(ATTRIBUTES)].mean()
     both = table.loc[table.index.isin(means.index), list(ATTRIBUTES)]
-    other = both.index[((both - means.loc[both.index]).abs() > tolerance).any(axis=1)]
-    if len(other):
+    if len(other := both.index[((both - means.loc[both.index]).abs() > tolerance).any(axis=1)]):
         problem = f"the attributes of {len(other)} of {len(both)} rated utterances are not the mean of their ratings"
         warnings.warn(f"{path}: {problem}: {some(other)}.", stacklevel=3)
 
 
-def dealt(keys: Callable, fold: int, folds: int | None = None) -> Callable[[pd.DataFrame], pd.Series]:
-    """Gives each row of a table its split: speakers, or what else `keys` tell apart, are dealt in turn to `folds`
-    groups, of which `fold` is test1, the next one development. By default each has a group of its own."""
-
-    def split(table: pd.DataFrame) -> pd.Series:
-        member = table.groupby(keys(table), dropna=False).ngroup()
-        number = folds or member.nunique()
-        if member.nunique() < number:
-            raise CorpusError(f"{member.nunique()} speakers cannot be dealt to {number} folds: lower corpus.folds.")
-        return (member % number).map({(fold + 1) % number: "development", fold % number: "test1"}).fillna("train")
-
-    return split
+def dealt(table: pd.DataFrame, keys: Any, fold: int, folds: int | None = None) -> pd.Series:
+    """The split of each row: speakers, or what else `keys` (of `pandas.DataFrame.groupby`) tell apart, are dealt in
+    turn to `folds` groups, of which `fold` is test1, the next one development. By default each has its own group."""
+    member = table.groupby(keys, dropna=False).ngroup()
+    folds = folds or member.nunique()
+    if member.nunique() < folds:
+        raise CorpusError(f"{member.nunique()} speakers cannot be dealt to {folds} folds: lower corpus.folds.")
+    return (member % folds).map({(fold + 1) % folds: "development", fold % folds: "test1"}).fillna("train")
 
 
 def cached(root: Path, options: str, read: Callable[[], Corpus]) -> Corpus:
@@ -234,8 +214,49 @@ def cached(root: Path, options: str, read: Callable[[], Corpus]) -> Corpus:
         with warnings.catch_warnings(record=True, action="always") as caught:
             corpus = read()
         messages = [(str(warning.message), warning.category) for warning in caught]
-        entry = pickle.dumps((messages, corpus.name, corpus.table, corpus.scale, corpus.ratings))
+        entry = pickle.dumps((messages, *vars(corpus).values()))
         complete_file(path, lambda partial: partial.write_bytes(entry))
     for message, category in messages:
         warnings.warn(message, category, stacklevel=3)
     return corpus
+
+
+def listed(given: Sequence[Path | str], texts: Sequence[str] | None = None) -> pd.DataFrame:
+    """The recordings that files, folders and CSVs name: ``path`` and ``transcript`` (missing where unknown), in order.
+
+    A folder stands for all recordings below it, sorted; a CSV for those of its column ``path``, relative to its folder,
+    with the transcripts of a column ``transcript`` if it has one. `texts` are the transcripts where no CSV has them.
+
+    `AudioError` if a folder has no recording; `CorpusError` if a CSV cannot be read, or has no column ``path`` or no
+    path in a row; `ParamsError` if there is not one text for each recording, a text is the name of a file, or texts are
+    given twice. `UserWarning` if files of a folder are left out, since their suffixes are none of `AUDIO`.
+    """
+    table = pd.concat([_listed(Path(each)) for each in given], ignore_index=True)
+    if texts is None:
+        return table
+    if swallowed := [text for text in texts if isfile(text)]:
+        problem = f"the transcript {swallowed[0]!r} is the name of a file"
+        raise ParamsError(f"{problem}: put all files before --text, which takes what follows it.")
+    if len(texts) != len(table):
+        raise ParamsError(f"{len(texts)} texts for {len(table)} files: give one for each, empty where it has none.")
+    if table["transcript"].notna().any():
+        raise ParamsError("texts are given, and a CSV has a column transcript: leave one of them out.")
+    return table.assign(transcript=list(texts))
+
+
+def _listed(given: Path) -> pd.DataFrame:
+    paths, texts = [given], None
+    if isdir(given):
+        found = walk(given)
+        paths = [path for path in found if path.suffix.lower() in AUDIO]
+        if not paths:
+            raise audio.AudioError(f"{given} has no recording ({', '.join(AUDIO)}): name another folder, or the files.")
+        if others := [path.name for path in found if path.suffix.lower() not in AUDIO]:
+            warnings.warn(f"{len(others)} of {len(found)} files in {given} are no audio: {some(others)}.", stacklevel=4)
+    elif given.suffix.lower() == ".csv" and isfile(given):
+        table = read_csv(given, ["path"])
+        empty = [str(row + 2) for row in table.index[table["path"].str.strip() == ""]]
+        if empty or table.empty:
+            raise CorpusError(f"{given} has no path in line {some(empty or ['2'])}: name a file in each line.")
+        paths, texts = [given.parent / name for name in table["path"]], table.get("transcript")
+    return pd.DataFrame({"path": paths, "transcript": texts}, dtype=object)

@@ -12,6 +12,7 @@ The three numbers are valence, activation (here arousal) and dominance.
 
 import re
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -66,46 +67,50 @@ def read(params: Params, seed: int) -> Corpus:
     Attributes are from 1 to 5, ``emotion`` as in `EMOTIONS`; transcripts keep tags such as ``[LAUGHTER]``. ``ratings``
     hold each external rater's attributes, if complete, and the first of the same rater's categories, if there is one.
 
-    `CorpusError` if the folder is not IEMOCAP, a block cannot be read, or rows lack audio; `AudioError` if an audio
-    file is damaged, unless these are skipped. `UserWarning` if attributes lie outside the scale, or are not the mean of
-    the external raters'.
+    `UserWarning` if attributes lie outside the scale, or are not the mean of the external raters'.
     """
     root = resolve(params.path)
     tree = files.walk(root)
     table, ratings = _evaluations(tree, root)
     files.warn_of_other_means(table, ratings, root, TOLERANCE)
+    values = table[list(ATTRIBUTES)]
+    drawn = values.clip(*SCALE)
+    near = ((values - drawn).abs() > 0) & ((values - drawn).abs() <= BEYOND)
+    if len(outside := table.index[near.any(axis=1)]):
+        problem = f"{len(outside)} utterances in {root} have an attribute outside the scale 1 to 5"
+        warnings.warn(f"{problem}: {some(outside)}; it is set to the scale's end.", stacklevel=3)
     names = table.index.to_series().str.extract(UTTERANCE)
     waves = files.by_stem(tree, ".wav")
     # Lines without a name ("M: Yeah.") belong to none.
-    spoken = [SPOKEN.match(line) for path in _files_in(tree, "transcriptions") for line in _lines(path)]
+    spoken = [SPOKEN.match(line) for *_, line in _lines(tree, "transcriptions")]
     texts = {one["utterance"]: one["text"].strip() for one in spoken if one}
-    table = _within_scale(table, root).assign(
+    table = table.assign(
+        **values.mask(near, drawn),
         path=[waves.get(name) for name in table.index],
         speaker=names["session"] + names["letter"],
         gender=names["letter"].map({"F": "Female", "M": "Male"}),
         transcript=[texts.get(name) or None for name in table.index],
     )
     ratings = ratings.dropna(subset=list(ATTRIBUTES), ignore_index=True)
-    split = files.dealt(lambda present: present.index.str[:5], seed % params.folds)
-    return files.corpus(root, params, "IEMOCAP", table, SCALE, ratings, split=split)
+    split = {"split": lambda present: files.dealt(present, present.index.str[:5], seed % params.folds)}
+    return files.corpus(root, params, "IEMOCAP", table, SCALE, ratings, **split)
 
 
 def _evaluations(tree: list[Path], root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Emotion and attributes of each utterance (its name is the index), and the table of single ratings."""
-    utterances, votes, ratings = [], {}, []
-    for path in _files_in(tree, "EmoEvaluation"):
-        utterance = ""
-        for number, line in enumerate(_lines(path), 1):
-            if line.startswith("["):
-                header = HEADER.match(line)
-                if header is None or UTTERANCE.fullmatch(header["utterance"]) is None:
-                    raise CorpusError(f"{path}, line {number}: {line!r} is not of the form {FORM}; restore the file.")
-                utterances.append(header.groupdict())
-                utterance = header["utterance"]
-            elif vote := VOTE.match(line):  # the consensus has the first three letters of the raters' words
-                votes[utterance, vote["rater"]] = EMOTIONS.get(vote["word"][:3].lower(), "O")
-            elif utterance and (rating := RATING.match(line)):
-                ratings.append({"utterance": utterance, **rating.groupdict()})
+    utterances, votes, ratings, utterance = [], {}, [], ""
+    for path, number, line in _lines(tree, "EmoEvaluation"):
+        utterance = utterance if number > 1 else ""
+        if line.startswith("["):
+            header = HEADER.match(line)
+            if header is None or UTTERANCE.fullmatch(header["utterance"]) is None:
+                raise CorpusError(f"{path}, line {number}: {line!r} is not of the form {FORM}; restore the file.")
+            utterances.append(header.groupdict())
+            utterance = header["utterance"]
+        elif vote := VOTE.match(line):  # the consensus has the first three letters of the raters' words
+            votes[utterance, vote["rater"]] = EMOTIONS.get(vote["word"][:3].lower(), "O")
+        elif utterance and (rating := RATING.match(line)):
+            ratings.append({"utterance": utterance, **rating.groupdict()})
     if not utterances:
         problem = f"{root} is not IEMOCAP: no folder EmoEvaluation in it has labels of utterances"
         raise CorpusError(f"{problem}; set corpus.path to the folder that holds Session1 to Session5.")
@@ -116,23 +121,11 @@ def _evaluations(tree: list[Path], root: Path) -> tuple[pd.DataFrame, pd.DataFra
     return files.numbers(table, root), files.numbers(rated, root)
 
 
-def _files_in(tree: list[Path], folder: str) -> list[Path]:
-    """The text files right in the folders so named, not in folders below, which hold single raters' files."""
-    return [path for path in tree if path.parent.name == folder and path.name.endswith(".txt")]
-
-
-def _lines(path: Path) -> list[str]:
-    # str.splitlines would also split at characters that latin-1 makes of other encodings' letters.
-    return [line.strip() for line in path.read_text(encoding="latin-1").split("\n")]
-
-
-def _within_scale(table: pd.DataFrame, root: Path) -> pd.DataFrame:
-    """`table` with attributes that lie less than `BEYOND` outside the scale drawn to its end."""
-    low, high = SCALE
-    values = table[list(ATTRIBUTES)]
-    distance = (values - values.clip(low, high)).abs()
-    near = (distance > 0) & (distance <= BEYOND)
-    if len(outside := table.index[near.any(axis=1)]):
-        problem = f"{len(outside)} utterances in {root} have an attribute outside the scale {low:g} to {high:g}"
-        warnings.warn(f"{problem}: {some(outside)}; it is set to the scale's end.", stacklevel=3)
-    return table.assign(**values.mask(near, values.clip(low, high)))
+def _lines(tree: list[Path], folder: str) -> Iterator[tuple[Path, int, str]]:
+    """Each line of the text files right in the folders so named, not in those below, which hold single raters' files:
+    its file, its number from 1, and its text."""
+    for path in tree:
+        if path.parent.name == folder and path.name.endswith(".txt"):
+            # str.splitlines would also split at characters that latin-1 makes of other encodings' letters.
+            for number, line in enumerate(path.read_text(encoding="latin-1").split("\n"), 1):
+                yield path, number, line.strip()

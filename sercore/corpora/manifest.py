@@ -6,7 +6,7 @@ from pydantic import AfterValidator
 
 from sercore import ATTRIBUTES
 from sercore.corpora import files
-from sercore.corpus import COLUMNS, Corpus, CorpusError
+from sercore.corpus import COLUMNS, Corpus, require_columns
 from sercore.params import CorpusParams, resolve
 
 KIND = "unspecified"
@@ -35,20 +35,14 @@ def read(params: Params, seed: int) -> Corpus:
     ``speaker``, ``gender`` and ``transcript`` may be left out; ``duration`` is always measured. An empty cell is a
     missing value, and any other is taken literally (``NA`` is a transcript, ``007`` a speaker). Paths are relative to
     the CSV's folder.
-
-    `CorpusError` names the CSV and the column, row or value that is wrong; `AudioError` a damaged file, unless skipped.
     """
     path = resolve(params.path)
-    if not path.is_file():
-        raise CorpusError(f"{path} does not exist or is a folder: set corpus.path to the manifest, a CSV.")
-    table = files.read_csv(path, REQUIRED)
-    if unknown := [name for name in table.columns if name not in KNOWN]:
-        raise CorpusError(f"{path} has unknown columns: {', '.join(unknown)}; known are {', '.join(KNOWN)}.")
+    table = files.read_csv(path)
+    require_columns(table, REQUIRED, path, KNOWN)
     table = table.set_index("utterance").reindex(columns=list(COLUMNS), fill_value="")
     table = files.numbers(table, path)
     for name in ("split", "emotion", "speaker", "gender", "transcript"):
         text = table[name].str.normalize("NFC").str.strip()
         table[name] = text.mask(text == "")
-    waves = [path.parent / name for name in table["path"]]
-    table = table.assign(path=[wave if wave.is_file() else None for wave in waves])
+    table["path"] = [wave if (wave := path.parent / name).is_file() else None for name in table["path"]]
     return files.corpus(path, params, path.stem, table, params.scale)

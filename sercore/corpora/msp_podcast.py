@@ -15,8 +15,8 @@ import pandas as pd
 
 from sercore import ATTRIBUTES
 from sercore.corpora import files
-from sercore.corpus import RATING_COLUMNS, Corpus, CorpusError, some
-from sercore.disk import in_parallel
+from sercore.corpus import RATING_COLUMNS, Corpus, CorpusError, require_columns, some
+from sercore.disk import kept
 from sercore.params import CorpusParams, resolve
 
 KIND = "naturalistic"
@@ -35,7 +35,7 @@ TOLERANCE = 1e-6  # of the consensus, which releases round to 6 decimals
 # One rating as text: "WORKER00014332; Contempt; Contempt; A:4.000000; V:3.000000; D:4.000000;". What raters typed after
 # "Other-" may hold anything, also ";" and "A:", so that only the last three fields can be trusted.
 RATING = re.compile(
-    r"\s*(?P<rater>[^;]+?)\s*;\s*(?P<emotion>[^;]*?)\s*;(?:.*;)?"
+    r"\A\s*(?P<rater>[^;]+?)\s*;\s*(?P<emotion>[^;]*?)\s*;(?:.*;)?"
     r"\s*A:(?P<arousal>[^;]*);\s*V:(?P<valence>[^;]*);\s*D:(?P<dominance>[^;]*);?\s*\Z",
     re.DOTALL,
 )
@@ -54,9 +54,7 @@ def read(params: Params, seed: int) -> Corpus:
     row is left out with a warning. Attributes are from 1 to 7. ``ratings`` hold each rater's primary emotion (any word
     but the eight is O, other) and attributes, without ratings of which an attribute is missing.
 
-    `CorpusError` if the folder holds no release, rows lack audio or a split, or the corpus is not valid; `AudioError`
-    if an audio file is damaged, unless these are skipped. `UserWarning` if the mean of an utterance's ratings is not
-    its consensus (within `TOLERANCE`), or rows without audio are left out.
+    `UserWarning` if the mean of an utterance's ratings is not its consensus (within `TOLERANCE`).
     """
     root = resolve(params.path)
     return files.cached(root, f"MSP-Podcast, {params.missing_audio}, {params.damaged}", lambda: _release(root, params))
@@ -71,50 +69,38 @@ def _release(root: Path, params: Params) -> Corpus:
         files.warn_of_other_means(table, ratings, labels, TOLERANCE)
         ratings = ratings.dropna(subset=list(ATTRIBUTES))
     waves = files.by_stem(tree, ".wav")
-    table = _with_side_files(_with_hidden(table, waves, root), tree)
+    unlabelled = pd.Index(waves, dtype="str").difference(table.index)
+    hidden = unlabelled[unlabelled.str.contains("_test3_")]
+    if len(stray := unlabelled.difference(hidden)):
+        warnings.warn(f"{len(stray)} audio files in {root} have no label row: {some(stray)}; left out.", stacklevel=3)
+    table = pd.concat([table, pd.DataFrame({"split": "Test3"}, index=hidden)]).rename_axis("utterance")
+    table = _with_side_files(table, tree)
     if len(without := table.index[table["split"].isna()]):
-        raise CorpusError(
-            f"{len(without)} of {len(table)} utterances in {labels} have no split (Split_Set is NA or absent, and no "
-            f"Partitions.txt names them): {some(without)}; add a Partitions.txt to the release with a line such as "
-            f"'Train; {without[0]}.wav' for each, or describe the corpus by a manifest."
-        )
+        problem = f"{len(without)} of {len(table)} utterances in {labels} have no split (Split_Set): {some(without)}"
+        line = f"Train; {without[0]}.wav"
+        raise CorpusError(f"{problem}; add a Partitions.txt to the release with a line such as '{line}' for each.")
     table = table.assign(path=[waves.get(name) for name in table.index])
-    spoken = {"transcript": lambda present: _transcripts(present.index, tree, root)}
-    return files.corpus(labels, params, root.name, table, SCALE, ratings, **spoken)
-
-
-def parse_ratings(lines: pd.Series) -> pd.DataFrame:
-    """Columns rater, emotion, arousal, valence, dominance, all text, from ratings written as one line each."""
-    fields = [match.groupdict() if (match := RATING.match(line)) else {} for line in lines]
-    return pd.DataFrame(fields, index=lines.index, columns=list(RATING.groupindex), dtype="str")
+    table["transcript"] = _transcripts(table.index, tree, root)
+    return files.corpus(labels, params, root.name, table, SCALE, ratings)
 
 
 def _labels(tree: list[Path], root: Path) -> Path:
     """The file with the consensus labels; CSV before JSON."""
     found = [path for path in tree if re.fullmatch(r"labels_con[sc]ensus\.(csv|json)", path.name.lower())]
     found = [path for path in found if path.suffix.lower() == ".csv"] or found
-    if len(found) > 1:
-        raise CorpusError(f"{root} holds several label files ({some(found)}): give the folder of one release.")
-    if not found:
-        raise CorpusError(
-            f"{root} is no release of MSP-Podcast: neither it nor a folder below has labels_consensus.csv or .json "
-            "(labels_concensus up to release 1.9); set corpus.path to the folder that holds Labels and Audios."
-        )
+    if len(found) != 1:
+        names = "labels_consensus.csv or .json (labels_concensus up to release 1.9)"
+        problem = f"{root} is no release of MSP-Podcast: of {names} it holds {some(found) or 'none'}, not one"
+        raise CorpusError(f"{problem}; set corpus.path to the folder that holds Labels and Audios.")
     return found[0]
 
 
 def _consensus(path: Path) -> pd.DataFrame:
     """Emotion, attributes, speaker, gender and split as the label file gives them; missing where it does not."""
-    if path.suffix.lower() == ".csv":
-        table = files.read_csv(path)
-    else:
-        records = [{"FileName": name, **entry} for name, entry in _read_json(path).items()]
-        table = pd.DataFrame(records, dtype="str").fillna("")
-    files.require_columns(table, ["FileName", "EmoClass", *ATTRIBUTE_COLUMNS], path)
-    table = table.set_index(table["FileName"].map(_stem)).rename_axis("utterance")
+    table = _table(path)
+    require_columns(table, ["EmoClass", *ATTRIBUTE_COLUMNS], path)
     table = table.reindex(columns=["EmoClass", *ATTRIBUTE_COLUMNS, *SPEAKER_COLUMNS], fill_value="")
-    table = table.apply(lambda column: column.str.strip())
-    table = files.numbers(table, path, ATTRIBUTE_COLUMNS)
+    table = files.numbers(table.apply(lambda column: column.str.strip()), path, ATTRIBUTE_COLUMNS)
     table = table.rename(columns={"EmoClass": "emotion", **ATTRIBUTE_COLUMNS, **SPEAKER_COLUMNS})
     return table.mask(table.isin(MISSING))
 
@@ -122,62 +108,61 @@ def _consensus(path: Path) -> pd.DataFrame:
 def _ratings(labels: Path) -> pd.DataFrame | None:
     """The table of ratings beside the consensus labels, from the first of CSV, JSON and labels.txt that is there."""
     there = {path.name.lower(): path for path in labels.parent.iterdir()}
-    readers = {
-        "labels_detailed.csv": lambda path: files.read_csv(path, typed="EmoDetail"),
-        "labels_detailed.json": _ratings_of_json,
-        "labels.txt": _ratings_of_text,
-    }
-    path = next((there[name] for name in readers if name in there), None)
+    names = ("labels_detailed.csv", "labels_detailed.json", "labels.txt")
+    path = next((there[name] for name in names if name in there), None)
     if path is None:
         return None
-    table = readers[path.name.lower()](path)
-    files.require_columns(table, ["FileName"], path)
+    table = _table(path)
     if "EmoDetail" in table:
-        table = table[["FileName"]].join(parse_ratings(table["EmoDetail"]))
-        if len(unread := table["FileName"][table["rater"].isna()]):
-            problem = f"{len(unread)} ratings in {path} are not in a known form: {some(unread)}; left out."
-            warnings.warn(problem, stacklevel=3)
+        table = table["EmoDetail"].str.extract(RATING)
+        if len(unread := table.index[table["rater"].isna()]):
+            problem = f"{len(unread)} ratings in {path} are in no known form"
+            warnings.warn(f"{problem}: {some(unread)}; left out.", stacklevel=3)
         table = table.dropna(subset="rater")
     else:
         rater = "Workers" if "Workers" in table else "WorkerID"  # releases 1.6 and 2.0
-        files.require_columns(table, [rater, "EmoClass_Major", *ATTRIBUTE_COLUMNS], path)
+        require_columns(table, [rater, "EmoClass_Major", *ATTRIBUTE_COLUMNS], path)
         table = table.rename(columns={rater: "rater", "EmoClass_Major": "emotion", **ATTRIBUTE_COLUMNS})
-    table = table.set_index(table["FileName"].map(_stem).rename("utterance"))
     words = table["emotion"].str.strip().str.lower()
     votes = words.map(VOTES).fillna("O").mask(words.isin(["", "nan"]))
     return files.numbers(table.assign(emotion=votes), path).reset_index()[list(RATING_COLUMNS)]
 
 
-def _ratings_of_text(path: Path) -> pd.DataFrame:
-    """Blocks of one line with the file's name and consensus, then one line a rater."""
-    lines = pd.Series(path.read_text(encoding="utf-8-sig", errors="replace").split("\n"), dtype="str")
-    lines = lines[lines.str.strip() != ""]
-    names = lines.str.partition(";")[0].str.strip()
-    header = names.str.lower().str.endswith(".wav")
-    return pd.DataFrame({"FileName": names.where(header).ffill(), "EmoDetail": lines})[~header]
+def _table(path: Path) -> pd.DataFrame:
+    """A file of labels as text, a row a line, JSON object or rating; its index is the column FileName without .wav."""
+    if path.suffix.lower() == ".csv":
+        table = files.read_csv(path, typed="EmoDetail" if "detailed" in path.name.lower() else None)
+    elif path.suffix.lower() == ".json":
+        table = _table_of_json(path)
+    else:  # blocks of one line with the file's name and consensus, then one line a rater
+        lines = pd.Series(path.read_text(encoding="utf-8-sig", errors="replace").split("\n"), dtype="str")
+        lines = lines[lines.str.strip() != ""]
+        names = lines.str.partition(";")[0].str.strip()
+        header = names.str.lower().str.endswith(".wav")
+        table = pd.DataFrame({"FileName": names.where(header).ffill(), "EmoDetail": lines})[~header]
+    require_columns(table, ["FileName"], path)
+    return table.set_index(table["FileName"].map(_stem).rename("utterance"))
 
 
-def _ratings_of_json(path: Path) -> pd.DataFrame:
-    pairs = [(name, *pair) for name, ratings in _read_json(path).items() for pair in ratings.items()]
-    records = [{"FileName": name, "WorkerID": rater, **rating} for name, rater, rating in pairs]
-    return pd.DataFrame(records, dtype="str").fillna("")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
+def _table_of_json(path: Path) -> pd.DataFrame:
     def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        content = dict(pairs)
-        if len(content) < len(pairs):
-            name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
-            raise CorpusError(f"{path} has {name!r} twice: remove one.")
+        if len(content := dict(pairs)) < len(pairs):
+            raise ValueError(f"{Counter(name for name, _ in pairs).most_common(1)[0][0]!r} is there twice")
         return content
 
+    text = files.read_text(path)
     try:
-        entries = json.loads(files.read_text(path), object_pairs_hook=once_each)
-    except json.JSONDecodeError as error:
-        raise CorpusError(f"{path} is not valid JSON ({error}): copy it again.") from error
-    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
-        raise CorpusError(f"{path} does not map each file's name to its labels: copy it again.")
-    return entries
+        entries = json.loads(text, object_pairs_hook=once_each)
+        if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+            raise ValueError("it does not map each file's name to its labels")
+    except ValueError as error:
+        raise CorpusError(f"{path} is no JSON of labels ({error}): copy it again.") from None
+    if "detailed" in path.name.lower():
+        pairs = [(name, *pair) for name, ratings in entries.items() for pair in ratings.items()]
+        records = [{"FileName": name, "WorkerID": rater, **rating} for name, rater, rating in pairs]
+    else:
+        records = [{"FileName": name, **entry} for name, entry in entries.items()]
+    return pd.DataFrame(records, dtype="str").fillna("")
 
 
 def _stem(name: str) -> str:
@@ -186,54 +171,38 @@ def _stem(name: str) -> str:
     return name[:-4] if name.lower().endswith(".wav") else name
 
 
-def _completed(column: pd.Series, keys: pd.Index | pd.Series, facts: dict[str, str]) -> pd.Series:
-    """`column` with what `facts` know of each row's key where it is missing."""
-    return column.fillna(pd.Series(keys.map(facts), index=column.index, dtype="str"))
-
-
-def _with_hidden(table: pd.DataFrame, waves: dict[str, Path], root: Path) -> pd.DataFrame:
-    """`table` and a row for each file of Test3 that has none."""
-    unlabelled = pd.Index(waves, dtype="str").difference(table.index)
-    of_test3 = unlabelled.str.contains("_test3_")
-    if len(stray := unlabelled[~of_test3]):
-        warnings.warn(f"{len(stray)} audio files in {root} have no label row: {some(stray)}; left out.", stacklevel=3)
-    if not of_test3.any():
-        return table
-    hidden = pd.DataFrame({"split": "Test3"}, index=unlabelled[of_test3])
-    return pd.concat([table, hidden]).rename_axis("utterance")
-
-
 def _with_side_files(table: pd.DataFrame, tree: list[Path]) -> pd.DataFrame:
     """`table` with splits, speakers and genders completed from the files in which old releases keep them."""
-    splits = {_stem(name): split for split, name in _pairs(tree, "partitions.txt", "partition.txt")}
+
+    def completed(column: str, keys: pd.Index | pd.Series, facts: dict[str, str]) -> pd.Series:
+        return table[column].fillna(pd.Series(keys.map(facts), index=table.index, dtype="str"))
+
+    splits = {name: split for split, name in _pairs(tree, "partitions.txt", "partition.txt")}
     # "Speaker_30; Male" tells the gender of a speaker, "MSP-PODCAST_0001_0008.wav;30" the speaker of a file.
-    facts = {_stem(key).removeprefix("Speaker_"): value for key, value in _pairs(tree, "speaker_ids.txt")}
-    split = _completed(table["split"], table.index, splits)
-    speaker = _completed(table["speaker"], table.index, facts).str.removeprefix("Speaker_")
-    table = table.assign(split=split, speaker=speaker, gender=_completed(table["gender"], speaker, facts))
-    table = table.mask(table.isin(MISSING))
-    return table.assign(split=table["split"].str.lower().replace("validation", "development"))
+    facts = dict(_pairs(tree, "speaker_ids.txt"))
+    split = completed("split", table.index, splits).str.lower().replace("validation", "development")
+    speaker = completed("speaker", table.index, facts).str.removeprefix("Speaker_")
+    return table.assign(split=split, speaker=speaker, gender=completed("gender", speaker, facts))
 
 
 def _pairs(tree: list[Path], *wanted: str) -> list[tuple[str, str]]:
-    """The lines "left; right" of the files so named, whatever their case."""
-    found = [path for path in tree if path.name.lower() in wanted]
-    lines = [line for path in found for line in files.read_text(path).splitlines()]
-    halves = [line.partition(";") for line in lines]
-    return [(left.strip(), right.strip(" ;")) for left, _, right in halves if right]
+    """The lines "left; right" of the files so named, whatever their case, without ``Speaker_``, ``.wav`` and what is
+    `MISSING`."""
+    lines = [line for path in tree if path.name.lower() in wanted for line in files.read_text(path).splitlines()]
+    halves = [[_stem(half.strip(" ;")).removeprefix("Speaker_") for half in line.partition(";")[::2]] for line in lines]
+    return [(left, right) for left, right in halves if right not in MISSING]
 
 
 def _transcripts(names: pd.Index, tree: list[Path], root: Path) -> list[str | None]:
     """One line of text for each name; None where the file is absent or empty."""
+
+    def read(path: Path) -> str | None:
+        return " ".join(path.read_text(encoding="utf-8-sig", errors="replace").split()) or None
+
     below = [path for path in tree if "/transcript" in f"/{path.parent.relative_to(root)}".lower()]
     texts = files.by_stem(below, ".txt")
-
-    def read(name: str) -> str | None:
-        text = texts[name].read_text(encoding="utf-8-sig", errors="replace") if name in texts else ""
-        return " ".join(text.split()) or None
-
-    spoken = in_parallel(read, names)
-    if lossy := [name for name, text in zip(names, spoken, strict=True) if text and "\ufffd" in text]:
+    spoken = dict(zip(texts, kept("texts", texts.values(), read), strict=True))
+    if lossy := [name for name in names if "\ufffd" in (spoken.get(name) or "")]:
         problem = f"{len(lossy)} transcripts in {root} are not UTF-8 and lose characters"
         warnings.warn(f"{problem}: {some(lossy)}.", stacklevel=3)
-    return spoken
+    return [spoken.get(name) for name in names]
