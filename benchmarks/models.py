@@ -20,7 +20,8 @@ from transformers import WavLMConfig
 
 from sercore import ATTRIBUTES
 from sercore.batches import collate
-from sercore.encoders import DEVICE, SpeechEncoder, frames_mask
+from sercore.encoders import DEVICE, SpeechEncoder
+from sercore.fast.attention import Packing
 from sercore.model import AttributeConfig, AttributeModel
 
 SIZES: dict[str, dict[str, Any]] = {
@@ -58,16 +59,17 @@ class PlainSpeech(nn.Module):
 
     def forward(self, features: Tensor, frames: Tensor, weights: Tensor) -> Tensor:
         """Weighted sum of all hidden states, packed (frames, width)."""
-        inputs = pad_sequence(features.split(frames.tolist()), batch_first=True) if self.cached else features
+        inputs = features
+        if self.cached:
+            inputs = pad_sequence(features.split(frames.tolist()), batch_first=True).transpose(1, 2)
         samples = frames
         config = self.transformer.config
         for kernel, stride in zip(config.conv_kernel[::-1], config.conv_stride[::-1], strict=True):
             samples = (samples - 1) * stride + kernel
-        longest = int(samples.max()) if self.cached else inputs.shape[1]
-        mask = frames_mask(samples, longest).long()
+        mask = Packing(samples).valid.long()
         states = torch.stack(self.transformer(inputs, attention_mask=mask, output_hidden_states=True).hidden_states)
         average = (weights[:, None, None, None] * states).sum(0)  # (B, T, width)
-        return average[frames_mask(frames, average.shape[1])]
+        return average[Packing(frames).valid]
 
 
 WAYS = {

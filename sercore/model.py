@@ -97,7 +97,7 @@ class AttributeModel(PreTrainedModel):
         encoder_config = AutoConfig.for_model(**config.speech or {})
         self.speech = SpeechEncoder(encoder_config, config.finetune, config.lora, config.states)
         if config.text:
-            self.text = TextModel(AutoConfig.for_model(**config.text), config.text_lora)
+            self.text = TextModel(AutoConfig.for_model(**config.text), True, config.text_lora)
         if config.layers == "average":
             self.layer_weights = nn.Parameter(torch.zeros(self.speech.layers))
         widths = [encoder_config.hidden_size] + [config.width] * config.convolutions

@@ -226,8 +226,10 @@ def test_an_encoder_for_another_sampling_rate_is_refused(tmp_path, project):
 
 
 def test_a_model_of_another_kind_is_refused(project):
-    with pytest.raises(ParamsError, match=r"a bert model hears nothing: set speech\.encoder"):
+    with pytest.raises(ParamsError, match=r"a bert model, or .* set speech\.encoder to .* data2vec-audio, hubert, "):
         SpeechEncoder(encoder_config("sentence-transformers/all-MiniLM-L6-v2"), finetune=True)
+    with pytest.raises(ParamsError, match="add_adapter"):
+        SpeechEncoder(Wav2Vec2Config(add_adapter=True), finetune=True)
     with pytest.raises(ParamsError, match="encoder 'models/wavlm-nano' was not trained to tell speakers"):
         SpeakerEncoder("models/wavlm-nano")
     with pytest.raises(ParamsError, match=r"encoder 'models/whisper-nano': .* holds no usable model"):
