@@ -23,6 +23,7 @@ from sercore.batches import collate
 from sercore.encoders import DEVICE, SpeechEncoder
 from sercore.fast.attention import Packing
 from sercore.model import AttributeConfig, AttributeModel
+from sercore.sections import Speech
 
 SIZES: dict[str, dict[str, Any]] = {
     "small": {"hidden_size": 256, "num_hidden_layers": 6, "num_attention_heads": 4, "intermediate_size": 1024},
@@ -41,7 +42,9 @@ def build(size: str, lora: int | None = None) -> AttributeModel:
     random = ("hidden_dropout", "attention_dropout", "activation_dropout", "feat_proj_dropout", "layerdrop")
     still = dict.fromkeys([*random, "mask_time_prob"], 0.0)
     speech = WavLMConfig(feat_extract_norm="layer", **still, **SIZES[size])
-    return AttributeModel(AttributeConfig(speech=speech.to_dict(), dropout=0.0, lora=lora)).to(DEVICE).train()
+    section = Speech(encoder="", finetune=True, lora=lora, cache=True).model_dump()
+    config = AttributeConfig(speech=section, heads={"dropout": 0.0}, encoders={"speech": speech.to_dict()})
+    return AttributeModel(config).to(DEVICE).train()
 
 
 class PlainSpeech(nn.Module):
