@@ -4,7 +4,7 @@ Every name is a folder in the hub's format (relative to the project's root) or a
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -101,7 +101,8 @@ class SpeechEncoder(Encoder):
     Args:
         config: of a model of one of `sercore.fast.packing.TYPES`; another one is a `ParamsError`.
         finetune, lora: as in `Encoder`.
-        states: how hidden states are scaled, see `sercore.sections.Speech`.
+        states: how hidden states are scaled, see `sercore.sections.Speech`; ``moments`` (2, layers, width) are the mean
+            and standard deviation of those that are ``standardised``.
     """
 
     moments: Tensor
@@ -113,7 +114,7 @@ class SpeechEncoder(Encoder):
         super().__init__(config, finetune, lora)
         self.states = states
         if states == "standardised":
-            self.register_buffer("moments", torch.zeros(2, self.layers, 1, self.config.hidden_size))
+            self.register_buffer("moments", torch.zeros(2, self.layers, self.config.hidden_size))
 
     @property
     def shortest(self) -> int:
@@ -150,7 +151,7 @@ class SpeechEncoder(Encoder):
         """Output of the frozen part, packed, and the frames of each utterance (utterances,).
 
         Packed, the frames of all utterances stand behind each other without any padding: (frames, channels), or
-        (layers, frames, width) in half precision, as it is kept on disk, when all is frozen. `ValueError` if an
+        (frames, layers, width) in half precision, as it is kept on disk, when all is frozen. `ValueError` if an
         utterance is too short for a frame.
 
         Args:
@@ -168,17 +169,8 @@ class SpeechEncoder(Encoder):
                 raise ValueError(f"an utterance of {int(samples.min())} samples is too short for one frame.")
             features = self._front_end(audio, samples, frames)
         if not self.finetune:
-            features = torch.stack([state.half() for state in self._hidden_states(features, frames)])
+            features = torch.stack([state.half() for state in self._hidden_states(features, frames)], 1)
         return features, frames
-
-    def standardise(self, features: Iterable[Tensor]) -> None:
-        """Take mean and standard deviation of each channel of the hidden states over parts (layers, frames, width)."""
-        count, total, squares = 0, torch.tensor(0.0), torch.tensor(0.0)
-        for states in map(Tensor.double, features):
-            count += states.shape[1]
-            total, squares = total + states.sum(1, keepdim=True), squares + states.square().sum(1, keepdim=True)
-        mean = total / count
-        self.moments.copy_(torch.stack([mean, (squares / count - mean.square()).clamp(min=1e-10).sqrt()]))
 
     def forward(self, features: Tensor, frames: Tensor, weights: Tensor) -> Tensor:
         """Sum, packed (frames, width), of all hidden states by `weights` (layers,), from the frozen part's output."""
@@ -186,7 +178,7 @@ class SpeechEncoder(Encoder):
         if self.states == "standardised":
             features = (features - self.moments[0]) / self.moments[1]
         if not self.finetune:
-            return torch.tensordot(weights, features, 1)
+            return torch.einsum("l,nlw->nw", weights, features)
         # Summed while the layers run, so that they are not all kept.
         states = self._hidden_states(features, frames)
         return sum(weight * state for weight, state in zip(weights, states, strict=True))
@@ -228,12 +220,9 @@ class TextInputs:
 
     def __call__(self, texts: Sequence[str | None]) -> list[Tensor]:
         """Numbers of the tokens (tokens,) of each text; a missing or empty one has none, a too long one is cut."""
-        tokens = [torch.empty(0, dtype=torch.long)] * len(texts)
-        longest = min(self.tokenizer.model_max_length, 512)
-        for index, text in enumerate(texts):
-            if isinstance(text, str) and text.strip():
-                tokens[index] = torch.tensor(self.tokenizer(text, truncation=True, max_length=longest)["input_ids"])
-        return tokens
+        cut = {"truncation": True, "max_length": min(self.tokenizer.model_max_length, 512)}
+        numbers = [self.tokenizer(text, **cut)["input_ids"] if text and text.strip() else [] for text in texts]
+        return [torch.tensor(each, dtype=torch.long) for each in numbers]
 
 
 class TextModel(Encoder):
@@ -280,27 +269,21 @@ class TextEncoder:
         return iter(embeddings[:, None])
 
 
-def speaker_width(name: str) -> int:
-    """Width of the embeddings of a speaker encoder, from its configuration alone."""
-    # `SpeakerEncoder` refuses a model without x-vectors.
-    return ge2e.WIDTH if name == ge2e.NAME else getattr(encoder_config(name), "xvector_output_dim", 0)
-
-
 class SpeakerEncoder:
     """Frozen speaker embedding, L2-normalised, of an x-vector model or `sercore.ge2e`."""
 
     def __init__(self, name: str) -> None:
-        self.model: Any = ge2e.GE2E() if name == ge2e.NAME else self._x_vector(name)
+        self.model: Any
+        if name == ge2e.NAME:
+            self.model = ge2e.GE2E()
+        else:
+            self.inputs = AudioInputs(name)
+            load = AutoModelForAudioXVector.from_pretrained
+            self.model, loaded = pretrained(load, name, dtype=torch.float32, output_loading_info=True)
+            if any(key.startswith("tdnn") for key in loaded["missing_keys"]):  # transformers would draw them at random
+                problem = f"encoder {name!r} was not trained to tell speakers"
+                raise ParamsError(f"{problem}: set speaker.encoder to an x-vector model, or to {ge2e.NAME}.")
         self.model.eval().to(DEVICE)
-
-    def _x_vector(self, name: str) -> Any:
-        self.inputs = AudioInputs(name)
-        load = AutoModelForAudioXVector.from_pretrained
-        model, loaded = pretrained(load, name, dtype=torch.float32, output_loading_info=True)
-        if any(key.startswith("tdnn") for key in loaded["missing_keys"]):  # transformers would draw them at random
-            problem = f"encoder {name!r} was not trained to tell speakers"
-            raise ParamsError(f"{problem}: set speaker.encoder to an x-vector model, or to {ge2e.NAME}.")
-        return model
 
     @torch.no_grad()
     def __call__(self, waveform: np.ndarray) -> np.ndarray:

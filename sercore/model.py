@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
-from sercore import ATTRIBUTES
+from sercore import ATTRIBUTES, ge2e
 from sercore.cache import model_digest
 from sercore.corpus import GENDERS
-from sercore.encoders import SpeechEncoder, TextModel, speaker_width
+from sercore.encoders import SpeechEncoder, TextModel
 from sercore.hub import encoder_config
 from sercore.losses import AdditiveAngularMargin, ccc_loss, classification_loss, reverse_gradient
 from sercore.params import Params, ParamsError
@@ -73,9 +73,8 @@ class AttributeModel(PreTrainedModel):
 
     def __init__(self, config: AttributeConfig) -> None:
         super().__init__(config)
-        speech, heads, loss = Speech(**config.speech), Heads(**config.heads), Loss(**config.loss)
+        speech, heads, self.learnt = Speech(**config.speech), Heads(**config.heads), Loss(**config.loss)
         encoders = {name: AutoConfig.for_model(**each) for name, each in config.encoders.items()}
-        self.learnt = loss
         self.speech = SpeechEncoder(encoders["speech"], speech.finetune, speech.lora, speech.states)
         if config.text and "text" in encoders:
             self.text = TextModel(encoders["text"], True, config.text["lora"])
@@ -92,11 +91,12 @@ class AttributeModel(PreTrainedModel):
         pooled = widths[-1] * (1 if heads.pooling == "mean" else 2)
         joint = pooled + config.text_width + config.speaker_width
         self.attributes = nn.ModuleDict({name: _mlp(joint, heads, 1) for name in ATTRIBUTES})
-        if loss.gender:
+        if self.learnt.gender:
             self.gender = _mlp(joint, heads, len(GENDERS))
-        if loss.speaker:
+        if self.learnt.speaker:
+            margin, scale = self.learnt.margin, self.learnt.scale
             self.speaker = nn.Sequential(nn.Linear(joint, heads.width), nn.ReLU(), nn.Linear(heads.width, heads.width))
-            self.speaker_margin = AdditiveAngularMargin(heads.width, config.speakers, loss.margin, loss.scale)
+            self.speaker_margin = AdditiveAngularMargin(heads.width, config.speakers, margin, scale)
         self.post_init()
         self.freeze()
         if not speech.finetune:
@@ -124,15 +124,15 @@ class AttributeModel(PreTrainedModel):
         """
         sections = params.model_dump(mode="json", include={"speech", "text", "heads", "loss"})
         config = AttributeConfig(**sections, speakers=speakers, scale=scale)
-        encoders = {"speech": encoder_config(params.speech.encoder)}
+        config.encoders = {"speech": encoder_config(params.speech.encoder).to_dict()}
         if params.text:
             text = encoder_config(params.text.encoder)
             config.text_width = text.hidden_size
-            if params.text.finetune:
-                encoders["text"] = text
+            config.encoders |= {"text": text.to_dict()} if params.text.finetune else {}
         if params.speaker:
-            config.speaker_width = speaker_width(params.speaker.encoder)
-        config.encoders = {name: encoder.to_dict() for name, encoder in encoders.items()}
+            config.speaker_width = ge2e.WIDTH
+            if (name := params.speaker.encoder) != ge2e.NAME:  # `SpeakerEncoder` refuses a model without x-vectors
+                config.speaker_width = getattr(encoder_config(name), "xvector_output_dim", 0)
         model = cls(config)
         for name, encoder in model.encoders().items():
             encoder.load_pretrained(getattr(params, name).encoder)
