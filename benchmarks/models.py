@@ -20,8 +20,10 @@ from transformers import WavLMConfig
 
 from sercore import ATTRIBUTES
 from sercore.batches import collate
-from sercore.encoders import DEVICE, SpeechEncoder, frames_mask
+from sercore.encoders import DEVICE, SpeechEncoder
+from sercore.fast.attention import Packing
 from sercore.model import AttributeConfig, AttributeModel
+from sercore.sections import Speech
 
 SIZES: dict[str, dict[str, Any]] = {
     "small": {"hidden_size": 256, "num_hidden_layers": 6, "num_attention_heads": 4, "intermediate_size": 1024},
@@ -40,7 +42,9 @@ def build(size: str, lora: int | None = None) -> AttributeModel:
     random = ("hidden_dropout", "attention_dropout", "activation_dropout", "feat_proj_dropout", "layerdrop")
     still = dict.fromkeys([*random, "mask_time_prob"], 0.0)
     speech = WavLMConfig(feat_extract_norm="layer", **still, **SIZES[size])
-    return AttributeModel(AttributeConfig(speech=speech.to_dict(), dropout=0.0, lora=lora)).to(DEVICE).train()
+    section = Speech(encoder="", finetune=True, lora=lora, cache=True).model_dump()
+    config = AttributeConfig(speech=section, heads={"dropout": 0.0}, encoders={"speech": speech.to_dict()})
+    return AttributeModel(config).to(DEVICE).train()
 
 
 class PlainSpeech(nn.Module):
@@ -58,16 +62,17 @@ class PlainSpeech(nn.Module):
 
     def forward(self, features: Tensor, frames: Tensor, weights: Tensor) -> Tensor:
         """Weighted sum of all hidden states, packed (frames, width)."""
-        inputs = pad_sequence(features.split(frames.tolist()), batch_first=True) if self.cached else features
+        inputs = features
+        if self.cached:
+            inputs = pad_sequence(features.split(frames.tolist()), batch_first=True).transpose(1, 2)
         samples = frames
         config = self.transformer.config
         for kernel, stride in zip(config.conv_kernel[::-1], config.conv_stride[::-1], strict=True):
             samples = (samples - 1) * stride + kernel
-        longest = int(samples.max()) if self.cached else inputs.shape[1]
-        mask = frames_mask(samples, longest).long()
+        mask = Packing(samples).valid.long()
         states = torch.stack(self.transformer(inputs, attention_mask=mask, output_hidden_states=True).hidden_states)
         average = (weights[:, None, None, None] * states).sum(0)  # (B, T, width)
-        return average[frames_mask(frames, average.shape[1])]
+        return average[Packing(frames).valid]
 
 
 WAYS = {

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset, Subset
 
 from sercore import ATTRIBUTES
@@ -51,23 +52,15 @@ class Utterances(Dataset[dict[str, Tensor]]):
 
 
 def collate(examples: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Stack examples: waveforms are padded with zeros to the longest; `PACKED` are packed along the last axis but one,
-    or the only one, with the sizes of each."""
-    batch = {name: _stack(name, [example[name] for example in examples]) for name in examples[0]}
-    for name in PACKED.keys() & batch.keys():
-        axis = _axis(examples[0][name])
-        batch[PACKED[name]] = torch.tensor([example[name].shape[axis] for example in examples])
+    """Stack examples: waveforms are padded with zeros to the longest; `PACKED` are joined, with the length of each."""
+    batch: dict[str, Tensor] = {}
+    for name, first in examples[0].items():
+        tensors = [example[name] for example in examples]
+        if name in PACKED:
+            batch |= {name: torch.cat(tensors), PACKED[name]: torch.tensor([len(each) for each in tensors])}
+        else:
+            batch[name] = pad_sequence(tensors, batch_first=True) if first.ndim else torch.stack(tensors)
     return batch
-
-
-def _axis(packed: Tensor) -> int:
-    return -min(2, packed.ndim)
-
-
-def _stack(name: str, tensors: list[Tensor]) -> Tensor:
-    if name in PACKED:
-        return torch.cat(tensors, _axis(tensors[0]))
-    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True) if tensors[0].ndim else torch.stack(tensors)
 
 
 def _indices(values: pd.Series, classes: Sequence[str]) -> Tensor:

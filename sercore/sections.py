@@ -64,7 +64,7 @@ class FrozenEncoder(Section):
 
 
 class AdaptedEncoder(FrozenEncoder):
-    """An encoder that is frozen, or fine-tuned: its own weights, or low-rank adapters (see `sercore.adapters`)."""
+    """An encoder that is frozen, or fine-tuned: its weights or low-rank adapters (see `sercore.encoders.Encoder`)."""
 
     finetune: bool
     lora: int | None = Field(None, ge=1, description="rank of the adapters that are trained instead of the weights")

@@ -29,7 +29,7 @@ from sercore.batches import Utterances, collate
 from sercore.cache import model_digest
 from sercore.corpus import GENDERS, Corpus
 from sercore.fast.exact_ccc import first_pass, second_pass
-from sercore.features import Features, FrozenEncoders, require_kept
+from sercore.features import Features, FrozenEncoders, moments, require_kept
 from sercore.hub import quieten
 from sercore.losses import ccc
 from sercore.model import AttributeModel, require_finite
@@ -64,9 +64,9 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
     inputs = _inputs(corpus, rows, model, features)
     utterances = Utterances(corpus, features, speakers, rows.weights)
     if params.speech.states == "standardised":
-        require_kept(features.speech, "speech.states: standardised")
-        training = utterances.of(rows.training)
-        model.speech.standardise(training[place]["features"] for place in range(len(training)))
+        kept = require_kept(features.speech, "speech.states: standardised")
+        places = corpus.table.index.get_indexer(rows.training.index)
+        model.speech.moments.copy_(torch.tensor(moments(kept[place] for place in places)))
     per_emotion, batch_size = params.sampling.samples_per_emotion, params.training.batch_size
     sampler = EpochSampler(rows.training["emotion"], per_emotion, batch_size, params.seed)
     if (run := runs.find(params, inputs)) is not None:

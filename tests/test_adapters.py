@@ -2,16 +2,14 @@
 
 import pytest
 import torch
-from tiny_encoders import MODELS, inputs, make, padded_average, results
+from tiny_encoders import MODELS, inputs, make, packed_average, padded_average, results
 from torch.nn import functional
 from transformers import BertConfig, WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from sercore import params, predict, training
-from sercore.adapters import add_lora
 from sercore.cache import model_digest
 from sercore.encoders import SpeechEncoder, TextModel
-from sercore.fast import packing
 from sercore.features import FrozenEncoders
 from sercore.model import AttributeModel
 from sercore.training import train
@@ -52,14 +50,14 @@ def assert_gradients_follow(layers, plain):
 @pytest.mark.parametrize("kind", MODELS)
 def test_adapted_frames_and_gradients_are_those_of_merged_weights(kind, stable):
     """transformers' own WavLM takes the weights out of its projections, past the adapters; packed frames do not."""
-    plain, model = make(kind, stable).train(), make(kind, stable).train()
-    add_lora(model, RANK)
+    plain = make(kind, stable).train()
+    model = SpeechEncoder(plain.config, True, RANK).double().train().transformer
     awaken(model)
-    layers = merge_into(plain, model.double())
+    layers = merge_into(plain, model)
     reached = {name.rsplit(".", 1)[1] for name in layers}
     assert {"q_proj", "k_proj", "v_proj", "out_proj", "intermediate_dense", "output_dense"} <= reached
     (features, frames), weights = inputs([21, 5, 13]), torch.rand(4, dtype=torch.float64)
-    ours = results(packing.layer_average, model, features, frames, weights)
+    ours = results(packed_average, model, features, frames, weights)
     theirs = results(padded_average, plain, features, frames, weights)
     for name in ("output", "features", "weights"):
         torch.testing.assert_close(ours[name], theirs[name], atol=1e-9, rtol=1e-9)
@@ -95,7 +93,7 @@ def test_a_trained_whisper_is_transformers_own_where_speech_fills_its_window(lor
 def test_adapted_words_are_those_of_merged_weights():
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
     config = BertConfig(**sizes, vocab_size=50)
-    plain, model = TextModel(config).double().eval(), TextModel(config, RANK).double().eval()
+    plain, model = TextModel(config, True).double().eval(), TextModel(config, True, RANK).double().eval()
     awaken(model)
     layers = merge_into(plain.transformer, model.transformer)
     tokens, lengths = torch.randint(1, 50, (9,)), torch.tensor([4, 0, 5])

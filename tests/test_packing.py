@@ -6,9 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_encoders import MODELS, inputs, make, padded_average, results
+from tiny_encoders import MODELS, inputs, make, packed_average, padded_average, results
 
-from sercore.fast import attention, packing
+from sercore.fast import attention
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
 
@@ -16,7 +16,7 @@ TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
 def assert_same(model, features, frames, training):
     weights = torch.rand(model.config.num_hidden_layers + 1, dtype=features.dtype).softmax(0)
     model.train(training)
-    ours = results(packing.layer_average, model, features, frames, weights)
+    ours = results(packed_average, model, features, frames, weights)
     theirs = results(padded_average, model, features, frames, weights)
     assert set(ours) == set(theirs)
     largest = max(value.abs().max() for value in theirs.values()).item()
@@ -32,13 +32,21 @@ def test_outputs_and_gradients_are_those_of_transformers(kind, stable, training)
     assert_same(make(kind, stable), *inputs([21, 5, 13]), training)
 
 
+OPTIONS = [("wav2vec2", {"adapter_attn_dim": 4}), ("hubert", {"conv_pos_batch_norm": True}), ("data2vec-audio", {})]
+
+
+@pytest.mark.parametrize(("kind", "options"), OPTIONS)
+def test_options_of_some_checkpoints_are_followed(kind, options):
+    assert_same(make(kind, kind == "wav2vec2", **options), *inputs([13, 13]), training=True)
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     frames=st.lists(st.integers(1, 40), min_size=1, max_size=5),
     heads=st.integers(1, 3),
     kernel=st.integers(2, 9),
     stable=st.booleans(),
-    kind=st.sampled_from(sorted(MODELS)),
+    kind=st.sampled_from(MODELS),
     dtype=st.sampled_from(sorted(TOLERANCE, key=str)),
 )
 def test_any_lengths_heads_and_kernels(frames, heads, kernel, stable, kind, dtype):
@@ -53,7 +61,7 @@ def kept_for_backward(model, trained):
         part.requires_grad_(True)
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
-        output = packing.layer_average(model, *inputs([9, 4]), torch.ones(4, dtype=torch.float64))
+        output = packed_average(model, *inputs([9, 4]), torch.ones(4, dtype=torch.float64))
     if output.requires_grad:
         output.sum().backward()
     return len(kept), {name for name, value in model.named_parameters() if value.grad is not None}
@@ -76,11 +84,11 @@ def test_no_tensor_of_pairs_of_frames_is_kept(dropout):
     """Of transformers' own attention one is, so that the count would see it."""
     model = make("wavlm", True, attention_dropout=dropout, mask_time_prob=0.0).train()
     arguments, sizes = (model, *inputs([150, 140]), torch.ones(4, dtype=torch.float64)), {}
-    for average in (packing.layer_average, padded_average):
+    for average in (packed_average, padded_average):
         kept = sizes.setdefault(average, [])
         with torch.autograd.graph.saved_tensors_hooks(lambda one, kept=kept: kept.append(one.numel()), lambda one: one):
             average(*arguments)
-    assert max(sizes[packing.layer_average]) < 150**2 < max(sizes[padded_average])
+    assert max(sizes[packed_average]) < 150**2 < max(sizes[padded_average])
 
 
 def test_what_is_computed_again_is_dropped_alike(monkeypatch):
@@ -91,12 +99,6 @@ def test_what_is_computed_again_is_dropped_alike(monkeypatch):
     gradients = []
     for _ in range(2):
         torch.manual_seed(3)
-        gradients.append(results(packing.layer_average, *arguments))
+        gradients.append(results(packed_average, *arguments))
         monkeypatch.setattr(attention, "checkpoint", lambda function, *values, **options: function(*values))
     torch.testing.assert_close(*gradients, rtol=0, atol=1e-12)
-
-
-def test_models_that_it_does_not_know_are_left_to_transformers():
-    assert packing.supports(make("wavlm", True))
-    assert not packing.supports(make("wav2vec2", True, add_adapter=True))
-    assert not packing.supports(make("hubert", False, conv_pos_batch_norm=True))

@@ -2,19 +2,14 @@
 
 import numpy as np
 import torch
-from transformers import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2Model, WavLMConfig, WavLMModel
+from transformers import AutoConfig, AutoModel
 
-MODELS = {"wavlm": (WavLMModel, WavLMConfig), "wav2vec2": (Wav2Vec2Model, Wav2Vec2Config)}
-MODELS["hubert"] = HubertModel, HubertConfig
+from sercore.fast import packing
 
-
-class AlreadyExtracted(torch.nn.Module):
-    def forward(self, features):
-        return features.transpose(1, 2)
+MODELS = ("wavlm", "wav2vec2", "hubert", "unispeech", "unispeech-sat")
 
 
 def make(kind, stable, heads=2, kernel=6, dtype=torch.float64, **options):
-    model, config = MODELS[kind]
     sizes = {"hidden_size": 8 * heads, "num_hidden_layers": 3, "num_attention_heads": heads, "intermediate_size": 24}
     front_end = {"conv_dim": (8, 8), "conv_kernel": (4, 3), "conv_stride": (3, 2), "num_feat_extract_layers": 2}
     position = {"num_conv_pos_embeddings": kernel, "num_conv_pos_embedding_groups": 2}
@@ -23,11 +18,11 @@ def make(kind, stable, heads=2, kernel=6, dtype=torch.float64, **options):
     masks = {"mask_time_prob": 0.3, "mask_time_length": 2} | ({} if kind == "wavlm" else {"mask_feature_prob": 0.2})
     settings = sizes | front_end | position | still | buckets | masks | {"layerdrop": 0.0, "mask_feature_length": 2}
     torch.manual_seed(0)
-    made = model(config(do_stable_layer_norm=stable, **(settings | options)))
-    made.feature_extractor = AlreadyExtracted()
+    made = AutoModel.from_config(AutoConfig.for_model(kind, do_stable_layer_norm=stable, **(settings | options)))
+    made.feature_extractor = torch.nn.Identity()
     with torch.no_grad():
         for name, value in made.named_parameters():
-            if "gru_rel_pos" in name or "rel_attn" in name:
+            if "gru_rel_pos" in name or "rel_attn" in name or "adapter_layer" in name:
                 value.normal_()  # transformers begins them at values that hide a wrong bias
     return made.to(dtype)
 
@@ -38,6 +33,11 @@ def inputs(frames, width=8, dtype=torch.float64):
     return torch.randn(int(frames.sum()), width, dtype=dtype), frames
 
 
+def packed_average(model, features, frames, weights):
+    states = packing.hidden_states(model, features, frames)
+    return sum(weight * state for weight, state in zip(weights, states, strict=True))
+
+
 def padded_average(model, features, frames, weights):
     """What transformers' own modules give: all hidden states of a padded batch, weighted, without the padding."""
     batch = torch.nn.utils.rnn.pad_sequence(features.split(frames.tolist()), batch_first=True)
@@ -45,7 +45,7 @@ def padded_average(model, features, frames, weights):
     for kernel, stride in zip(model.config.conv_kernel[::-1], model.config.conv_stride[::-1], strict=True):
         samples = (samples - 1) * stride + kernel
     mask = (torch.arange(int(samples.max())) < samples[:, None]).long()
-    states = model(batch, attention_mask=mask, output_hidden_states=True).hidden_states
+    states = model(batch.transpose(1, 2), attention_mask=mask, output_hidden_states=True).hidden_states
     valid = torch.arange(batch.shape[1]) < frames[:, None]
     return sum(weight * state for weight, state in zip(weights, states, strict=True))[valid]
 

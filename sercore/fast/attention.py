@@ -71,7 +71,7 @@ def attend(attention: Any, hidden: Tensor, packing: Packing, distances: Tensor |
     """Multi-head self-attention within each utterance, from packed frames (frames, width) to the same.
 
     Args:
-        attention: transformers' ``WavLMAttention``, ``Wav2Vec2Attention``, ``HubertAttention`` or ``WhisperAttention``.
+        attention: transformers' ``WavLMAttention``, ``WhisperAttention`` or the like.
         distances: WavLM's bias of each distance, see `distance_bias`; None for the others.
     """
     projections = (attention.q_proj(hidden), attention.k_proj(hidden), attention.v_proj(hidden))

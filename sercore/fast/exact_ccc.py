@@ -8,6 +8,7 @@ second pass, part by part with the same random draws, back-propagates :math:`\\s
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,22 +23,7 @@ class Part:
 
     gradients: dict[str, Tensor]
     loss: Tensor
-    state: "RandomState"
-
-
-class RandomState:
-    """The state of all generators that a model draws from."""
-
-    def __init__(self) -> None:
-        self.numpy, self.torch = np.random.get_state(), torch.get_rng_state()  # noqa: NPY002  SpecAugment's
-        self.cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-
-    def restore(self) -> None:
-        """Draw again what was drawn from here on."""
-        np.random.set_state(self.numpy)  # noqa: NPY002
-        torch.set_rng_state(self.torch)
-        if self.cuda:
-            torch.cuda.set_rng_state_all(self.cuda)
+    state: tuple[Any, Tensor, list[Tensor]]
 
 
 def first_pass(
@@ -55,7 +41,7 @@ def first_pass(
     states, outputs = [], []
     with torch.no_grad():
         for batch in batches:
-            states.append(RandomState())
+            states.append((np.random.get_state(), torch.get_rng_state(), torch.cuda.get_rng_state_all()))  # noqa: NPY002
             outputs.append(model(**batch).outputs())
     sizes = [len(batch["attributes"]) for batch in batches]
     here = {name: torch.cat([output[name] for output in outputs]) for name in outputs[0]}
@@ -75,7 +61,10 @@ def second_pass(model: nn.Module, batch: dict[str, Tensor], part: Part) -> Tenso
 
     Summed over all parts, its gradient is that of the whole batch; its value is the whole batch's loss.
     """
-    part.state.restore()
+    numpy, cpu, cuda = part.state
+    np.random.set_state(numpy)  # noqa: NPY002  of which SpecAugment draws
+    torch.set_rng_state(cpu)
+    torch.cuda.set_rng_state_all(cuda)
     outputs = model(**batch).outputs()
     through = sum((outputs[name] * gradient).sum() for name, gradient in part.gradients.items())
     return through + (part.loss - through.detach())

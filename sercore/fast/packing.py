@@ -1,11 +1,11 @@
-"""Transformers without padded frames: WavLM, wav2vec 2.0 and HuBERT, and Whisper's encoder.
+"""Transformers without padded frames: WavLM and its like, and Whisper's encoder.
 
-`layer_average` equals transformers' own modules on a padded batch, whose parameters it uses: everything but attention
-runs on packed frames, the positional convolution by FFT, and the weighted average over layers is summed while they run.
-`whisper_states` is Whisper's encoder on an utterance's own length, without the silence that fills its window.
+`hidden_states` equals transformers' own modules on a padded batch, whose parameters it uses: everything but attention
+runs on packed frames, and the positional convolution by FFT. `whisper_states` is Whisper's encoder on an utterance's
+own length, without the silence that fills its window.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -13,46 +13,35 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
 from sercore.fast.attention import Packing, attend, distance_bias, recomputed
 
-
-def supports(transformer: Any) -> bool:
-    """Whether `layer_average` knows the model."""
-    special = ("add_adapter", "conv_pos_batch_norm", "adapter_attn_dim")
-    plain = not any(getattr(transformer.config, option, None) for option in special)
-    return plain and transformer.config.model_type in ("wavlm", "wav2vec2", "hubert")
+TYPES = ("data2vec-audio", "hubert", "unispeech", "unispeech-sat", "wav2vec2", "wavlm", "whisper")
+"""The ``model_type`` of the models that run here."""
 
 
-def layer_average(
-    transformer: Any,
-    features: Tensor,
-    frames: Tensor,
-    weights: Tensor,
-    scaled: Callable[[Tensor], Tensor] = torch.positive,
-) -> Tensor:
-    """Weighted sum of all hidden states, each first `scaled`, packed (frames, width), by `weights` (layers + 1,).
+def hidden_states(transformer: Any, features: Tensor, frames: Tensor) -> Iterator[Tensor]:
+    """All hidden states, one after the other, packed (frames, width): the first layer's input, and each layer's output.
 
     `transformer` is without its convolutional front-end, whose output `features` is packed (frames, channels); `frames`
     (utterances,) is the number of each.
     """
-    packing, encoder = Packing(frames), transformer.encoder
+    packing, encoder, kind = Packing(frames), transformer.encoder, transformer.config.model_type
     projected = transformer.feature_projection(features)
     padded = packing.pad(projected if isinstance(projected, Tensor) else projected[0])
     valid = packing.valid.long()
     # HuBERT draws its masked spans over the padding too.
-    drawn = {} if transformer.config.model_type == "hubert" else {"attention_mask": valid}
+    drawn = {} if kind == "hubert" else {"attention_mask": valid}
     padded = transformer._mask_hidden_states(padded, **drawn) * valid[:, :, None]
-    hidden = packing.pack(padded + _positions(encoder.pos_conv_embed, padded))
-    first_norm = transformer.config.do_stable_layer_norm
+    hidden = packing.pack(padded + _positions(encoder.pos_conv_embed, padded, frames))
+    first_norm = getattr(transformer.config, "do_stable_layer_norm", False)
     hidden = encoder.dropout(hidden if first_norm else encoder.layer_norm(hidden))
-    relative = transformer.config.model_type == "wavlm"
-    distances = distance_bias(encoder.layers[0].attention, packing.longest) if relative else None
-    average = weights[0] * scaled(hidden)
-    for layer, weight in zip(encoder.layers, weights[1:], strict=True):
+    distances = distance_bias(encoder.layers[0].attention, packing.longest) if kind == "wavlm" else None
+    for layer in encoder.layers:
+        yield hidden
         hidden = _block(layer, hidden, packing, distances, first_norm)
-        average = average + weight * scaled(hidden)
-    return average
+    yield hidden
 
 
 def whisper_front_end(encoder: Any, spectrogram: Tensor, frames: Tensor) -> Tensor:
@@ -68,10 +57,7 @@ def whisper_front_end(encoder: Any, spectrogram: Tensor, frames: Tensor) -> Tens
 
 
 def whisper_states(encoder: Any, features: Tensor, frames: Tensor) -> Iterator[Tensor]:
-    """All hidden states of a ``WhisperEncoder`` on each utterance's own length, one after the other, packed (frames,
-    width): the first layer's input, and the output of each layer. `features` is what `whisper_front_end` gives, of the
-    same `frames` (utterances,).
-    """
+    """`hidden_states` of a ``WhisperEncoder`` on each utterance's own length, from what `whisper_front_end` gives."""
     packing = Packing(frames)
     drop = partial(functional.dropout, training=encoder.training)
     hidden = drop(features, encoder.dropout)
@@ -88,7 +74,9 @@ def _block(layer: Any, hidden: Tensor, packing: Packing, distances: Tensor | Non
     """A transformer's layer, normalised before its parts (as in the large models) or after them."""
     if first_norm:
         hidden = hidden + layer.dropout(attend(layer.attention, layer.layer_norm(hidden), packing, distances))
-        return hidden + _feed_forward(layer.feed_forward, layer.final_layer_norm(hidden))
+        hidden = hidden + _feed_forward(layer.feed_forward, layer.final_layer_norm(hidden))
+        adapter = getattr(layer, "adapter_layer", None)  # of a language, in MMS
+        return hidden + adapter(hidden) if adapter else hidden
     hidden = layer.layer_norm(hidden + layer.dropout(attend(layer.attention, hidden, packing, distances)))
     return layer.final_layer_norm(hidden + _feed_forward(layer.feed_forward, hidden))
 
@@ -102,9 +90,12 @@ def _feed_forward(module: Any, hidden: Tensor) -> Tensor:
     return module.output_dropout(recomputed(narrowed, module.intermediate_dense(hidden)))
 
 
-def _positions(embedding: Any, padded: Tensor) -> Tensor:
+def _positions(embedding: Any, padded: Tensor, frames: Tensor) -> Tensor:
     """The positional convolution of (utterances, longest, width), by FFT."""
-    if padded.is_cuda:  # cuDNN's own algorithms suit a GPU, and half precision
+    if hasattr(embedding, "layers"):  # data2vec's, of which the second would see what the first makes of padding
+        alone = [embedding(one[None, :length])[0] for one, length in zip(padded, frames.tolist(), strict=True)]
+        return pad_sequence(alone, batch_first=True)
+    if padded.is_cuda or getattr(embedding, "batch_norm", None):  # cuDNN's own algorithms suit a GPU
         return embedding(padded)
     conv = embedding.conv
     return embedding.activation(recomputed(_convolved, padded, conv.weight, conv.bias)).transpose(1, 2)
