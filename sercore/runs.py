@@ -9,6 +9,7 @@ A run's identity is its parameters, the content of its corpus, wherever that lie
 not simulated the folder's name ends in a digest of it, ``seed-<n>-<digest>``. No run takes the place of another one.
 """
 
+import ast
 import contextlib
 import glob
 import json
@@ -20,18 +21,18 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 import yaml
 from filelock import FileLock, Timeout
 from pyarrow import parquet
 
-from sercore import ATTRIBUTES, revision
+from sercore import ATTRIBUTES
 from sercore.corpus import some
 from sercore.disk import complete_file, digest
 from sercore.params import Params, ParamsError, dump, load, project_root, reader, validate
@@ -39,6 +40,10 @@ from sercore.params import Params, ParamsError, dump, load, project_root, reader
 PREDICTED = [f"predicted_{name}" for name in ATTRIBUTES]
 PREDICTED_FEMALE = "predicted_female"  # probability that the speaker is a woman, of systems with a gender head
 FILES = ("params.yaml", "metrics.json", "history.csv", "predictions.parquet", "environment.json")
+MODULES = (
+    *("adapters", "audio", "batches", "cache", "encoders", "fast/attention", "fast/exact_ccc", "fast/packing"),
+    *("features", "losses", "model", "raters", "sampling", "training"),
+)  # on which a run's figures depend; what readers do is in the digest of its corpus
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +73,7 @@ def run_folder(params: Params, inputs: Mapping[str, str]) -> Path:
     A variant with overrides gets a folder of its own, named by their digest. A simulated corpus follows from the
     parameters, so its run goes by its seed alone, unless a run of another identity is there.
     """
-    plain = _system_folder(params) / f"seed-{params.seed}"
-    identity = _identity(params, inputs)
+    plain, identity = _by_seed(params), _identity(params, inputs)
     free = all(_identity_of(folder) in (None, identity) for folder in (plain, _partial(plain)))
     if reader(params.corpus.reader).KIND == "simulated" and free:
         return plain
@@ -86,7 +90,7 @@ def find(params: Params, inputs: Mapping[str, str]) -> Run | None:
         run = read(folder)
     except ParamsError:
         return None
-    if revision.is_other(folder):
+    if is_of_other_code(folder):
         message = f"{folder} was trained by another revision of sercore: remove it to train it again."
         warnings.warn(message, stacklevel=3)
     with contextlib.suppress(OSError):  # a run that may only be read
@@ -97,12 +101,11 @@ def find(params: Params, inputs: Mapping[str, str]) -> Run | None:
 def latest(params: Params, corpus: str) -> Path:
     """The folder of the complete run of these parameters on the corpus of this digest that `find` gave, or training
     made, last; `ParamsError` if there is none."""
-    plain = _system_folder(params) / f"seed-{params.seed}"
-    identities = {folder: _identity_of(folder) for folder in (plain, *plain.parent.glob(f"{plain.name}-*"))}
-    wanted = {_science(params), f"corpus {corpus}"}
-    found = [folder for folder, known in identities.items() if wanted <= {*(known or [])}]
+    plain, wanted = _by_seed(params), {_science(params), f"corpus {corpus}"}
+    folders = (plain, *plain.parent.glob(f"{plain.name}-*"))
+    found = [folder for folder in folders if wanted <= {*(_identity_of(folder) or [])}]
     if not found:
-        raise ParamsError(f"no run of {_system_folder(params).name}, seed {params.seed}, on this corpus: train it.")
+        raise ParamsError(f"no run of {plain.parent.name}, seed {params.seed}, on this corpus: train it.")
     return max(found, key=lambda folder: folder.stat().st_mtime_ns)
 
 
@@ -118,7 +121,7 @@ def located(folder: Path) -> Path:
 @contextlib.contextmanager
 def claimed(params: Params, inputs: Mapping[str, str]) -> Iterator[None]:
     """Hold the folder of a run, for which another process that wants to train the same one waits."""
-    system = _system_folder(params)
+    system = _by_seed(params).parent
     system.mkdir(parents=True, exist_ok=True)
     with FileLock(system / ".lock"):
         folder = run_folder(params, inputs)
@@ -155,11 +158,6 @@ def keep_epoch(partial: Path, epoch: int, predictions: pd.DataFrame) -> None:
     complete_file(folder / f"epoch-{epoch:02}.parquet", lambda partial: kept.to_parquet(partial, index=False))
 
 
-def final_folder(partial: Path) -> Path:
-    """The folder that a run in progress will have."""
-    return partial.with_name(partial.name.removeprefix(".").removesuffix(".partial"))
-
-
 def finish(partial: Path, metrics: Mapping[str, Any], history: pd.DataFrame, predictions: pd.DataFrame) -> Path:
     """Write the results into a partial run's folder and give it its final name, replacing an older run."""
     (partial / "metrics.json").write_text(json.dumps(metrics, indent=1))
@@ -170,7 +168,7 @@ def finish(partial: Path, metrics: Mapping[str, Any], history: pd.DataFrame, pre
         joined = pd.concat([pd.read_parquet(epochs / f"epoch-{number:02}.parquet") for number in numbers])
         joined.to_parquet(partial / "epochs.parquet", index=False, compression="zstd")
         shutil.rmtree(epochs)
-    final = final_folder(partial)
+    final = partial.with_name(partial.name.removeprefix(".").removesuffix(".partial"))
     if final.is_dir():
         shutil.rmtree(final)
     return partial.rename(final)
@@ -201,12 +199,27 @@ def read(folder: Path) -> Run:
     return run
 
 
-def _system_folder(params: Params) -> Path:
+@cache
+def code() -> str:
+    """Hexadecimal digest of what `MODULES` do; comments and layout do not count."""
+    folder = Path(__file__).parent
+    return digest(ast.dump(ast.parse((folder / f"{name}.py").read_text(encoding="utf-8"))) for name in MODULES)
+
+
+def is_of_other_code(folder: Path) -> bool:
+    """Whether the run in `folder` was trained by another revision than `code`; False where that cannot be read."""
+    with contextlib.suppress(OSError, ValueError):
+        return json.loads((folder / "environment.json").read_text()).get("code") != code()
+    return False
+
+
+def _by_seed(params: Params) -> Path:
+    """``runs/<profile>/<system>/seed-<n>``, by which the name of a run begins."""
     name = params.variant
     unseeded = _science(params.model_copy(update={"seed": 0}))
     if unseeded != _science(load(params.profile, params.variant, 0)):
         name += f"-{digest([unseeded], 4)}"
-    return project_root() / "runs" / params.profile / name
+    return project_root() / "runs" / params.profile / name / f"seed-{params.seed}"
 
 
 def _partial(folder: Path) -> Path:
@@ -234,6 +247,8 @@ def _read_params(folder: Path) -> Params:
 
 
 def _environment() -> dict[str, Any]:
+    import torch  # only now, since it takes seconds, and who looks for runs need not wait
+
     commit = ""
     with contextlib.suppress(OSError):  # no git on this machine
         git = ["git", "rev-parse", "HEAD"]
@@ -244,6 +259,6 @@ def _environment() -> dict[str, Any]:
         "packages": {name: version(name) for name in packages},
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU ({platform.machine()})",
         "threads": torch.get_num_threads(),
-        "code": revision.code(),
+        "code": code(),
         "git_revision": commit or None,
     }

@@ -17,13 +17,14 @@ from sercore.sections import Sampling
 @dataclass(frozen=True, eq=False)
 class Rows:
     """Rows of a corpus table: trained on, selecting the best epoch, and predicted once trained; ``weights`` of the rows
-    of ``training`` and each attribute in the loss, None where all weigh the same.
+    of ``training`` and each attribute in the loss, None where all weigh the same; which of them each epoch takes.
     """
 
     training: pd.DataFrame
     validation: pd.DataFrame
     predicted: pd.DataFrame
     weights: pd.DataFrame | None
+    sampler: "EpochSampler"
 
 
 def choose(corpus: Corpus, params: Params) -> Rows:
@@ -40,8 +41,11 @@ def choose(corpus: Corpus, params: Params) -> Rows:
         if getattr(params.loss, name) and training[name].isna().all():
             raise CorpusError(f"no training utterance has a {name}, which loss.{name} needs: add them or set it to 0.")
     predicted = corpus.table[(corpus.table["split"] != "train") | corpus.table.index.isin(held)]
+    predicted = predicted.drop(training.index, errors="ignore")
     weights = agreement_weights(corpus.ratings, training.index) if params.loss.weight == "agreement" else None
-    return Rows(training, validation, predicted.drop(training.index, errors="ignore"), weights)
+    per_emotion, batch_size = params.sampling.samples_per_emotion, params.training.batch_size
+    sampler = EpochSampler(training["emotion"], per_emotion, batch_size, params.seed)
+    return Rows(training, validation, predicted, weights, sampler)
 
 
 def _labelled(corpus: Corpus, split: str, attributes: Sequence[str]) -> pd.DataFrame:

@@ -8,9 +8,8 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,9 @@ from sercore import ATTRIBUTES, runs
 from sercore.batches import Utterances, collate
 from sercore.cache import model_digest
 from sercore.corpus import GENDERS, Corpus
+from sercore.disk import digest
 from sercore.fast.exact_ccc import first_pass, second_pass
-from sercore.features import Features, FrozenEncoders, require_kept
+from sercore.features import FrozenEncoders, require_kept
 from sercore.hub import quieten
 from sercore.losses import ccc
 from sercore.model import AttributeModel, require_finite
@@ -61,59 +61,34 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
     model = AttributeModel.from_params(params, scale=corpus.scale, speakers=len(speakers))
     with PartialState(cpu=not torch.cuda.is_available()).main_process_first():  # the others find what it cached
         features = FrozenEncoders(params, model.speech)(corpus.table)
-    inputs = _inputs(corpus, rows, model, features)
+    inputs = {"corpus": corpus.digest()} | features.digests()
+    inputs |= {name: model_digest(encoder) for name, encoder in model.encoders().items()}
+    if rows.weights is not None:
+        inputs["weights"] = digest([rows.weights.to_csv()])
     utterances = Utterances(corpus, features, speakers, rows.weights)
     if params.speech.states == "standardised":
         require_kept(features.speech, "speech.states: standardised")
         training = utterances.of(rows.training)
         model.speech.standardise(training[place]["features"] for place in range(len(training)))
-    per_emotion, batch_size = params.sampling.samples_per_emotion, params.training.batch_size
-    sampler = EpochSampler(rows.training["emotion"], per_emotion, batch_size, params.seed)
     if (run := runs.find(params, inputs)) is not None:
         return run
     with runs.claimed(params, inputs) if PartialState().is_main_process else contextlib.nullcontext():
         PartialState().wait_for_everyone()
-        if (run := runs.find(params, inputs)) is None:  # of another process, for which this one waited
-            partial = runs.partial_folder(params, inputs)
-            run = _trained(AttributeTrainer(params, model, utterances, rows, sampler, partial))
-    return run
-
-
-def _trained(trainer: "AttributeTrainer") -> runs.Run:
-    """Train, predict, and complete the run's folder."""
-    partial = trainer.partial
-    start = time.perf_counter()
-    trainer.train(resume_from_checkpoint=_last_checkpoint(partial / "checkpoints"))
-    seconds = time.perf_counter() - start
-    predictions, history = trainer.predicted(trainer.rows.predicted), _history(trainer.state.log_history)
-    if trainer.is_world_process_zero():
-        with _written(partial):
-            trainer.model.save_pretrained(partial / "model")
-        shutil.rmtree(partial / "checkpoints")
-        metrics = _metrics(trainer.params, trainer.model, predictions, history, seconds)
-        runs.finish(partial, metrics, history, predictions)
-    trainer.accelerator.wait_for_everyone()
-    return runs.read(runs.final_folder(partial))
+        if runs.find(params, inputs) is None:  # or another process, for which this one waited, has trained it
+            AttributeTrainer(params, model, utterances, rows, runs.partial_folder(params, inputs)).complete()
+    return runs.read(runs.run_folder(params, inputs))
 
 
 class AttributeTrainer(Trainer):
-    """transformers' trainer, with this study's choice of training utterances and one line of progress an epoch.
-
-    `sampler` gives each epoch's utterances, as positions in ``rows.training``; `partial` is the run's folder.
-    """
+    """transformers' trainer, with this study's choice of training utterances and one line of progress an epoch, for the
+    run in the folder `partial`."""
 
     model: AttributeModel
 
     def __init__(
-        self,
-        params: Params,
-        model: AttributeModel,
-        utterances: Utterances,
-        rows: Rows,
-        sampler: EpochSampler,
-        partial: Path,
+        self, params: Params, model: AttributeModel, utterances: Utterances, rows: Rows, partial: Path
     ) -> None:
-        self.params, self.utterances, self.rows, self.sampler, self.partial = params, utterances, rows, sampler, partial
+        self.params, self.utterances, self.rows, self.partial = params, utterances, rows, partial
         super().__init__(
             model=model,
             args=_arguments(params, partial / "checkpoints"),
@@ -125,15 +100,43 @@ class AttributeTrainer(Trainer):
         self.remove_callback(PrinterCallback)
         if params.training.patience:
             self.add_callback(EarlyStoppingCallback(params.training.patience))
-        self.add_callback(_Progress())
+        if self.is_world_process_zero():
+            self.add_callback(_Progress())
+
+    def complete(self) -> None:
+        """Train, from the last checkpoint if there is one, predict, and complete the run's folder."""
+        start = time.perf_counter()
+        self.train(resume_from_checkpoint=_last_checkpoint(self.partial / "checkpoints"))
+        seconds = time.perf_counter() - start
+        predictions, log = self.predicted(self.rows.predicted), pd.DataFrame(self.state.log_history)
+        names = {f"eval_{name}": name for name in (*ATTRIBUTES, "mean")}
+        epochs = log.assign(epoch=log["epoch"].round().astype(int)).groupby("epoch").first()
+        history = epochs[["loss", *names]].rename(columns=names).reset_index()
+        if self.is_world_process_zero():
+            with _written(self.partial):
+                self.model.save_pretrained(self.partial / "model")
+            shutil.rmtree(self.partial / "checkpoints")
+            labelled = predictions.dropna(subset=list(self.params.loss.attributes)).groupby("split", sort=False)
+            metrics = {
+                "ccc": {split: self._ccc(rows[[*ATTRIBUTES]], rows[runs.PREDICTED]) for split, rows in labelled},
+                "best_epoch": int(history.loc[history["mean"].idxmax(), "epoch"]),
+                "epochs": len(history),
+                "seconds": round(seconds, 2),
+                "peak_memory_mb": round(_peak_memory_mb()),
+                "parameters": self.model.num_parameters(),
+                "trainable_parameters": self.model.num_parameters(only_trainable=True),
+            }
+            runs.finish(self.partial, metrics, history, predictions)
+        self.accelerator.wait_for_everyone()
 
     def predicted(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Predictions for rows of the corpus table, as `sercore.runs.Run` has them."""
-        outputs = _heads(self.predict(self.utterances.of(rows), ignore_keys=["speaker"]).predictions)
-        require_finite(outputs[0], f"{self.args.run_name}, with the model of its best epoch,")
+        outputs = self.predict(self.utterances.of(rows), ignore_keys=["speaker"]).predictions
+        values = outputs[0] if (tells_gender := isinstance(outputs, tuple)) else outputs
+        require_finite(values, f"{self.args.run_name}, with the model of its best epoch,")
         low, high = self.model.config.scale
-        predicted = dict(zip(runs.PREDICTED, (outputs[0] * (high - low) + low).T, strict=True))
-        if len(outputs) > 1:
+        predicted = dict(zip(runs.PREDICTED, (values * (high - low) + low).T, strict=True))
+        if tells_gender:
             gender = softmax(outputs[1].astype(np.float32), axis=1)
             predicted[runs.PREDICTED_FEMALE] = gender[:, GENDERS.index("Female")]
         return rows[["split", "speaker", "emotion", *ATTRIBUTES]].reset_index().assign(**predicted)
@@ -191,12 +194,19 @@ class AttributeTrainer(Trainer):
         return second_pass(model, inputs, replace(part, gradients={k: v * parts for k, v in part.gradients.items()}))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
-        return self.sampler
+        return self.rows.sampler
 
     def _validation_ccc(self, evaluation: EvalPrediction) -> dict[str, float]:
-        predictions = _heads(evaluation.predictions)[0]
+        outputs = evaluation.predictions
+        predictions = outputs[0] if isinstance(outputs, tuple) else outputs
         require_finite(predictions, f"epoch {round(self.state.epoch)} of {self.args.run_name}")
-        return _ccc(evaluation.label_ids, predictions, self.params.loss.attributes)
+        return self._ccc(evaluation.label_ids, predictions)
+
+    def _ccc(self, truth: Any, predicted: Any) -> dict[str, float]:
+        """CCC of each attribute from arrays (utterances, 3), and the mean of those that are trained."""
+        values = ccc(*(torch.tensor(np.asarray(each), dtype=torch.float64) for each in (truth, predicted))).tolist()
+        named = dict(zip(ATTRIBUTES, values, strict=True))
+        return named | {"mean": float(np.mean([named[name] for name in self.params.loss.attributes]))}
 
 
 @contextlib.contextmanager
@@ -208,18 +218,12 @@ def _written(folder: Path) -> Iterator[None]:
         raise OSError(errno.EIO, f"cannot be written ({error})", str(folder)) from error
 
 
-def _heads(outputs: np.ndarray | tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-    """Predictions and, of a model with that head, the logits of gender; transformers gives one output bare."""
-    return outputs if isinstance(outputs, tuple) else (outputs,)
-
-
 class _Progress(TrainerCallback):
     """A bar over the epochs with the latest validation CCC."""
 
     def on_train_begin(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
         total, done = int(args.num_train_epochs), round(state.epoch or 0)
-        quiet: dict[str, Any] = {} if state.is_world_process_zero else {"disable": True}  # {}: as TQDM_DISABLE says
-        self.bar = tqdm(total=total, initial=done, desc=args.run_name, unit="epoch", **quiet)
+        self.bar = tqdm(total=total, initial=done, desc=args.run_name, unit="epoch")
 
     def on_evaluate(self, args: TrainingArguments, state: Any, control: Any, **options: Any) -> None:
         self.bar.set_postfix_str(f"validation CCC {options['metrics']['eval_mean']:.3f}", refresh=False)
@@ -227,15 +231,6 @@ class _Progress(TrainerCallback):
 
     def on_train_end(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
         self.bar.close()
-
-
-def _inputs(corpus: Corpus, rows: Rows, model: AttributeModel, features: Features) -> dict[str, str]:
-    """Digests of all that a run depends on besides its parameters."""
-    encoders = {name: model_digest(encoder) for name, encoder in model.encoders().items()}
-    inputs = {"corpus": corpus.digest()} | features.digests() | encoders
-    if rows.weights is not None:
-        inputs["weights"] = blake2b(rows.weights.to_csv().encode(), digest_size=16).hexdigest()
-    return inputs
 
 
 def _arguments(params: Params, folder: Path) -> TrainingArguments:
@@ -264,7 +259,6 @@ def _arguments(params: Params, folder: Path) -> TrainingArguments:
         label_names=["attributes"],
         remove_unused_columns=False,
         disable_tqdm=True,
-        report_to="none",
     )
 
 
@@ -275,36 +269,6 @@ def _last_checkpoint(folder: Path) -> str | None:
             json.loads((checkpoint / "trainer_state.json").read_text())
             return str(checkpoint)
     return None
-
-
-def _history(log: list[dict[str, float]]) -> pd.DataFrame:
-    """Training loss and validation CCCs by epoch, from what the trainer logs."""
-    names = {f"eval_{name}": name for name in (*ATTRIBUTES, "mean")}
-    epochs = pd.DataFrame(log).assign(epoch=[round(entry["epoch"]) for entry in log]).groupby("epoch").first()
-    return epochs[["loss", *names]].rename(columns=names).reset_index()
-
-
-def _metrics(
-    params: Params, model: AttributeModel, predictions: pd.DataFrame, history: pd.DataFrame, seconds: float
-) -> dict[str, Any]:
-    labelled = predictions.dropna(subset=list(params.loss.attributes)).groupby("split", sort=False)
-    truth, predicted = list(ATTRIBUTES), runs.PREDICTED
-    return {
-        "ccc": {split: _ccc(rows[truth], rows[predicted], params.loss.attributes) for split, rows in labelled},
-        "best_epoch": int(history.loc[history["mean"].idxmax(), "epoch"]),
-        "epochs": len(history),
-        "seconds": round(seconds, 2),
-        "peak_memory_mb": round(_peak_memory_mb()),
-        "parameters": model.num_parameters(),
-        "trainable_parameters": model.num_parameters(only_trainable=True),
-    }
-
-
-def _ccc(truth: Any, predicted: Any, trained: Sequence[str]) -> dict[str, float]:
-    """CCC of each attribute from arrays (utterances, 3), and the mean of those `trained`."""
-    values = ccc(*(torch.tensor(np.asarray(each), dtype=torch.float64) for each in (truth, predicted))).tolist()
-    named = dict(zip(ATTRIBUTES, values, strict=True))
-    return named | {"mean": sum(named[name] for name in trained) / len(trained)}
 
 
 def _peak_memory_mb() -> float:

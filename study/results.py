@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from sercore import ATTRIBUTES, audio
 from sercore.corpus import SPLITS, Corpus
 from sercore.disk import complete
-from sercore.params import Params, ParamsError, project_root, read_yaml, resolve, validate, variants
+from sercore.params import Params, ParamsError, project_root, read_profile, resolve, validate, variants
 from sercore.runs import PREDICTED, PREDICTED_FEMALE, Run
 from sercore.runs import read as read_run
 from sercore.sums import Array
@@ -293,8 +293,7 @@ def _portable(params: Params) -> dict[str, Any]:
     """Parameters as plain values, without where the corpus lies on this machine."""
     values = params.model_dump(mode="json")
     if params.corpus.path.is_absolute():
-        declared = read_yaml(project_root() / "params" / f"{params.profile}.yaml")
-        values["corpus"]["path"] = declared["corpus"]["path"]
+        values["corpus"]["path"] = read_profile(params.profile)["corpus"]["path"]
     return values
 
 
