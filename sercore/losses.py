@@ -13,12 +13,10 @@ def ccc(truth: Tensor, prediction: Tensor, weights: Tensor | None = None) -> Ten
 
     .. math:: \rho_c = \frac{2 s_{xy}}{s_x^2 + s_y^2 + (\bar x - \bar y)^2}
 
-    with population moments (Lin 1989, Biometrics 45, eq. 1, for a sample). Half precision is raised to float32 before
-    anything is summed. A small constant in the denominator makes the coefficient of two equal constants 0, and gives
-    constant predictions the gradient of their covariance.
-
-    With weights each moment is the weighted mean of what the formula averages, so that whole numbers count an utterance
-    that often, and only the ratios of weights matter.
+    with population moments (Lin 1989, Biometrics 45, eq. 1, for a sample), computed in float32 or better. A small
+    constant in the denominator makes the coefficient of two equal constants 0, and gives constant predictions the
+    gradient of their covariance. With weights each moment is the weighted mean of what the formula averages, so that
+    whole numbers count an utterance that often.
 
     Args:
         truth, prediction: shape (utterances, attributes), any one scale.

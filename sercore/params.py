@@ -198,18 +198,16 @@ def merge(base: Mapping[str, Any], difference: Mapping[str, Any]) -> dict[str, A
     return merged
 
 
-def _explain(error: Mapping[str, Any], model: type[Params]) -> str:
-    name = ".".join(map(str, error["loc"]))
+def _explain(error: Mapping[str, Any], model: type[BaseModel]) -> str:
+    name, given = ".".join(map(str, error["loc"])), error["input"]
     match error["type"]:
         case "extra_forbidden":
-            section: type[BaseModel] = model
             for key in error["loc"][:-1]:
-                annotation: Any = section.model_fields[key].annotation
-                section = (*get_args(annotation), annotation)[0]  # of one that may also be None
-            return f"unknown parameter {name!r}; valid are {', '.join(section.model_fields)}"
+                annotation: Any = model.model_fields[key].annotation
+                model = (*get_args(annotation), annotation)[0]  # of a section that may also be None
+            return f"unknown parameter {name!r}; valid are {', '.join(model.model_fields)}"
         case "missing":
             return f"parameter {name!r} is missing"
         case "model_type" | "model_attributes_type":
-            what = f"parameter {name!r}" if name else "the content"
-            return f"{what} is {error['input']!r}, not a mapping of keys to values"
-    return f"parameter {name!r} is {error['input']!r}: {error['msg'].lower().removeprefix('value error, ')}"
+            return f"parameter {name!r} is {given!r}, not a mapping of keys to values"
+    return f"parameter {name!r} is {given!r}: {error['msg'].lower().removeprefix('value error, ')}"

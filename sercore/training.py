@@ -20,7 +20,7 @@ from accelerate import PartialState
 from safetensors import SafetensorError
 from scipy.special import softmax
 from tqdm import tqdm
-from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
 from sercore import ATTRIBUTES, runs
@@ -89,29 +89,50 @@ class AttributeTrainer(Trainer):
         self, params: Params, model: AttributeModel, utterances: Utterances, rows: Rows, partial: Path
     ) -> None:
         self.params, self.utterances, self.rows, self.partial = params, utterances, rows, partial
-        super().__init__(
-            model=model,
-            args=_arguments(params, partial / "checkpoints"),
-            train_dataset=utterances.of(rows.training),
-            eval_dataset=utterances.of(rows.validation),
-            data_collator=collate,
-            compute_metrics=self._validation_ccc,
+        training = params.training
+        args = TrainingArguments(
+            output_dir=str(partial / "checkpoints"),
+            run_name=f"{params.variant} seed {params.seed}",
+            num_train_epochs=training.epochs,
+            per_device_train_batch_size=training.batch_size,
+            per_device_eval_batch_size=training.batch_size,
+            gradient_accumulation_steps=training.accumulation,
+            learning_rate=training.learning_rate,
+            weight_decay=training.weight_decay,
+            lr_scheduler_type="constant",
+            bf16=training.precision == "bfloat16",
+            use_cpu=not torch.cuda.is_available(),
+            seed=params.seed,
+            dataloader_pin_memory=torch.cuda.is_available(),
+            eval_strategy="epoch",
+            save_strategy="epoch",
+            logging_strategy="epoch",
+            save_total_limit=1,
+            load_best_model_at_end=True,
+            metric_for_best_model="mean",
+            restore_callback_states_from_checkpoint=True,  # of patience
+            label_names=["attributes"],
+            remove_unused_columns=False,
+            disable_tqdm=True,
         )
+        parts = (utterances.of(rows.training), utterances.of(rows.validation))
+        super().__init__(model, args, collate, *parts, compute_metrics=self._validation_ccc)
         self.remove_callback(PrinterCallback)
-        if params.training.patience:
-            self.add_callback(EarlyStoppingCallback(params.training.patience))
-        if self.is_world_process_zero():
-            self.add_callback(_Progress())
+        if training.patience:
+            self.add_callback(EarlyStoppingCallback(training.patience))
 
     def complete(self) -> None:
         """Train, from the last checkpoint if there is one, predict, and complete the run's folder."""
-        start = time.perf_counter()
-        self.train(resume_from_checkpoint=_last_checkpoint(self.partial / "checkpoints"))
+        start, (checkpoint, done) = time.perf_counter(), _last_checkpoint(self.partial / "checkpoints")
+        name, epochs = self.args.run_name, self.params.training.epochs
+        quiet: dict[str, Any] = {} if self.is_world_process_zero() else {"disable": True}  # {}: as TQDM_DISABLE says
+        with tqdm(total=epochs, initial=done, desc=name, unit="epoch", **quiet) as self.bar:
+            self.train(resume_from_checkpoint=checkpoint)
         seconds = time.perf_counter() - start
         predictions, log = self.predicted(self.rows.predicted), pd.DataFrame(self.state.log_history)
         names = {f"eval_{name}": name for name in (*ATTRIBUTES, "mean")}
-        epochs = log.assign(epoch=log["epoch"].round().astype(int)).groupby("epoch").first()
-        history = epochs[["loss", *names]].rename(columns=names).reset_index()
+        by_epoch = log.assign(epoch=log["epoch"].round().astype(int)).groupby("epoch").first()
+        history = by_epoch[["loss", *names]].rename(columns=names).reset_index()
         if self.is_world_process_zero():
             with _written(self.partial):
                 self.model.save_pretrained(self.partial / "model")
@@ -132,18 +153,20 @@ class AttributeTrainer(Trainer):
     def predicted(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Predictions for rows of the corpus table, as `sercore.runs.Run` has them."""
         outputs = self.predict(self.utterances.of(rows), ignore_keys=["speaker"]).predictions
-        values = outputs[0] if (tells_gender := isinstance(outputs, tuple)) else outputs
+        values, *logits = outputs if isinstance(outputs, tuple) else (outputs,)
         require_finite(values, f"{self.args.run_name}, with the model of its best epoch,")
         low, high = self.model.config.scale
         predicted = dict(zip(runs.PREDICTED, (values * (high - low) + low).T, strict=True))
-        if tells_gender:
-            gender = softmax(outputs[1].astype(np.float32), axis=1)
+        if logits:
+            gender = softmax(logits[0].astype(np.float32), axis=1)
             predicted[runs.PREDICTED_FEMALE] = gender[:, GENDERS.index("Female")]
         return rows[["split", "speaker", "emotion", *ATTRIBUTES]].reset_index().assign(**predicted)
 
     def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
         """transformers' own, which keeps what each epoch predicts where that is wanted, before the checkpoint."""
         metrics = super().evaluate(*arguments, **options)
+        self.bar.set_postfix_str(f"validation CCC {metrics['eval_mean']:.3f}", refresh=False)
+        self.bar.update()
         if self.params.training.every_epoch:
             with torch.random.fork_rng(devices=[]):  # a loader draws a seed, on which the next epoch must not depend
                 labelled = self.rows.predicted.dropna(subset=list(self.params.loss.attributes))
@@ -158,13 +181,10 @@ class AttributeTrainer(Trainer):
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """transformers' own, whose groups are divided where an encoder has a learning rate of its own."""
-        optimizer = super().create_optimizer(model)
-        rates = {
-            part: rate
-            for name, encoder in self.model.encoders().items()
-            if (rate := getattr(self.params, name).learning_rate)
-            for part in encoder.parameters()
-        }
+        optimizer, rates = super().create_optimizer(model), {}
+        for name, encoder in self.model.encoders().items():
+            rate = getattr(self.params, name).learning_rate or self.args.learning_rate
+            rates |= dict.fromkeys(encoder.parameters(), rate)
         groups, optimizer.param_groups = optimizer.param_groups, []
         for group in groups:
             for rate in {rates.get(part, group["lr"]): None for part in group["params"]}:
@@ -218,57 +238,12 @@ def _written(folder: Path) -> Iterator[None]:
         raise OSError(errno.EIO, f"cannot be written ({error})", str(folder)) from error
 
 
-class _Progress(TrainerCallback):
-    """A bar over the epochs with the latest validation CCC."""
-
-    def on_train_begin(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
-        total, done = int(args.num_train_epochs), round(state.epoch or 0)
-        self.bar = tqdm(total=total, initial=done, desc=args.run_name, unit="epoch")
-
-    def on_evaluate(self, args: TrainingArguments, state: Any, control: Any, **options: Any) -> None:
-        self.bar.set_postfix_str(f"validation CCC {options['metrics']['eval_mean']:.3f}", refresh=False)
-        self.bar.update()
-
-    def on_train_end(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
-        self.bar.close()
-
-
-def _arguments(params: Params, folder: Path) -> TrainingArguments:
-    training = params.training
-    return TrainingArguments(
-        output_dir=str(folder),
-        run_name=f"{params.variant} seed {params.seed}",
-        num_train_epochs=training.epochs,
-        per_device_train_batch_size=training.batch_size,
-        per_device_eval_batch_size=training.batch_size,
-        gradient_accumulation_steps=training.accumulation,
-        learning_rate=training.learning_rate,
-        weight_decay=training.weight_decay,
-        lr_scheduler_type="constant",
-        bf16=training.precision == "bfloat16",
-        use_cpu=not torch.cuda.is_available(),
-        seed=params.seed,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        logging_strategy="epoch",
-        save_total_limit=1,
-        load_best_model_at_end=True,
-        metric_for_best_model="mean",
-        restore_callback_states_from_checkpoint=True,  # of patience
-        label_names=["attributes"],
-        remove_unused_columns=False,
-        disable_tqdm=True,
-    )
-
-
-def _last_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end: the trainer writes its own state last."""
+def _last_checkpoint(folder: Path) -> tuple[str | None, int]:
+    """The newest checkpoint that was written to its end, and its epoch: the trainer writes its own state last."""
     for checkpoint in sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.split("-")[1])):
         with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
-            json.loads((checkpoint / "trainer_state.json").read_text())
-            return str(checkpoint)
-    return None
+            return str(checkpoint), round(json.loads((checkpoint / "trainer_state.json").read_text())["epoch"])
+    return None, 0
 
 
 def _peak_memory_mb() -> float:
