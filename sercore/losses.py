@@ -66,9 +66,8 @@ def reverse_gradient(values: Tensor) -> Tensor:
 class AdditiveAngularMargin(nn.Module):
     r"""Logits of the additive-angular-margin softmax (Deng et al. 2019, "ArcFace", eq. 3).
 
-    The logit of class :math:`j` is :math:`s \cos(\theta_j)`, that of the true class :math:`s \cos(\theta_j + m)`, where
-    :math:`\theta_j` is the angle between the embedding and the class's weight vector, s the `scale` and m the `margin`
-    in radians.
+    The logit of class :math:`j` is :math:`s \cos(\theta_j)`, that of the true class :math:`s \cos(\theta_j + m)`, with
+    the angle :math:`\theta_j` between embedding and class's weights, the `scale` s and the `margin` m in radians.
     """
 
     def __init__(self, width: int, classes: int, margin: float, scale: float) -> None:

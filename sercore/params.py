@@ -1,8 +1,4 @@
-"""The parameters of one run: a profile (the scale), a variant (what is ablated) and overrides, merged and validated.
-
-`load` reads ``params/<profile>.yaml`` and ``params/variants.yaml``; nothing else in the package reads those files. What
-a key means is told in `sercore.sections`.
-"""
+"""The parameters of one run: profile, variant and overrides, merged and validated as `sercore.sections` describes."""
 
 import json
 import re
@@ -20,7 +16,6 @@ from pydantic import BaseModel, ValidationError, create_model
 from sercore.sections import CorpusParams, Params
 
 READERS = ("emotale", "iemocap", "manifest", "msp_podcast")  # those of sercore.corpora
-
 ENCODERS = ("wavlm", "whisper", "text", "speaker")  # of a profile: folders in the hub's format, or names on the hub
 
 
@@ -57,7 +52,7 @@ def variants() -> dict[str, dict[str, Any]]:
 
 
 def load(profile: str, variant: str, seed: int, overrides: Mapping[str, Any] | None = None) -> Params:
-    """Merge profile, variant and overrides, in this order, and validate the result.
+    """Merge profile (the scale), variant (what is ablated) and overrides, in this order, and validate the result.
 
     A profile names its encoders under ``encoders``, so that a variant can ask for ``whisper`` at any scale.
     `ParamsError` names what is unknown, and what is known, or an invalid value.

@@ -6,7 +6,6 @@
 import contextlib
 import tempfile
 import warnings
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,8 +49,8 @@ def load(run: Path | str | runs.Run) -> "Predictor":
 
 
 class Predictor:
-    """Predicts arousal, valence and dominance of audio files, in the scale of the training corpus, always in float32,
-    so that a prediction does not depend on the other files."""
+    """Predicts audio files in the scale of the training corpus, in float32, so that a prediction does not depend on the
+    other files."""
 
     def __init__(self, params: Params, model: AttributeModel) -> None:
         self.model, self.encoders = model, FrozenEncoders(params, model.speech)
@@ -79,9 +78,8 @@ class Predictor:
         if self.encoders.text is None and any(texts):
             warnings.warn("this system takes no text: the transcripts are not used.", stacklevel=2)
         columns = {"path": paths, "transcript": texts, "duration": [audio.duration(path) for path in paths]}
-        stems = Counter(path.stem for path in paths)
-        named = [path.stem if stems[path.stem] == 1 else str(path) for path in paths]
-        names = pd.Index(named, dtype=object, name="utterance")  # a name may be no UTF-8, which pandas' text refuses
+        stems = pd.Series([path.stem for path in paths], dtype=object)  # may be no UTF-8, which pandas' text refuses
+        names = pd.Index(stems.where(~stems.duplicated(keep=False), list(map(str, paths))), object, name="utterance")
         if names.has_duplicates:
             raise audio.AudioError(f"the same file is given twice: {some(names[names.duplicated()])}; give each once.")
         table = pd.DataFrame(columns, index=names)
@@ -111,9 +109,8 @@ def evaluate(folder: Path, test: str, corpus: Mapping[str, Any]) -> Path:
     """Predict an evaluation set, named `test`, by the complete run in `folder`, unless that was done on this corpus.
 
     The set is what is labelled outside the training split; of another corpus without an official split, all that is
-    labelled. `corpus` is what differs from the run's own corpus parameters; another ``reader`` replaces them all.
-    The result is ``<folder>/tests/<test>.parquet``: columns ``utterance``, ``split`` and the three ``predicted_...``,
-    in the scale of the evaluation set's corpus, in the run's own precision.
+    labelled. `corpus` is merged over the run's own corpus parameters. The result is ``<folder>/tests/<test>.parquet``:
+    ``utterance``, ``split`` and the three ``predicted_...``, in the scale of that corpus, in the run's own precision.
     `ParamsError` if the folder holds no usable run or `corpus` is not valid; `CorpusError` if the corpus cannot be read
     or the set is empty; `AudioError` if an audio file is not usable.
     """

@@ -1,12 +1,12 @@
 """A run's folder, which appears under its final name only when it is complete.
 
-``runs/<profile>/<system>/seed-<n>/`` holds ``params.yaml`` (complete, after merging), ``metrics.json``, ``history.csv``
-(an epoch a row), ``predictions.parquet``, ``model/`` (``save_pretrained``) and ``environment.json``; with
-``training.every_epoch`` also ``epochs.parquet``, what each epoch predicted of labelled utterances. A system is a
-variant, or a variant with overrides.
+``runs/<profile>/<system>/seed-<n>/`` holds `FILES`, of which ``params.yaml`` is complete, after merging, and ``model/``
+(``save_pretrained``); with ``training.every_epoch`` also ``epochs.parquet``, what each epoch predicted of labelled
+utterances. A system is a variant, or a variant with overrides, whose digest its name then ends in.
 
 A run's identity is its parameters, the content of its corpus, wherever that lies, and its encoders. On a corpus that is
-not simulated the folder's name ends in a digest of it, ``seed-<n>-<digest>``. No run takes the place of another one.
+not simulated the folder's name ends in a digest of it, ``seed-<n>-<digest>``. A simulated corpus follows from the
+parameters, so its run goes by its seed alone, unless a run of another identity is there.
 """
 
 import ast
@@ -50,13 +50,11 @@ MODULES = (
 class Run:
     """A complete run.
 
-    ``system``: the variant's name, followed by a digest where there were overrides. ``metrics``: ``ccc`` (split ->
-    attribute or ``mean`` -> CCC), ``best_epoch``, ``epochs``, ``seconds``, ``peak_memory_mb``, ``parameters``,
-    ``trainable_parameters``. ``history``: epoch, training loss, validation CCCs. ``predictions``: utterance, split,
-    speaker, emotion, the three attributes and the three ``predicted_...``, in the corpus's own scale, of all utterances
-    outside the training split that the run was not trained on, and of those that ``sampling.held_out`` kept in it; and
-    `PREDICTED_FEMALE`, missing or (in a study's tables) NaN without a gender head. ``folder``: None where the run was
-    read from a study's tables.
+    ``metrics``: ``ccc`` (split -> attribute or ``mean`` -> CCC), ``best_epoch``, ``epochs``, ``seconds``,
+    ``peak_memory_mb``, ``parameters``, ``trainable_parameters``. ``history``: epoch, training loss, validation CCCs.
+    ``predictions``: utterance, split, speaker, emotion, the three attributes and the three ``predicted_...``, in the
+    corpus's own scale, of what `sercore.sampling.choose` has predicted; and `PREDICTED_FEMALE`, missing or (in a
+    study's tables) NaN without a gender head. ``folder``: None where the run was read from a study's tables.
     """
 
     system: str
@@ -68,11 +66,7 @@ class Run:
 
 
 def run_folder(params: Params, inputs: Mapping[str, str]) -> Path:
-    """Where the run of `params` and `inputs` (digests of corpus and encoders) belongs.
-
-    A variant with overrides gets a folder of its own, named by their digest. A simulated corpus follows from the
-    parameters, so its run goes by its seed alone, unless a run of another identity is there.
-    """
+    """Where the run of `params` and `inputs` (digests of corpus and encoders) belongs."""
     plain, identity = _by_seed(params), _identity(params, inputs)
     free = all(_identity_of(folder) in (None, identity) for folder in (plain, _partial(plain)))
     if reader(params.corpus.reader).KIND == "simulated" and free:
@@ -91,8 +85,8 @@ def find(params: Params, inputs: Mapping[str, str]) -> Run | None:
     except ParamsError:
         return None
     if is_of_other_code(folder):
-        message = f"{folder} was trained by another revision of sercore: remove it to train it again."
-        warnings.warn(message, stacklevel=3)
+        problem = f"{folder} was trained by another revision of sercore"
+        warnings.warn(f"{problem}: remove it to train it again.", stacklevel=3)
     with contextlib.suppress(OSError):  # a run that may only be read
         os.utime(folder)  # see `latest`
     return run
@@ -140,9 +134,8 @@ def claimed(params: Params, inputs: Mapping[str, str]) -> Iterator[None]:
 def partial_folder(params: Params, inputs: Mapping[str, str]) -> Path:
     """Folder for a run in progress: what an interrupted run of the same parameters and inputs left, else empty."""
     partial = _partial(run_folder(params, inputs))
-    if partial.is_dir() and _identity_of(partial) is None:
-        shutil.rmtree(partial)
-    if not partial.is_dir():
+    if _identity_of(partial) is None:  # absent, or cut off by an interruption
+        shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         (partial / "params.yaml").write_text(dump(params))
         (partial / "environment.json").write_text(json.dumps(_environment() | {"inputs": dict(inputs)}, indent=1))
@@ -169,8 +162,7 @@ def finish(partial: Path, metrics: Mapping[str, Any], history: pd.DataFrame, pre
         joined.to_parquet(partial / "epochs.parquet", index=False, compression="zstd")
         shutil.rmtree(epochs)
     final = partial.with_name(partial.name.removeprefix(".").removesuffix(".partial"))
-    if final.is_dir():
-        shutil.rmtree(final)
+    shutil.rmtree(final, ignore_errors=True)
     return partial.rename(final)
 
 
@@ -193,8 +185,7 @@ def read(folder: Path) -> Run:
         if run.params.training.every_epoch:
             parquet.read_metadata(folder / "epochs.parquet")
     except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split()).removesuffix(".")
-        problem = f"{folder} is damaged or of another version ({reason})"
+        problem = f"{folder} is damaged or of another version ({' '.join(str(error).split()).removesuffix('.')})"
         raise ParamsError(f"{problem}: remove it and make it again.") from None
     return run
 
@@ -237,7 +228,7 @@ def _identity(params: Params, inputs: Mapping[str, str]) -> list[str]:
 
 def _identity_of(folder: Path) -> list[str] | None:
     """`_identity` of the run in a folder, complete or not; None where it cannot be read."""
-    with contextlib.suppress(OSError, ValueError, KeyError, yaml.YAMLError):  # absent, or cut off by an interruption
+    with contextlib.suppress(OSError, ValueError, KeyError, yaml.YAMLError):
         return _identity(_read_params(folder), json.loads((folder / "environment.json").read_text())["inputs"])
     return None
 
@@ -249,10 +240,9 @@ def _read_params(folder: Path) -> Params:
 def _environment() -> dict[str, Any]:
     import torch  # only now, since it takes seconds, and who looks for runs need not wait
 
-    commit = ""
-    with contextlib.suppress(OSError):  # no git on this machine
-        git = ["git", "rev-parse", "HEAD"]
-        commit = subprocess.run(git, capture_output=True, text=True, cwd=project_root(), check=False).stdout.strip()
+    commit, git = None, ["git", "rev-parse", "HEAD"]
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):  # no git on this machine, or no clone
+        commit = subprocess.check_output(git, stderr=subprocess.DEVNULL, text=True, cwd=project_root()).strip()
     packages = ("torch", "transformers", "accelerate", "numpy", "pandas", "scipy")
     return {
         "python": platform.python_version(),
@@ -260,5 +250,5 @@ def _environment() -> dict[str, Any]:
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU ({platform.machine()})",
         "threads": torch.get_num_threads(),
         "code": code(),
-        "git_revision": commit or None,
+        "git_revision": commit,
     }

@@ -27,13 +27,10 @@ class Rows:
 
 
 def choose(corpus: Corpus, params: Params) -> Rows:
-    """The rows of `corpus` for a run, which predicts all splits but train, and what is held out of train, but for what
-    it is trained on.
-
-    `CorpusError` if there is no labelled training or validation utterance, too few of an emotion or for a batch, or no
-    gender, speaker or ratings for a loss that needs it. `UserWarning` if utterances of these splits lack a trained
-    attribute; they are left out.
-    """
+    """The rows of `corpus` for a run, which predicts what is held out of train, and other splits, but for what it is
+    trained on. `CorpusError` if there is no labelled training or validation utterance, too few of an emotion or for a
+    batch, or no gender, speaker or ratings for a loss that needs it. `UserWarning` if utterances lack a trained
+    attribute; they are left out."""
     train, development = (_labelled(corpus, split, params.loss.attributes) for split in ("train", "development"))
     held = held_out(train, params.sampling.held_out) if params.sampling.held_out else train.index[:0]
     training, validation = training_and_validation(train.drop(held), development, params.sampling, params.seed)
@@ -127,11 +124,11 @@ def training_and_validation(
 
 
 def held_out(training: pd.DataFrame, share: float) -> pd.Index:
-    """Utterances of the training split that are predicted and not trained on: of seen speakers.
+    """Training utterances that are predicted and not trained on, to score seen speakers: a `share` of each speaker's,
+    rounded, but at least one and not all; none of unknown speakers.
 
-    A `share` of each speaker's labelled utterances, rounded, but at least one and not all; none of a speaker of one
-    utterance, nor of an unknown speaker. The draw does not depend on the run's seed: all runs are scored on the same
-    utterances. `CorpusError` if no known speaker has two.
+    The draw does not depend on the run's seed: all runs are scored on the same utterances. `CorpusError` if no known
+    speaker has two.
     """
     order = np.random.default_rng(0).permutation(len(training))
     speaker = training["speaker"].iloc[order].dropna()

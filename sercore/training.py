@@ -116,10 +116,9 @@ class AttributeTrainer(Trainer):
             disable_tqdm=True,
         )
         parts = (utterances.of(rows.training), utterances.of(rows.validation))
-        super().__init__(model, args, collate, *parts, compute_metrics=self._validation_ccc)
+        early: list[Any] = [EarlyStoppingCallback(training.patience)] if training.patience else []
+        super().__init__(model, args, collate, *parts, compute_metrics=self._validation_ccc, callbacks=early)
         self.remove_callback(PrinterCallback)
-        if training.patience:
-            self.add_callback(EarlyStoppingCallback(training.patience))
 
     def complete(self) -> None:
         """Train, from the last checkpoint if there is one, predict, and complete the run's folder."""
@@ -152,7 +151,7 @@ class AttributeTrainer(Trainer):
 
     def predicted(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Predictions for rows of the corpus table, as `sercore.runs.Run` has them."""
-        outputs = self.predict(self.utterances.of(rows), ignore_keys=["speaker"]).predictions
+        outputs: Any = self.predict(self.utterances.of(rows), ignore_keys=["speaker"]).predictions
         values, *logits = outputs if isinstance(outputs, tuple) else (outputs,)
         require_finite(values, f"{self.args.run_name}, with the model of its best epoch,")
         low, high = self.model.config.scale
@@ -181,7 +180,8 @@ class AttributeTrainer(Trainer):
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """transformers' own, whose groups are divided where an encoder has a learning rate of its own."""
-        optimizer, rates = super().create_optimizer(model), {}
+        optimizer = super().create_optimizer(model)
+        rates: dict[torch.nn.Parameter, float] = {}
         for name, encoder in self.model.encoders().items():
             rate = getattr(self.params, name).learning_rate or self.args.learning_rate
             rates |= dict.fromkeys(encoder.parameters(), rate)
