@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -166,12 +166,21 @@ def finish(partial: Path, metrics: Mapping[str, Any], history: pd.DataFrame, pre
     return partial.rename(final)
 
 
+@contextlib.contextmanager
+def sound(folder: Path, names: Sequence[str], remedy: str) -> Iterator[None]:
+    """`ParamsError`, with what to do, if `folder` lacks one of the files `names`, or reading them fails."""
+    if missing := [name for name in names if not (folder / name).is_file()]:
+        raise ParamsError(f"{folder} is not complete, missing {', '.join(missing)}: {remedy}.")
+    try:
+        yield
+    except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
+        problem = f"{folder} is damaged or of another version ({' '.join(str(error).split()).removesuffix('.')})"
+        raise ParamsError(f"{problem}: {remedy}.") from None
+
+
 def read(folder: Path) -> Run:
     """The run in `folder`, with or without its model; `ParamsError` names what is missing or damaged."""
-    missing = [name for name in FILES if not (folder / name).is_file()]
-    if missing:
-        raise ParamsError(f"{folder} is no complete run, missing {', '.join(missing)}: train it again.")
-    try:
+    with sound(folder, FILES, "train it again"):
         run = Run(
             folder.parent.name,
             _read_params(folder),
@@ -184,9 +193,6 @@ def read(folder: Path) -> Run:
             raise ValueError(f"history.csv has {len(run.history)} of {run.metrics['epochs']} epochs")
         if run.params.training.every_epoch:
             parquet.read_metadata(folder / "epochs.parquet")
-    except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
-        problem = f"{folder} is damaged or of another version ({' '.join(str(error).split()).removesuffix('.')})"
-        raise ParamsError(f"{problem}: remove it and make it again.") from None
     return run
 
 

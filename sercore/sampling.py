@@ -96,30 +96,32 @@ def training_and_validation(
     if sampling.ambiguous == "disjoint":
         lent = lent[~lent["speaker"].isin(validation["speaker"])]
         if lent.empty:
-            raise CorpusError(
-                "every development speaker with an O or X utterance is in the validation set; lower "
-                "sampling.validation_per_emotion, or set sampling.ambiguous to train or development."
-            )
+            problem = "every development speaker with an O or X utterance is in the validation set"
+            raise CorpusError(f"{problem}; lower sampling.validation_per_emotion, or set ambiguous: development.")
     ambiguous = _shuffled(_ambiguous(training), seed)
     agreed = training.drop(ambiguous.index)
-    codes = ambiguous.groupby("emotion")["emotion"]
-    wanted = codes.cumcount() < (sampling.ambiguous_share * codes.transform("size")).round()
-    own = ambiguous[wanted & ambiguous["emotion"].isin(list(sampling.ambiguous_codes))]
-    if sampling.ambiguous == "none":
-        own = own[:0]
+    by_code = ambiguous.groupby("emotion")["emotion"]
+    wanted = by_code.cumcount() < (sampling.ambiguous_share * by_code.transform("size")).round()
+    codes = [] if sampling.ambiguous == "none" else list(sampling.ambiguous_codes)
+    own = ambiguous[wanted & ambiguous["emotion"].isin(codes)]
     if sampling.agreed == "none":
         agreed = agreed[:0]
     elif sampling.agreed == "fewer":
         added = len(own) if sampling.ambiguous in ("none", "train") else len(lent)
-        agreed = _without(agreed, added, sampling.samples_per_emotion or 0, seed)
+        shuffled, kept = _shuffled(agreed, seed), sampling.samples_per_emotion or 0
+        spare = shuffled.index[shuffled.groupby("emotion").cumcount() >= kept]
+        if len(spare) < added:
+            problem = f"leave out {added} utterances, but only {len(spare)} are beyond the {kept} of each emotion"
+            raise CorpusError(f"sampling.agreed is to {problem} of an epoch; lower sampling.samples_per_emotion.")
+        agreed = agreed.drop(spare[:added])
     chosen = pd.concat([training.loc[training.index.isin([*agreed.index, *own.index])], lent])
     if chosen.empty:
         raise CorpusError("no O or X utterance is in the training split, and sampling leaves out all others.")
     if sampling.per_speaker is not None:  # the first utterance of each emotion, then the second, and so on
         shuffled = _shuffled(chosen, seed)
         turn = shuffled.groupby(["speaker", "emotion"], dropna=False).cumcount()
-        kept = shuffled.iloc[turn.argsort(kind="stable")].groupby("speaker").head(sampling.per_speaker)
-        chosen = chosen[chosen.index.isin(kept.index) | chosen["speaker"].isna()]
+        first = shuffled.iloc[turn.argsort(kind="stable")].groupby("speaker").head(sampling.per_speaker)
+        chosen = chosen[chosen.index.isin(first.index) | chosen["speaker"].isna()]
     return chosen, validation
 
 
@@ -146,18 +148,6 @@ def _ambiguous(table: pd.DataFrame) -> pd.DataFrame:
 
 def _shuffled(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     return table.iloc[np.random.default_rng(seed).permutation(len(table))]
-
-
-def _without(agreed: pd.DataFrame, count: int, kept: int, seed: int) -> pd.DataFrame:
-    """`agreed` without `count` random utterances, of which each emotion keeps `kept`."""
-    shuffled = _shuffled(agreed, seed)
-    spare = shuffled[shuffled.groupby("emotion").cumcount() >= kept]
-    if len(spare) < count:
-        raise CorpusError(
-            f"sampling.agreed: fewer is to leave out {count} utterances, but only {len(spare)} are beyond the {kept} "
-            "of each emotion that an epoch draws; lower sampling.samples_per_emotion."
-        )
-    return agreed.drop(spare.index[:count])
 
 
 class EpochSampler(Sampler[int]):

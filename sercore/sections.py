@@ -75,11 +75,9 @@ class AdaptedEncoder(FrozenEncoder):
 
 
 class Speech(AdaptedEncoder):
-    """The speech encoder; fine-tuned, its convolutional front-end stays frozen.
-
-    ``states``: before the layer average, a hidden state is left alone, layer-normalised without parameters, or, of a
-    frozen encoder, given mean 0 and standard deviation 1 of each channel over the frames of the training split.
-    """
+    """The speech encoder; fine-tuned, its convolutional front-end stays frozen. ``states``: before the layer average, a
+    hidden state is left alone, layer-normalised without parameters, or, of a frozen encoder, given mean 0 and standard
+    deviation 1 of each channel over the frames of the training split."""
 
     max_seconds: float = Field(15.0, gt=0)
     cache: bool = Field(description="keep the output of the frozen part on disk, instead of computing it every epoch")

@@ -1,7 +1,5 @@
-"""The challenge's file for Test3, whose labels are hidden: ``FileName,EmoAct,EmoVal,EmoDom``, a row an utterance.
-
-Interspeech 2025 Speech Emotion Recognition in Naturalistic Conditions Challenge, Task 2.
-"""
+"""The file for Test3, whose labels are hidden: ``FileName,EmoAct,EmoVal,EmoDom``, a row an utterance, of Task 2 of the
+Interspeech 2025 Speech Emotion Recognition in Naturalistic Conditions Challenge."""
 
 import warnings
 from collections.abc import Sequence
@@ -20,8 +18,7 @@ COLUMNS = {f"predicted_{name}": column for column, name in ATTRIBUTE_COLUMNS.ite
 
 
 def write(runs: Sequence[Run], output: Path | str) -> pd.DataFrame:
-    """Write the mean of the predictions of `runs`, with or without their models, for Test3: of one run, or of an
-    ensemble.
+    """Write the mean of the predictions of `runs`, with or without their models, for Test3.
 
     Every run counts alike: an ensemble of systems with several seeds wants as many runs of each. The result is what was
     written: index ``FileName`` (with ``.wav``), sorted; columns EmoAct, EmoVal, EmoDom from 1 to 7.

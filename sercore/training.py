@@ -80,8 +80,7 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
 
 
 class AttributeTrainer(Trainer):
-    """transformers' trainer, with this study's choice of training utterances and one line of progress an epoch, for the
-    run in the folder `partial`."""
+    """transformers' trainer, with this study's choice of training utterances, for the run in the folder `partial`."""
 
     model: AttributeModel
 

@@ -350,7 +350,7 @@ def test_a_damaged_run_is_named_and_made_anew(project, tones, small, name):
     first = train(chosen, tones)
     truncate(first.folder / name)
     if name != "environment.json":  # which results are read without
-        with pytest.raises(params.ParamsError, match=r"seed-0 is damaged or of another version \(.*make it again\.$"):
+        with pytest.raises(params.ParamsError, match=r"seed-0 is damaged or of another version \(.*train it again\.$"):
             runs.read(first.folder)
     again = train(chosen, tones)
     pd.testing.assert_frame_equal(again.predictions, first.predictions)
