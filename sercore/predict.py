@@ -6,6 +6,7 @@
 import contextlib
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,9 @@ class Predictor:
         if self.encoders.text is None and any(texts):
             warnings.warn("this system takes no text: the transcripts are not used.", stacklevel=2)
         columns = {"path": paths, "transcript": texts, "duration": [audio.duration(path) for path in paths]}
-        stems = pd.Series([path.stem for path in paths], dtype=object)  # may be no UTF-8, which pandas' text refuses
-        names = pd.Index(stems.where(~stems.duplicated(keep=False), list(map(str, paths))), object, name="utterance")
+        stems = Counter(path.stem for path in paths)
+        named = [path.stem if stems[path.stem] == 1 else str(path) for path in paths]
+        names = pd.Index(named, dtype=object, name="utterance")  # a name may be no UTF-8, which pandas' text refuses
         if names.has_duplicates:
             raise audio.AudioError(f"the same file is given twice: {some(names[names.duplicated()])}; give each once.")
         table = pd.DataFrame(columns, index=names)
