@@ -1,7 +1,5 @@
-"""``python -m sercore``: train a system, predict for files, compare predictions, write the challenge's file.
-
-``train`` is for several GPUs (``torchrun ... -m sercore train``) and clusters.
-"""
+"""Train a system, also on several GPUs (`torchrun ... -m sercore train`), predict for files, compare predictions, or
+write the challenge's file."""
 
 import argparse
 import sys
@@ -71,8 +69,7 @@ def _compare(given: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    about = "Train a system, predict for files, or write the challenge's file."
-    parser = argparse.ArgumentParser(prog="python -m sercore", description=about)
+    parser = argparse.ArgumentParser(prog="python -m sercore", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     train = commands.add_parser("train", help="train one system, once for each seed, and print the runs' folders")

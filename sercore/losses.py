@@ -13,12 +13,10 @@ def ccc(truth: Tensor, prediction: Tensor, weights: Tensor | None = None) -> Ten
 
     .. math:: \rho_c = \frac{2 s_{xy}}{s_x^2 + s_y^2 + (\bar x - \bar y)^2}
 
-    with population moments (Lin 1989, Biometrics 45, eq. 1, for a sample). Half precision is raised to float32 before
-    anything is summed. A small constant in the denominator makes the coefficient of two equal constants 0, and gives
-    constant predictions the gradient of their covariance.
-
-    With weights each moment is the weighted mean of what the formula averages, so that whole numbers count an utterance
-    that often, and only the ratios of weights matter.
+    with population moments (Lin 1989, Biometrics 45, eq. 1, for a sample), computed in float32 or better. A small
+    constant in the denominator makes the coefficient of two equal constants 0, and gives constant predictions the
+    gradient of their covariance. With weights each moment is the weighted mean of what the formula averages, so that
+    whole numbers count an utterance that often.
 
     Args:
         truth, prediction: shape (utterances, attributes), any one scale.
@@ -68,9 +66,8 @@ def reverse_gradient(values: Tensor) -> Tensor:
 class AdditiveAngularMargin(nn.Module):
     r"""Logits of the additive-angular-margin softmax (Deng et al. 2019, "ArcFace", eq. 3).
 
-    The logit of class :math:`j` is :math:`s \cos(\theta_j)`, that of the true class :math:`s \cos(\theta_j + m)`, where
-    :math:`\theta_j` is the angle between the embedding and the class's weight vector, s the `scale` and m the `margin`
-    in radians.
+    The logit of class :math:`j` is :math:`s \cos(\theta_j)`, that of the true class :math:`s \cos(\theta_j + m)`, with
+    the angle :math:`\theta_j` between embedding and class's weights, the `scale` s and the `margin` m in radians.
     """
 
     def __init__(self, width: int, classes: int, margin: float, scale: float) -> None:

@@ -1,8 +1,4 @@
-"""The parameters of one run: a profile (the scale), a variant (what is ablated) and overrides, merged and validated.
-
-`load` reads ``params/<profile>.yaml`` and ``params/variants.yaml``; nothing else in the package reads those files. What
-a key means is told in `sercore.sections`.
-"""
+"""The parameters of one run: profile, variant and overrides, merged and validated as `sercore.sections` describes."""
 
 import json
 import re
@@ -11,7 +7,7 @@ from copy import deepcopy
 from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType, NoneType
+from types import ModuleType
 from typing import Any, get_args
 
 import yaml
@@ -21,7 +17,6 @@ from sercore import InputError
 from sercore.sections import CorpusParams, Params
 
 READERS = ("emotale", "iemocap", "manifest", "msp_podcast")  # those of sercore.corpora
-
 ENCODERS = ("wavlm", "whisper", "text", "speaker")  # of a profile: folders in the hub's format, or names on the hub
 
 
@@ -43,16 +38,13 @@ def resolve(path: Path) -> Path:
     return path if path.is_absolute() else project_root() / path
 
 
-def profiles() -> list[str]:
-    """Names of the profiles in ``params/``."""
-    stems = {path.stem for path in (project_root() / "params").glob("*.yaml")}
-    return sorted(stems - {"variants", "questions"})
-
-
-def require_profile(profile: str) -> None:
-    """Raise `ParamsError` unless `profile` is one of `profiles`."""
-    if profile not in profiles():
-        raise ParamsError(f"unknown profile {profile!r}; params/ has {', '.join(profiles())}.")
+def read_profile(name: str) -> dict[str, Any]:
+    """The content of ``params/<name>.yaml``; `ParamsError` lists the profiles if it is none."""
+    folder = project_root() / "params"
+    known = sorted({path.stem for path in folder.glob("*.yaml")} - {"variants", "questions"})
+    if name not in known:
+        raise ParamsError(f"unknown profile {name!r}; params/ has {', '.join(known)}.")
+    return read_yaml(folder / f"{name}.yaml")
 
 
 def variants() -> dict[str, dict[str, Any]]:
@@ -61,25 +53,23 @@ def variants() -> dict[str, dict[str, Any]]:
 
 
 def load(profile: str, variant: str, seed: int, overrides: Mapping[str, Any] | None = None) -> Params:
-    """Merge profile, variant and overrides, in this order, and validate the result.
+    """Merge profile (the scale), variant (what is ablated) and overrides, in this order, and validate the result.
 
-    A profile names its encoders under ``encoders``, so that a variant can ask for ``whisper`` at any scale. A relative
-    path is relative to the project's root. `ParamsError` names what is unknown, and what is known, or an invalid value.
+    A profile names its encoders under ``encoders``, so that a variant can ask for ``whisper`` at any scale.
+    `ParamsError` names what is unknown, and what is known, or an invalid value.
     """
-    known = variants()
-    if not isinstance(overrides or {}, Mapping):
+    known, overrides = variants(), overrides or {}
+    if not isinstance(overrides, Mapping):
         form = "-y 'overrides: {training: {epochs: 2}}'"
         raise ParamsError(f"overrides is {overrides!r}, not a mapping; papermill takes one as {form}.")
-    require_profile(profile)
+    if reserved := {"profile", "variant", "seed"} & overrides.keys():
+        raise ParamsError(f"overrides may not set {', '.join(sorted(reserved))}: these have parameters of their own.")
+    merged = read_profile(profile)
     if variant not in list(known):
         raise ParamsError(f"unknown variant {variant!r}; params/variants.yaml has {', '.join(known)}.")
     if not isinstance(entry := known[variant], Mapping):
         raise ParamsError(f"params/variants.yaml: {variant} is {entry!r}, not a mapping; {{}} changes nothing.")
-    difference = {key: value for key, value in entry.items() if key != "paper"}
-    merged = merge(read_yaml(project_root() / "params" / f"{profile}.yaml"), difference)
-    merged = merge(merged, overrides or {})
-    if reserved := {"profile", "variant", "seed"} & set(overrides or {}):
-        raise ParamsError(f"overrides may not set {', '.join(sorted(reserved))}: these have parameters of their own.")
+    merged = merge(merge(merged, {key: value for key, value in entry.items() if key != "paper"}), overrides)
     encoders = merged.pop("encoders", {})
     if not isinstance(encoders, Mapping) or set(encoders) - set(ENCODERS):
         raise ParamsError(f"encoders of profile {profile!r} is {encoders!r}; it maps {', '.join(ENCODERS)} to models.")
@@ -125,8 +115,7 @@ def _with_corpus_of(section: type[CorpusParams]) -> type[Params]:
 
 
 def validate(values: Mapping[str, Any]) -> Params:
-    """`Params` from plain values, none of which is taken for another type; `ParamsError` names each wrong key, and the
-    keys that its section knows."""
+    """`Params` from plain values, none of which is taken for another type; `ParamsError` names each wrong key."""
     corpus = values.get("corpus")
     section = reader(corpus.get("reader")).Params if isinstance(corpus, Mapping) else CorpusParams
     model = _with_corpus_of(section)
@@ -169,9 +158,7 @@ def _parsed(text: str, loader: type) -> Any:
 
 
 def parse_yaml(text: str, source: Path | str, loader: type = _StrictLoader) -> Any:
-    """The content of YAML, a copy each time; the same text is parsed once. `ParamsError`, which names the `source`, if
-    it is not valid or has a key twice.
-    """
+    """The content of YAML, a copy each time; `ParamsError`, which names the `source`, if it is not valid."""
     try:
         return deepcopy(_parsed(text, loader))
     except yaml.YAMLError as error:
@@ -207,22 +194,16 @@ def merge(base: Mapping[str, Any], difference: Mapping[str, Any]) -> dict[str, A
     return merged
 
 
-def _explain(error: Mapping[str, Any], model: type[Params]) -> str:
-    name = ".".join(map(str, error["loc"]))
+def _explain(error: Mapping[str, Any], model: type[BaseModel]) -> str:
+    name, given = ".".join(map(str, error["loc"])), error["input"]
     match error["type"]:
         case "extra_forbidden":
-            return f"unknown parameter {name!r}; valid are {', '.join(_section(model, error['loc'][:-1]).model_fields)}"
+            for key in error["loc"][:-1]:
+                annotation: Any = model.model_fields[key].annotation
+                model = (*get_args(annotation), annotation)[0]  # of a section that may also be None
+            return f"unknown parameter {name!r}; valid are {', '.join(model.model_fields)}"
         case "missing":
             return f"parameter {name!r} is missing"
         case "model_type" | "model_attributes_type":
-            what = f"parameter {name!r}" if name else "the content"
-            return f"{what} is {error['input']!r}, not a mapping of keys to values"
-    return f"parameter {name!r} is {error['input']!r}: {error['msg'].lower().removeprefix('value error, ')}"
-
-
-def _section(model: type[BaseModel], location: Sequence[str | int]) -> type[BaseModel]:
-    """The section at `location`, of which a field may also be None."""
-    for name in location:
-        annotation = model.model_fields[str(name)].annotation
-        model = next(one for one in get_args(annotation) or (annotation,) if one is not NoneType)
-    return model
+            return f"parameter {name!r} is {given!r}, not a mapping of keys to values"
+    return f"parameter {name!r} is {given!r}: {error['msg'].lower().removeprefix('value error, ')}"

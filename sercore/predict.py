@@ -41,20 +41,17 @@ def load(run: Path | str | runs.Run) -> "Predictor":
     `ParamsError` if the run is not complete, its model is absent or damaged, an encoder cannot be loaded, or the system
     needs all of a speaker's utterances at once.
     """
-    quieten()
     folder = run.folder if isinstance(run, runs.Run) else runs.located(Path(run))
-    params, model = _trained(folder)
-    if params.speech.per_speaker:
+    predictor = _predictor(folder)
+    if predictor.encoders.params.speech.per_speaker:
         problem = f"{folder} normalises each speaker by all utterances of a corpus, so it predicts no single files"
         raise ParamsError(f"{problem}: put them into a corpus, or load a run without speech.per_speaker.")
-    assert folder is not None  # or it would have been refused
-    with _project_of(folder):
-        return Predictor(params, model)
+    return predictor
 
 
 class Predictor:
-    """Predicts arousal, valence and dominance of audio files, in the scale of the training corpus, always in float32,
-    so that a prediction does not depend on the other files."""
+    """Predicts audio files in the scale of the training corpus, in float32, so that a prediction does not depend on the
+    other files."""
 
     def __init__(self, params: Params, model: AttributeModel) -> None:
         self.model, self.encoders = model, FrozenEncoders(params, model.speech)
@@ -69,7 +66,7 @@ class Predictor:
         few equal parts as are no longer, and gets the mean of their predictions, each with the whole transcript.
 
         Columns of the result: arousal, valence, dominance; a row a file, in the order given. The index, ``utterance``,
-        is the file's stem, or its path as given where several have the same stem.
+        is the file's stem, or its path where several have the same stem.
 
         `AudioError` if a file is missing, no usable audio, shorter than a frame, or given twice; `ParamsError` if there
         are more or fewer texts than files, or the system predicts NaN. `UserWarning` if files have no transcript and
@@ -114,14 +111,13 @@ def evaluate(folder: Path, test: str, corpus: Mapping[str, Any]) -> Path:
     """Predict an evaluation set, named `test`, by the complete run in `folder`, unless that was done on this corpus.
 
     The set is what is labelled outside the training split; of another corpus without an official split, all that is
-    labelled. `corpus` is what differs from the run's own corpus parameters; another ``reader`` replaces them all.
-    The result is ``<folder>/tests/<test>.parquet``: columns ``utterance``, ``split`` and the three ``predicted_...``,
-    in the scale of the evaluation set's corpus, in the run's own precision.
+    labelled. `corpus` is merged over the run's own corpus parameters. The result is ``<folder>/tests/<test>.parquet``:
+    ``utterance``, ``split`` and the three ``predicted_...``, in the scale of that corpus, in the run's own precision.
     `ParamsError` if the folder holds no usable run or `corpus` is not valid; `CorpusError` if the corpus cannot be read
     or the set is empty; `AudioError` if an audio file is not usable.
     """
-    quieten()
-    own, model = _trained(folder)
+    predictor = _predictor(folder)
+    own = predictor.encoders.params
     params = with_corpus(own, corpus)
     tested = corpora.read(params.corpus, params.seed)
     path, digest = folder / "tests" / f"{test}.parquet", tested.digest()
@@ -132,9 +128,8 @@ def evaluate(folder: Path, test: str, corpus: Mapping[str, Any]) -> Path:
     rows = tested.table[whole | (tested.table["split"] != "train")].dropna(subset=list(ATTRIBUTES))
     if rows.empty:
         raise CorpusError(f"corpus {tested.name} has no labelled utterance outside its training split to test on.")
-    features = FrozenEncoders(params, model.speech)(tested.table)
-    chosen = Subset(features, tested.table.index.get_indexer(rows.index).tolist())
-    values = _predictions(model, chosen, params.training.batch_size, params.training.precision == "bfloat16")
+    chosen = Subset(predictor.encoders(tested.table), tested.table.index.get_indexer(rows.index).tolist())
+    values = _predictions(predictor.model, chosen, own.training.batch_size, own.training.precision == "bfloat16")
     low, high = tested.scale
     predictions = rows[["split"]].reset_index()
     predictions[runs.PREDICTED] = low + (high - low) * values
@@ -144,28 +139,24 @@ def evaluate(folder: Path, test: str, corpus: Mapping[str, Any]) -> Path:
     return path
 
 
-def _trained(folder: Path | None) -> tuple[Params, AttributeModel]:
-    """Parameters and model of the complete run in `folder`, on the CPU; `ParamsError` as for `load`."""
+def _predictor(folder: Path | None) -> Predictor:
+    """The system of the complete run in `folder`; `ParamsError` as for `load`."""
+    quieten()
     if folder is None or not (folder / "model").is_dir():
         problem = "does not exist" if folder and not folder.exists() else "holds no trained model"
         remedy = "give a run's folder below runs/, since results/ keeps runs without their models"
         train = "`python -m sercore train PROFILE VARIANT SEED` trains one and prints its folder"
         raise ParamsError(f"{folder or 'a table of results'} {problem}: {remedy}; {train}.")
     params, place = runs.read(folder).params, (folder / "model").resolve()
+    projects = (above for above in place.parents if (above / "params" / "variants.yaml").is_file())
     try:
-        with _project_of(folder):
-            return params, AttributeModel.from_pretrained(place).eval()
+        with contextlib.chdir(next(projects, ".")):  # to which names of encoders may be relative
+            return Predictor(params, AttributeModel.from_pretrained(place).eval())
     except ParamsError:
         raise
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         problem = f"{folder / 'model'} is damaged or of another version ({type(error).__name__})"
         raise ParamsError(f"{problem}: remove the run and train it again.") from None
-
-
-def _project_of(folder: Path) -> contextlib.AbstractContextManager:
-    """The project that holds a run as working directory: encoders may be named relative to it."""
-    projects = (above for above in folder.resolve().parents if (above / "params" / "variants.yaml").is_file())
-    return contextlib.chdir(next(projects, "."))
 
 
 @torch.no_grad()

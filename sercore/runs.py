@@ -1,14 +1,15 @@
 """A run's folder, which appears under its final name only when it is complete.
 
-``runs/<profile>/<system>/seed-<n>/`` holds ``params.yaml`` (complete, after merging), ``metrics.json``, ``history.csv``
-(an epoch a row), ``predictions.parquet``, ``model/`` (``save_pretrained``) and ``environment.json``; with
-``training.every_epoch`` also ``epochs.parquet``, what each epoch predicted of labelled utterances. A system is a
-variant, or a variant with overrides.
+``runs/<profile>/<system>/seed-<n>/`` holds `FILES`, of which ``params.yaml`` is complete, after merging, and ``model/``
+(``save_pretrained``); with ``training.every_epoch`` also ``epochs.parquet``, what each epoch predicted of labelled
+utterances. A system is a variant, or a variant with overrides, whose digest its name then ends in.
 
 A run's identity is its parameters, the content of its corpus, wherever that lies, and its encoders. On a corpus that is
-not simulated the folder's name ends in a digest of it, ``seed-<n>-<digest>``. No run takes the place of another one.
+not simulated the folder's name ends in a digest of it, ``seed-<n>-<digest>``. A simulated corpus follows from the
+parameters, so its run goes by its seed alone, unless a run of another identity is there.
 """
 
+import ast
 import contextlib
 import glob
 import json
@@ -18,20 +19,20 @@ import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 import yaml
 from filelock import FileLock, Timeout
 from pyarrow import parquet
 
-from sercore import ATTRIBUTES, revision
+from sercore import ATTRIBUTES
 from sercore.corpus import some
 from sercore.disk import complete_file, digest
 from sercore.params import Params, ParamsError, dump, load, project_root, reader, validate
@@ -39,19 +40,21 @@ from sercore.params import Params, ParamsError, dump, load, project_root, reader
 PREDICTED = [f"predicted_{name}" for name in ATTRIBUTES]
 PREDICTED_FEMALE = "predicted_female"  # probability that the speaker is a woman, of systems with a gender head
 FILES = ("params.yaml", "metrics.json", "history.csv", "predictions.parquet", "environment.json")
+MODULES = (
+    *("audio", "batches", "cache", "encoders", "fast/attention", "fast/exact_ccc", "fast/packing"),
+    *("features", "losses", "model", "raters", "sampling", "training"),
+)  # on which a run's figures depend; what readers do is in the digest of its corpus
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
     """A complete run.
 
-    ``system``: the variant's name, followed by a digest where there were overrides. ``metrics``: ``ccc`` (split ->
-    attribute or ``mean`` -> CCC), ``best_epoch``, ``epochs``, ``seconds``, ``peak_memory_mb``, ``parameters``,
-    ``trainable_parameters``. ``history``: epoch, training loss, validation CCCs. ``predictions``: utterance, split,
-    speaker, emotion, the three attributes and the three ``predicted_...``, in the corpus's own scale, of all utterances
-    outside the training split that the run was not trained on, and of those that ``sampling.held_out`` kept in it; and
-    `PREDICTED_FEMALE`, missing or (in a study's tables) NaN without a gender head. ``folder``: None where the run was
-    read from a study's tables.
+    ``metrics``: ``ccc`` (split -> attribute or ``mean`` -> CCC), ``best_epoch``, ``epochs``, ``seconds``,
+    ``peak_memory_mb``, ``parameters``, ``trainable_parameters``. ``history``: epoch, training loss, validation CCCs.
+    ``predictions``: utterance, split, speaker, emotion, the three attributes and the three ``predicted_...``, in the
+    corpus's own scale, of what `sercore.sampling.choose` has predicted; and `PREDICTED_FEMALE`, missing or (in a
+    study's tables) NaN without a gender head. ``folder``: None where the run was read from a study's tables.
     """
 
     system: str
@@ -63,13 +66,8 @@ class Run:
 
 
 def run_folder(params: Params, inputs: Mapping[str, str]) -> Path:
-    """Where the run of `params` and `inputs` (digests of corpus and encoders) belongs.
-
-    A variant with overrides gets a folder of its own, named by their digest. A simulated corpus follows from the
-    parameters, so its run goes by its seed alone, unless a run of another identity is there.
-    """
-    plain = _system_folder(params) / f"seed-{params.seed}"
-    identity = _identity(params, inputs)
+    """Where the run of `params` and `inputs` (digests of corpus and encoders) belongs."""
+    plain, identity = _by_seed(params), _identity(params, inputs)
     free = all(_identity_of(folder) in (None, identity) for folder in (plain, _partial(plain)))
     if reader(params.corpus.reader).KIND == "simulated" and free:
         return plain
@@ -86,9 +84,9 @@ def find(params: Params, inputs: Mapping[str, str]) -> Run | None:
         run = read(folder)
     except ParamsError:
         return None
-    if revision.is_other(folder):
-        message = f"{folder} was trained by another revision of sercore: remove it to train it again."
-        warnings.warn(message, stacklevel=3)
+    if is_of_other_code(folder):
+        problem = f"{folder} was trained by another revision of sercore"
+        warnings.warn(f"{problem}: remove it to train it again.", stacklevel=3)
     with contextlib.suppress(OSError):  # a run that may only be read
         os.utime(folder)  # see `latest`
     return run
@@ -97,12 +95,11 @@ def find(params: Params, inputs: Mapping[str, str]) -> Run | None:
 def latest(params: Params, corpus: str) -> Path:
     """The folder of the complete run of these parameters on the corpus of this digest that `find` gave, or training
     made, last; `ParamsError` if there is none."""
-    plain = _system_folder(params) / f"seed-{params.seed}"
-    identities = {folder: _identity_of(folder) for folder in (plain, *plain.parent.glob(f"{plain.name}-*"))}
-    wanted = {_science(params), f"corpus {corpus}"}
-    found = [folder for folder, known in identities.items() if wanted <= {*(known or [])}]
+    plain, wanted = _by_seed(params), {_science(params), f"corpus {corpus}"}
+    folders = (plain, *plain.parent.glob(f"{plain.name}-*"))
+    found = [folder for folder in folders if wanted <= {*(_identity_of(folder) or [])}]
     if not found:
-        raise ParamsError(f"no run of {_system_folder(params).name}, seed {params.seed}, on this corpus: train it.")
+        raise ParamsError(f"no run of {plain.parent.name}, seed {params.seed}, on this corpus: train it.")
     return max(found, key=lambda folder: folder.stat().st_mtime_ns)
 
 
@@ -118,7 +115,7 @@ def located(folder: Path) -> Path:
 @contextlib.contextmanager
 def claimed(params: Params, inputs: Mapping[str, str]) -> Iterator[None]:
     """Hold the folder of a run, for which another process that wants to train the same one waits."""
-    system = _system_folder(params)
+    system = _by_seed(params).parent
     system.mkdir(parents=True, exist_ok=True)
     with FileLock(system / ".lock"):
         folder = run_folder(params, inputs)
@@ -137,9 +134,8 @@ def claimed(params: Params, inputs: Mapping[str, str]) -> Iterator[None]:
 def partial_folder(params: Params, inputs: Mapping[str, str]) -> Path:
     """Folder for a run in progress: what an interrupted run of the same parameters and inputs left, else empty."""
     partial = _partial(run_folder(params, inputs))
-    if partial.is_dir() and _identity_of(partial) is None:
-        shutil.rmtree(partial)
-    if not partial.is_dir():
+    if _identity_of(partial) is None:  # absent, or cut off by an interruption
+        shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         (partial / "params.yaml").write_text(dump(params))
         (partial / "environment.json").write_text(json.dumps(_environment() | {"inputs": dict(inputs)}, indent=1))
@@ -155,11 +151,6 @@ def keep_epoch(partial: Path, epoch: int, predictions: pd.DataFrame) -> None:
     complete_file(folder / f"epoch-{epoch:02}.parquet", lambda partial: kept.to_parquet(partial, index=False))
 
 
-def final_folder(partial: Path) -> Path:
-    """The folder that a run in progress will have."""
-    return partial.with_name(partial.name.removeprefix(".").removesuffix(".partial"))
-
-
 def finish(partial: Path, metrics: Mapping[str, Any], history: pd.DataFrame, predictions: pd.DataFrame) -> Path:
     """Write the results into a partial run's folder and give it its final name, replacing an older run."""
     (partial / "metrics.json").write_text(json.dumps(metrics, indent=1))
@@ -170,18 +161,26 @@ def finish(partial: Path, metrics: Mapping[str, Any], history: pd.DataFrame, pre
         joined = pd.concat([pd.read_parquet(epochs / f"epoch-{number:02}.parquet") for number in numbers])
         joined.to_parquet(partial / "epochs.parquet", index=False, compression="zstd")
         shutil.rmtree(epochs)
-    final = final_folder(partial)
-    if final.is_dir():
-        shutil.rmtree(final)
+    final = partial.with_name(partial.name.removeprefix(".").removesuffix(".partial"))
+    shutil.rmtree(final, ignore_errors=True)
     return partial.rename(final)
+
+
+@contextlib.contextmanager
+def sound(folder: Path, names: Sequence[str], remedy: str) -> Iterator[None]:
+    """`ParamsError`, with what to do, if `folder` lacks one of the files `names`, or reading them fails."""
+    if missing := [name for name in names if not (folder / name).is_file()]:
+        raise ParamsError(f"{folder} is not complete, missing {', '.join(missing)}: {remedy}.")
+    try:
+        yield
+    except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
+        problem = f"{folder} is damaged or of another version ({' '.join(str(error).split()).removesuffix('.')})"
+        raise ParamsError(f"{problem}: {remedy}.") from None
 
 
 def read(folder: Path) -> Run:
     """The run in `folder`, with or without its model; `ParamsError` names what is missing or damaged."""
-    missing = [name for name in FILES if not (folder / name).is_file()]
-    if missing:
-        raise ParamsError(f"{folder} is no complete run, missing {', '.join(missing)}: train it again.")
-    try:
+    with sound(folder, FILES, "train it again"):
         run = Run(
             folder.parent.name,
             _read_params(folder),
@@ -194,19 +193,30 @@ def read(folder: Path) -> Run:
             raise ValueError(f"history.csv has {len(run.history)} of {run.metrics['epochs']} epochs")
         if run.params.training.every_epoch:
             parquet.read_metadata(folder / "epochs.parquet")
-    except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split()).removesuffix(".")
-        problem = f"{folder} is damaged or of another version ({reason})"
-        raise ParamsError(f"{problem}: remove it and make it again.") from None
     return run
 
 
-def _system_folder(params: Params) -> Path:
+@cache
+def code() -> str:
+    """Hexadecimal digest of what `MODULES` do; comments and layout do not count."""
+    folder = Path(__file__).parent
+    return digest(ast.dump(ast.parse((folder / f"{name}.py").read_text(encoding="utf-8"))) for name in MODULES)
+
+
+def is_of_other_code(folder: Path) -> bool:
+    """Whether the run in `folder` was trained by another revision than `code`; False where that cannot be read."""
+    with contextlib.suppress(OSError, ValueError):
+        return json.loads((folder / "environment.json").read_text()).get("code") != code()
+    return False
+
+
+def _by_seed(params: Params) -> Path:
+    """``runs/<profile>/<system>/seed-<n>``, by which the name of a run begins."""
     name = params.variant
     unseeded = _science(params.model_copy(update={"seed": 0}))
     if unseeded != _science(load(params.profile, params.variant, 0)):
         name += f"-{digest([unseeded], 4)}"
-    return project_root() / "runs" / params.profile / name
+    return project_root() / "runs" / params.profile / name / f"seed-{params.seed}"
 
 
 def _partial(folder: Path) -> Path:
@@ -224,7 +234,7 @@ def _identity(params: Params, inputs: Mapping[str, str]) -> list[str]:
 
 def _identity_of(folder: Path) -> list[str] | None:
     """`_identity` of the run in a folder, complete or not; None where it cannot be read."""
-    with contextlib.suppress(OSError, ValueError, KeyError, yaml.YAMLError):  # absent, or cut off by an interruption
+    with contextlib.suppress(OSError, ValueError, KeyError, yaml.YAMLError):
         return _identity(_read_params(folder), json.loads((folder / "environment.json").read_text())["inputs"])
     return None
 
@@ -234,16 +244,17 @@ def _read_params(folder: Path) -> Params:
 
 
 def _environment() -> dict[str, Any]:
-    commit = ""
-    with contextlib.suppress(OSError):  # no git on this machine
-        git = ["git", "rev-parse", "HEAD"]
-        commit = subprocess.run(git, capture_output=True, text=True, cwd=project_root(), check=False).stdout.strip()
+    import torch  # only now, since it takes seconds, and who looks for runs need not wait
+
+    commit, git = None, ["git", "rev-parse", "HEAD"]
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):  # no git on this machine, or no clone
+        commit = subprocess.check_output(git, stderr=subprocess.DEVNULL, text=True, cwd=project_root()).strip()
     packages = ("torch", "transformers", "accelerate", "numpy", "pandas", "scipy")
     return {
         "python": platform.python_version(),
         "packages": {name: version(name) for name in packages},
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU ({platform.machine()})",
         "threads": torch.get_num_threads(),
-        "code": revision.code(),
-        "git_revision": commit or None,
+        "code": code(),
+        "git_revision": commit,
     }

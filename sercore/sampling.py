@@ -16,23 +16,21 @@ from sercore.sections import Sampling
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows of a corpus table: trained on, selecting the best epoch, and predicted once trained; ``weights`` of the rows
-    of ``training`` and each attribute in the loss, None where all weigh the same.
-    """
+    """Rows of a corpus table: trained on, selecting the best epoch, and predicted once trained. Of those trained on,
+    ``weights`` of each attribute in the loss, None where all weigh the same, and those that each epoch takes."""
 
     training: pd.DataFrame
     validation: pd.DataFrame
     predicted: pd.DataFrame
     weights: pd.DataFrame | None
+    sampler: "EpochSampler"
 
 
 def choose(corpus: Corpus, params: Params) -> Rows:
-    """The rows of `corpus` for a run, which predicts all splits but train, and what is held out of train.
-
-    Utterances of other splits that it is trained on are not predicted. `CorpusError` if there is no labelled training
-    or validation utterance, too few of an emotion, or no gender, speaker or ratings for a loss that needs it.
-    `UserWarning` if utterances of these splits lack a trained attribute; they are left out.
-    """
+    """The rows of `corpus` for a run, which predicts what is held out of train, and other splits, but for what it is
+    trained on. `CorpusError` if there is no labelled training or validation utterance, too few of an emotion or for a
+    batch, or no gender, speaker or ratings for a loss that needs it. `UserWarning` if utterances lack a trained
+    attribute; they are left out."""
     train, development = (_labelled(corpus, split, params.loss.attributes) for split in ("train", "development"))
     held = held_out(train, params.sampling.held_out) if params.sampling.held_out else train.index[:0]
     training, validation = training_and_validation(train.drop(held), development, params.sampling, params.seed)
@@ -40,8 +38,11 @@ def choose(corpus: Corpus, params: Params) -> Rows:
         if getattr(params.loss, name) and training[name].isna().all():
             raise CorpusError(f"no training utterance has a {name}, which loss.{name} needs: add them or set it to 0.")
     predicted = corpus.table[(corpus.table["split"] != "train") | corpus.table.index.isin(held)]
+    predicted = predicted.drop(training.index, errors="ignore")
     weights = agreement_weights(corpus.ratings, training.index) if params.loss.weight == "agreement" else None
-    return Rows(training, validation, predicted.drop(training.index, errors="ignore"), weights)
+    per_emotion, batch_size = params.sampling.samples_per_emotion, params.training.batch_size
+    sampler = EpochSampler(training["emotion"], per_emotion, batch_size, params.seed)
+    return Rows(training, validation, predicted, weights, sampler)
 
 
 def _labelled(corpus: Corpus, split: str, attributes: Sequence[str]) -> pd.DataFrame:
@@ -60,16 +61,16 @@ def balanced_indices(emotion: pd.Series, per_emotion: int, generator: np.random.
     """Positions in `emotion`, in random order, of `per_emotion` utterances of every class that occurs, drawn without
     replacement; of O and X what there is, if less.
 
-    `key` is the parameter that `per_emotion` comes from, for messages. `CorpusError` if an utterance has no emotion, or
-    a primary emotion has fewer than `per_emotion` utterances.
+    `key` is the parameter that `per_emotion` comes from, for messages. `CorpusError` if there is no utterance, one has
+    no emotion, or a primary emotion has fewer than `per_emotion`.
     """
-    if emotion.isna().any():
-        unknown = emotion.index[emotion.isna()]
+    if emotion.empty:
+        raise CorpusError(f"no utterance has a primary emotion; set {key}: null to take all.")
+    if len(unknown := emotion.index[emotion.isna()]):
         problem = f"{len(unknown)} utterances have no emotion, so they cannot be balanced (first: {unknown[0]})"
         raise CorpusError(f"{problem}; give their emotion or set {key}: null.")
     counts = emotion.value_counts().sort_index()
-    short = counts[(counts < per_emotion) & counts.index.isin(list(PRIMARY_EMOTIONS))]
-    if len(short):
+    if len(short := counts[(counts < per_emotion) & counts.index.isin(list(PRIMARY_EMOTIONS))]):
         few = ", ".join(f"{code} has {count}" for code, count in short.items())
         raise CorpusError(f"too few utterances for {key} {per_emotion}: {few}; lower it.")
     places = [np.flatnonzero(emotion == code) for code in counts.index]
@@ -89,34 +90,47 @@ def training_and_validation(
     lent = _ambiguous(development) if sampling.ambiguous in ("development", "disjoint") else development[:0]
     validation, per_emotion = development.drop(lent.index), sampling.validation_per_emotion
     if per_emotion is not None:
-        validation = _balanced_subset(validation, per_emotion, seed)
+        primary = validation[validation["emotion"].isin(list(PRIMARY_EMOTIONS))]
+        generator, key = np.random.default_rng(seed), "sampling.validation_per_emotion"
+        validation = primary.iloc[np.sort(balanced_indices(primary["emotion"], per_emotion, generator, key))]
     if sampling.ambiguous == "disjoint":
         lent = lent[~lent["speaker"].isin(validation["speaker"])]
         if lent.empty:
-            raise CorpusError(
-                "every development speaker with an O or X utterance is in the validation set; lower "
-                "sampling.validation_per_emotion, or set sampling.ambiguous to train or development."
-            )
-    ambiguous = _ambiguous(training)
+            problem = "every development speaker with an O or X utterance is in the validation set"
+            raise CorpusError(f"{problem}; lower sampling.validation_per_emotion, or set ambiguous: development.")
+    ambiguous = _shuffled(_ambiguous(training), seed)
     agreed = training.drop(ambiguous.index)
-    own = _dose(ambiguous, sampling, np.random.default_rng(seed))
+    by_code = ambiguous.groupby("emotion")["emotion"]
+    wanted = by_code.cumcount() < (sampling.ambiguous_share * by_code.transform("size")).round()
+    codes = [] if sampling.ambiguous == "none" else list(sampling.ambiguous_codes)
+    own = ambiguous[wanted & ambiguous["emotion"].isin(codes)]
     if sampling.agreed == "none":
         agreed = agreed[:0]
     elif sampling.agreed == "fewer":
         added = len(own) if sampling.ambiguous in ("none", "train") else len(lent)
-        agreed = _without(agreed, added, sampling.samples_per_emotion or 0, np.random.default_rng(seed))
+        shuffled, kept = _shuffled(agreed, seed), sampling.samples_per_emotion or 0
+        spare = shuffled.index[shuffled.groupby("emotion").cumcount() >= kept]
+        if len(spare) < added:
+            problem = f"leave out {added} utterances, but only {len(spare)} are beyond the {kept} of each emotion"
+            raise CorpusError(f"sampling.agreed is to {problem} of an epoch; lower sampling.samples_per_emotion.")
+        agreed = agreed.drop(spare[:added])
     chosen = pd.concat([training.loc[training.index.isin([*agreed.index, *own.index])], lent])
     if chosen.empty:
         raise CorpusError("no O or X utterance is in the training split, and sampling leaves out all others.")
-    return _capped(chosen, sampling.per_speaker, seed), validation
+    if sampling.per_speaker is not None:  # the first utterance of each emotion, then the second, and so on
+        shuffled = _shuffled(chosen, seed)
+        turn = shuffled.groupby(["speaker", "emotion"], dropna=False).cumcount()
+        first = shuffled.iloc[turn.argsort(kind="stable")].groupby("speaker").head(sampling.per_speaker)
+        chosen = chosen[chosen.index.isin(first.index) | chosen["speaker"].isna()]
+    return chosen, validation
 
 
 def held_out(training: pd.DataFrame, share: float) -> pd.Index:
-    """Utterances of the training split that are predicted and not trained on: of seen speakers.
+    """Training utterances that are predicted and not trained on, to score seen speakers: a `share` of each speaker's,
+    rounded, but at least one and not all; none of unknown speakers.
 
-    A `share` of each speaker's labelled utterances, rounded, but at least one and not all; none of a speaker of one
-    utterance, nor of an unknown speaker. The draw does not depend on the run's seed: all runs are scored on the same
-    utterances. `CorpusError` if no known speaker has two.
+    The draw does not depend on the run's seed: all runs are scored on the same utterances. `CorpusError` if no known
+    speaker has two.
     """
     order = np.random.default_rng(0).permutation(len(training))
     speaker = training["speaker"].iloc[order].dropna()
@@ -128,65 +142,23 @@ def held_out(training: pd.DataFrame, share: float) -> pd.Index:
     return held
 
 
-def _capped(table: pd.DataFrame, per_speaker: int | None, seed: int) -> pd.DataFrame:
-    """At most `per_speaker` utterances of each known speaker: the first of each emotion, then the second, and so on."""
-    if per_speaker is None:
-        return table
-    shuffled = table.iloc[np.random.default_rng(seed).permutation(len(table))]
-    turn = shuffled.groupby(["speaker", "emotion"], dropna=False).cumcount()
-    kept = shuffled.iloc[turn.argsort(kind="stable")].groupby("speaker").head(per_speaker)
-    return table[table.index.isin(kept.index) | table["speaker"].isna()]
-
-
 def _ambiguous(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["emotion"].isin(["O", "X"])]
 
 
-def _dose(ambiguous: pd.DataFrame, sampling: Sampling, generator: np.random.Generator) -> pd.DataFrame:
-    """The wanted share of each wanted code; a larger share holds what a smaller one does."""
-    if sampling.ambiguous == "none":
-        return ambiguous[:0]
-    shuffled = ambiguous.iloc[generator.permutation(len(ambiguous))]
-    codes = shuffled.groupby("emotion")["emotion"]
-    taken = codes.cumcount() < (sampling.ambiguous_share * codes.transform("size")).round()
-    return shuffled[taken & shuffled["emotion"].isin(list(sampling.ambiguous_codes))]
-
-
-def _without(agreed: pd.DataFrame, count: int, kept: int, generator: np.random.Generator) -> pd.DataFrame:
-    """`agreed` without `count` random utterances, of which each emotion keeps `kept`."""
-    shuffled = agreed.iloc[generator.permutation(len(agreed))]
-    spare = shuffled[shuffled.groupby("emotion").cumcount() >= kept]
-    if len(spare) < count:
-        raise CorpusError(
-            f"sampling.agreed: fewer is to leave out {count} utterances, but only {len(spare)} are beyond the {kept} "
-            "of each emotion that an epoch draws; lower sampling.samples_per_emotion."
-        )
-    return agreed.drop(spare.index[:count])
-
-
-def _balanced_subset(table: pd.DataFrame, per_emotion: int, seed: int) -> pd.DataFrame:
-    """`per_emotion` random utterances of each primary emotion that occurs: the paper's validation set."""
-    primary = table[table["emotion"].isin(list(PRIMARY_EMOTIONS))]
-    if primary.empty:
-        remedy = "set sampling.validation_per_emotion: null to validate on all"
-        raise CorpusError(f"no utterance has a primary emotion; {remedy}.")
-    generator = np.random.default_rng(seed)
-    drawn = balanced_indices(primary["emotion"], per_emotion, generator, "sampling.validation_per_emotion")
-    return primary.iloc[np.sort(drawn)]
+def _shuffled(table: pd.DataFrame, seed: int) -> pd.DataFrame:
+    return table.iloc[np.random.default_rng(seed).permutation(len(table))]
 
 
 class EpochSampler(Sampler[int]):
-    """Order of the training utterances, drawn again each epoch: `per_emotion` of every class, or for None all,
-    shuffled.
+    """Positions of training utterances, drawn by `seed` and the epoch's number: `per_emotion` of every class, or all.
 
-    An epoch is cut to whole batches, since the CCC of a handful of utterances is noise. `seed` and the epoch's number
-    determine the draw, so an interrupted training continues with the same ones. `CorpusError` if an emotion has too few
-    utterances, or an epoch fewer than a batch.
+    An epoch is cut to whole batches, since the CCC of a handful of utterances is noise. `CorpusError` if an emotion has
+    too few utterances, or an epoch fewer than a batch.
     """
 
     def __init__(self, emotion: pd.Series, per_emotion: int | None, batch_size: int, seed: int) -> None:
-        self.emotion, self.per_emotion, self.seed = emotion, per_emotion, seed
-        self.epoch = 0
+        self.emotion, self.per_emotion, self.seed, self.epoch = emotion, per_emotion, seed, 0
         size = len(self._draw())
         if size < batch_size:
             raise CorpusError(f"an epoch has {size} utterances, fewer than training.batch_size {batch_size}; lower it.")

@@ -1,7 +1,7 @@
 """The sections of a run's parameters. Each is frozen and refuses keys that it does not know."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -14,21 +14,17 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+Error = Literal["substitutions", "deletions", "insertions"]
+
+
 class Transcripts(Section):
-    """What is done to a corpus's transcripts once it is read; by default nothing (see `sercore.transcripts.changed`).
+    """What is done to a corpus's transcripts once it is read, see `sercore.transcripts.changed`; by default nothing."""
 
-    ``recogniser``: a folder or name of a Whisper model for faster-whisper, whose words replace the transcripts.
-    ``errors``: the share of words that get an error of one of ``kinds``. ``missing``: the share of utterances that lose
-    their transcript. ``splits``: all, or only the one that a study reports.
-    """
-
-    recogniser: str | None = None
-    errors: float = Field(0.0, ge=0, le=0.5)
-    kinds: tuple[Literal["substitutions", "deletions", "insertions"], ...] = Field(
-        ("substitutions", "deletions", "insertions"), min_length=1
-    )
-    missing: float = Field(0.0, ge=0, le=1)
-    splits: Literal["all", "reported"] = "all"
+    recogniser: str | None = Field(None, description="Whisper model for faster-whisper, whose words replace them")
+    errors: float = Field(0.0, ge=0, le=0.5, description="share of words that get an error of one of `kinds`")
+    kinds: tuple[Error, ...] = Field(get_args(Error), min_length=1)
+    missing: float = Field(0.0, ge=0, le=1, description="share of utterances that lose their transcript")
+    splits: Literal["all", "reported"] = Field("all", description="or only the one that a study reports")
 
 
 def _once_each(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -46,8 +42,8 @@ def _official(folds: int | None) -> int | None:
 class CorpusParams(Section):
     """What the parameters of every corpus have; a reader's ``Params`` derive from them (see `sercore.corpora`).
 
-    ``folds``: where there is no official split, the seed chooses one of so many folds as the test set. ``damaged``:
-    whether audio files that are cut or cannot be read are an error, or are left out with a warning.
+    ``folds``: where there is no official split, the seed chooses one of so many as the test set. ``damaged``: whether
+    audio files that are cut or cannot be read are an error, or are left out with a warning.
     """
 
     reader: str
@@ -79,12 +75,9 @@ class AdaptedEncoder(FrozenEncoder):
 
 
 class Speech(AdaptedEncoder):
-    """The speech encoder; fine-tuned, its convolutional front-end stays frozen.
-
-    ``states``: what is made of each hidden state before the layer average: nothing (``raw``), layer normalisation
-    without parameters, as s3prl offers, or, of a frozen encoder, mean 0 and standard deviation 1 of each channel over
-    the frames of the training split (``standardised``).
-    """
+    """The speech encoder; fine-tuned, its convolutional front-end stays frozen. ``states``: before the layer average, a
+    hidden state is left alone, layer-normalised without parameters, or, of a frozen encoder, given mean 0 and standard
+    deviation 1 of each channel over the frames of the training split."""
 
     max_seconds: float = Field(15.0, gt=0)
     cache: bool = Field(description="keep the output of the frozen part on disk, instead of computing it every epoch")
@@ -94,9 +87,7 @@ class Speech(AdaptedEncoder):
     @model_validator(mode="after")
     def _standardises_what_stays(self) -> Self:
         if self.states == "standardised" and self.finetune:
-            raise ValueError(
-                "a fine-tuned encoder's states change: set states to layer_normalised, or finetune to false"
-            )
+            raise ValueError("a fine-tuned encoder's states change: set states: layer_normalised or finetune: false")
         return self
 
 
@@ -120,9 +111,8 @@ class Loss(Section):
     """What is learnt: attributes, and by the weights alpha and beta gender and speaker (additive angular margin).
 
     ``attributes``: those whose CCC is trained and chooses the epoch; what is predicted of the others means nothing.
-    ``adversarial``: what lies below the speaker head learns to make it fail (Ganin & Lempitsky 2015). ``weight``: what
-    an utterance weighs in the CCC loss: all the same (``none``), or the more, the better its raters agree on the
-    attribute (``agreement``, see `sercore.raters.agreement_weights`).
+    ``adversarial``: see `sercore.losses.reverse_gradient`. ``weight``: of an utterance in the CCC loss: the same of
+    all, or more where its raters agree, see `sercore.raters.agreement_weights`.
     """
 
     attributes: Annotated[tuple[Attribute, ...], AfterValidator(_once_each)] = ATTRIBUTES
@@ -145,17 +135,15 @@ class Sampling(Section):
 
     ``ambiguous``: whose utterances without a primary emotion (O and X) are trained on. Each value adds to the one
     before: ``none``, the training split's (``train``), and the development split's (``development``); ``disjoint`` adds
-    only those of development speakers who are not in the validation set. ``agreed``: whether the utterances of a
-    primary emotion are trained on; ``fewer`` leaves out as many random ones as the value of ``ambiguous`` added to the
-    one before, though ``samples_per_emotion`` of each emotion stay.
+    only those of development speakers who are not in the validation set. ``ambiguous_codes`` and ``ambiguous_share``
+    limit the training split's to one of the two, and to a random share of each; a larger share holds a smaller one.
 
-    ``ambiguous_codes`` and ``ambiguous_share`` limit the training split's O and X to one of the two, and to a random
-    share of each; a larger share holds what a smaller one does. Of O and X an epoch draws what there is where that is
-    less than ``samples_per_emotion``.
+    ``agreed``: whether the utterances of a primary emotion are trained on; ``fewer`` leaves out as many random ones as
+    the value of ``ambiguous`` added to the one before, though ``samples_per_emotion`` of each emotion stay.
 
-    ``held_out``: see `sercore.sampling.held_out`; what it keeps from training is predicted, so that seen speakers can
-    be scored. ``per_speaker``: no speaker is trained on with more utterances; of one who has more, random ones of each
-    emotion stay, equally many as far as they go.
+    ``held_out``: share of each speaker's training utterances that are predicted instead, see
+    `sercore.sampling.held_out`. ``per_speaker``: utterances of one speaker that are trained on at most, equally many of
+    each emotion as far as they go.
     """
 
     ambiguous: Literal["none", "train", "development", "disjoint"] = "train"

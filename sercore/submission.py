@@ -1,7 +1,5 @@
-"""The challenge's file for Test3, whose labels are hidden: ``FileName,EmoAct,EmoVal,EmoDom``, a row an utterance.
-
-Interspeech 2025 Speech Emotion Recognition in Naturalistic Conditions Challenge, Task 2.
-"""
+"""The file for Test3, whose labels are hidden: ``FileName,EmoAct,EmoVal,EmoDom``, a row an utterance, of Task 2 of the
+Interspeech 2025 Speech Emotion Recognition in Naturalistic Conditions Challenge."""
 
 import warnings
 from collections.abc import Sequence
@@ -20,12 +18,10 @@ COLUMNS = {f"predicted_{name}": column for column, name in ATTRIBUTE_COLUMNS.ite
 
 
 def write(runs: Sequence[Run], output: Path | str) -> pd.DataFrame:
-    """Write the mean of the predictions of `runs`, with or without their models, for Test3: of one run, or of an
-    ensemble.
+    """Write the mean of the predictions of `runs`, with or without their models, for Test3.
 
-    Every run counts alike: an ensemble of systems with several seeds wants as many runs of each. An older file `output`
-    is replaced only when the new one is complete. The result is what was written: index ``FileName`` (with ``.wav``),
-    sorted; columns EmoAct, EmoVal, EmoDom from 1 to 7.
+    Every run counts alike: an ensemble of systems with several seeds wants as many runs of each. The result is what was
+    written: index ``FileName`` (with ``.wav``), sorted; columns EmoAct, EmoVal, EmoDom from 1 to 7.
 
     `ParamsError` for no run, or one twice; a run without predictions for Test3; runs that do not predict the same
     utterances once each; another scale than 1 to 7; a prediction outside of it; or a file that cannot be written.
@@ -34,13 +30,12 @@ def write(runs: Sequence[Run], output: Path | str) -> pd.DataFrame:
     tables = [_predictions(run) for run in runs]
     if not tables:
         raise ParamsError("no run is given: a submission is made from the predictions of one run or more.")
-    given = pd.Index([dump(run.params) for run in runs])  # also of a copy, or by another path
-    if given.has_duplicates:
-        problem = f"the same run is given twice: {_name(runs[int(given.duplicated().argmax())])}"
-        raise ParamsError(f"{problem}; give each once, since every run counts alike.")
-    for run, table in zip(runs, tables, strict=True):
-        other = table.index.symmetric_difference(tables[0].index)
-        if len(other):
+    given = [dump(run.params) for run in runs]  # also of a copy, or by another path
+    for place, run in enumerate(runs):
+        if given[place] in given[:place]:
+            problem = f"the same run is given twice: {_name(run)}"
+            raise ParamsError(f"{problem}; give each once, since every run counts alike.")
+        if len(other := tables[place].index.symmetric_difference(tables[0].index)):
             problem = f"{_name(run)} and {_name(runs[0])} predict different utterances of Test3, {some(other)}"
             raise ParamsError(f"{problem}: an ensemble wants runs on the same corpus.")
     mean = (sum(tables) / len(tables)).round(6)
@@ -69,9 +64,9 @@ def _predictions(run: Run) -> pd.DataFrame:
         raise ParamsError(f"{_name(run)} has no prediction for Test3: its corpus, {corpus}, has no utterance of it.")
     table = rows.set_index(rows["utterance"] + ".wav")[list(COLUMNS)].rename(columns=COLUMNS)
     table = table.rename_axis("FileName").sort_index().astype(np.float64)
-    repeated = table.index[table.index.duplicated()]
-    if len(repeated):
-        raise ParamsError(f"{_name(run)} predicts utterances of Test3 more than once: {some(repeated)}; make it again.")
+    if table.index.has_duplicates:
+        repeated = some(table.index[table.index.duplicated()])
+        raise ParamsError(f"{_name(run)} predicts utterances of Test3 more than once: {repeated}; make it again.")
     outside = table.index[~((table >= SCALE[0]) & (table <= SCALE[1])).all(axis=1)]
     if len(outside):
         raise ParamsError(f"{_name(run)} has predictions that are not from 1 to 7: {some(outside)}; make it again.")

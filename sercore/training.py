@@ -8,9 +8,8 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +20,16 @@ from accelerate import PartialState
 from safetensors import SafetensorError
 from scipy.special import softmax
 from tqdm import tqdm
-from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
 from sercore import ATTRIBUTES, runs
 from sercore.batches import Utterances, collate
 from sercore.cache import model_digest
 from sercore.corpus import GENDERS, Corpus
+from sercore.disk import digest
 from sercore.fast.exact_ccc import first_pass, second_pass
-from sercore.features import Features, FrozenEncoders, moments, require_kept
+from sercore.features import FrozenEncoders, moments, require_kept
 from sercore.hub import quieten
 from sercore.losses import ccc
 from sercore.model import AttributeModel, require_finite
@@ -61,86 +61,110 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
     model = AttributeModel.from_params(params, scale=corpus.scale, speakers=len(speakers))
     with PartialState(cpu=not torch.cuda.is_available()).main_process_first():  # the others find what it cached
         features = FrozenEncoders(params, model.speech)(corpus.table)
-    inputs = _inputs(corpus, rows, model, features)
+    inputs = {"corpus": corpus.digest()} | features.digests()
+    inputs |= {name: model_digest(encoder) for name, encoder in model.encoders().items()}
+    if rows.weights is not None:
+        inputs["weights"] = digest([rows.weights.to_csv()])
     utterances = Utterances(corpus, features, speakers, rows.weights)
     if params.speech.states == "standardised":
         kept = require_kept(features.speech, "speech.states: standardised")
         places = corpus.table.index.get_indexer(rows.training.index)
         model.speech.moments.copy_(torch.tensor(moments(kept[place] for place in places)))
-    per_emotion, batch_size = params.sampling.samples_per_emotion, params.training.batch_size
-    sampler = EpochSampler(rows.training["emotion"], per_emotion, batch_size, params.seed)
     if (run := runs.find(params, inputs)) is not None:
         return run
     with runs.claimed(params, inputs) if PartialState().is_main_process else contextlib.nullcontext():
         PartialState().wait_for_everyone()
-        if (run := runs.find(params, inputs)) is None:  # of another process, for which this one waited
-            partial = runs.partial_folder(params, inputs)
-            run = _trained(AttributeTrainer(params, model, utterances, rows, sampler, partial))
-    return run
-
-
-def _trained(trainer: "AttributeTrainer") -> runs.Run:
-    """Train, predict, and complete the run's folder."""
-    partial = trainer.partial
-    start = time.perf_counter()
-    trainer.train(resume_from_checkpoint=_last_checkpoint(partial / "checkpoints"))
-    seconds = time.perf_counter() - start
-    predictions, history = trainer.predicted(trainer.rows.predicted), _history(trainer.state.log_history)
-    if trainer.is_world_process_zero():
-        with _written(partial):
-            trainer.model.save_pretrained(partial / "model")
-        shutil.rmtree(partial / "checkpoints")
-        metrics = _metrics(trainer.params, trainer.model, predictions, history, seconds)
-        runs.finish(partial, metrics, history, predictions)
-    trainer.accelerator.wait_for_everyone()
-    return runs.read(runs.final_folder(partial))
+        if runs.find(params, inputs) is None:  # or another process, for which this one waited, has trained it
+            AttributeTrainer(params, model, utterances, rows, runs.partial_folder(params, inputs)).complete()
+    return runs.read(runs.run_folder(params, inputs))
 
 
 class AttributeTrainer(Trainer):
-    """transformers' trainer, with this study's choice of training utterances and one line of progress an epoch.
-
-    `sampler` gives each epoch's utterances, as positions in ``rows.training``; `partial` is the run's folder.
-    """
+    """transformers' trainer, with this study's choice of training utterances, for the run in the folder `partial`."""
 
     model: AttributeModel
 
     def __init__(
-        self,
-        params: Params,
-        model: AttributeModel,
-        utterances: Utterances,
-        rows: Rows,
-        sampler: EpochSampler,
-        partial: Path,
+        self, params: Params, model: AttributeModel, utterances: Utterances, rows: Rows, partial: Path
     ) -> None:
-        self.params, self.utterances, self.rows, self.sampler, self.partial = params, utterances, rows, sampler, partial
-        super().__init__(
-            model=model,
-            args=_arguments(params, partial / "checkpoints"),
-            train_dataset=utterances.of(rows.training),
-            eval_dataset=utterances.of(rows.validation),
-            data_collator=collate,
-            compute_metrics=self._validation_ccc,
+        self.params, self.utterances, self.rows, self.partial = params, utterances, rows, partial
+        training = params.training
+        args = TrainingArguments(
+            output_dir=str(partial / "checkpoints"),
+            run_name=f"{params.variant} seed {params.seed}",
+            num_train_epochs=training.epochs,
+            per_device_train_batch_size=training.batch_size,
+            per_device_eval_batch_size=training.batch_size,
+            gradient_accumulation_steps=training.accumulation,
+            learning_rate=training.learning_rate,
+            weight_decay=training.weight_decay,
+            lr_scheduler_type="constant",
+            bf16=training.precision == "bfloat16",
+            use_cpu=not torch.cuda.is_available(),
+            seed=params.seed,
+            dataloader_pin_memory=torch.cuda.is_available(),
+            eval_strategy="epoch",
+            save_strategy="epoch",
+            logging_strategy="epoch",
+            save_total_limit=1,
+            load_best_model_at_end=True,
+            metric_for_best_model="mean",
+            restore_callback_states_from_checkpoint=True,  # of patience
+            label_names=["attributes"],
+            remove_unused_columns=False,
+            disable_tqdm=True,
         )
+        parts = (utterances.of(rows.training), utterances.of(rows.validation))
+        early: list[Any] = [EarlyStoppingCallback(training.patience)] if training.patience else []
+        super().__init__(model, args, collate, *parts, compute_metrics=self._validation_ccc, callbacks=early)
         self.remove_callback(PrinterCallback)
-        if params.training.patience:
-            self.add_callback(EarlyStoppingCallback(params.training.patience))
-        self.add_callback(_Progress())
+
+    def complete(self) -> None:
+        """Train, from the last checkpoint if there is one, predict, and complete the run's folder."""
+        start, (checkpoint, done) = time.perf_counter(), _last_checkpoint(self.partial / "checkpoints")
+        name, epochs = self.args.run_name, self.params.training.epochs
+        quiet: dict[str, Any] = {} if self.is_world_process_zero() else {"disable": True}  # {}: as TQDM_DISABLE says
+        with tqdm(total=epochs, initial=done, desc=name, unit="epoch", **quiet) as self.bar:
+            self.train(resume_from_checkpoint=checkpoint)
+        seconds = time.perf_counter() - start
+        predictions, log = self.predicted(self.rows.predicted), pd.DataFrame(self.state.log_history)
+        names = {f"eval_{name}": name for name in (*ATTRIBUTES, "mean")}
+        by_epoch = log.assign(epoch=log["epoch"].round().astype(int)).groupby("epoch").first()
+        history = by_epoch[["loss", *names]].rename(columns=names).reset_index()
+        if self.is_world_process_zero():
+            with _written(self.partial):
+                self.model.save_pretrained(self.partial / "model")
+            shutil.rmtree(self.partial / "checkpoints")
+            labelled = predictions.dropna(subset=list(self.params.loss.attributes)).groupby("split", sort=False)
+            metrics = {
+                "ccc": {split: self._ccc(rows[[*ATTRIBUTES]], rows[runs.PREDICTED]) for split, rows in labelled},
+                "best_epoch": int(history.loc[history["mean"].idxmax(), "epoch"]),
+                "epochs": len(history),
+                "seconds": round(seconds, 2),
+                "peak_memory_mb": round(_peak_memory_mb()),
+                "parameters": self.model.num_parameters(),
+                "trainable_parameters": self.model.num_parameters(only_trainable=True),
+            }
+            runs.finish(self.partial, metrics, history, predictions)
+        self.accelerator.wait_for_everyone()
 
     def predicted(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Predictions for rows of the corpus table, as `sercore.runs.Run` has them."""
-        outputs = _heads(self.predict(self.utterances.of(rows), ignore_keys=["speaker"]).predictions)
-        require_finite(outputs[0], f"{self.args.run_name}, with the model of its best epoch,")
+        outputs: Any = self.predict(self.utterances.of(rows), ignore_keys=["speaker"]).predictions
+        values, *logits = outputs if isinstance(outputs, tuple) else (outputs,)
+        require_finite(values, f"{self.args.run_name}, with the model of its best epoch,")
         low, high = self.model.config.scale
-        predicted = dict(zip(runs.PREDICTED, (outputs[0] * (high - low) + low).T, strict=True))
-        if len(outputs) > 1:
-            gender = softmax(outputs[1].astype(np.float32), axis=1)
+        predicted = dict(zip(runs.PREDICTED, (values * (high - low) + low).T, strict=True))
+        if logits:
+            gender = softmax(logits[0].astype(np.float32), axis=1)
             predicted[runs.PREDICTED_FEMALE] = gender[:, GENDERS.index("Female")]
         return rows[["split", "speaker", "emotion", *ATTRIBUTES]].reset_index().assign(**predicted)
 
     def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
         """transformers' own, which keeps what each epoch predicts where that is wanted, before the checkpoint."""
         metrics = super().evaluate(*arguments, **options)
+        self.bar.set_postfix_str(f"validation CCC {metrics['eval_mean']:.3f}", refresh=False)
+        self.bar.update()
         if self.params.training.every_epoch:
             with torch.random.fork_rng(devices=[]):  # a loader draws a seed, on which the next epoch must not depend
                 labelled = self.rows.predicted.dropna(subset=list(self.params.loss.attributes))
@@ -156,12 +180,10 @@ class AttributeTrainer(Trainer):
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """transformers' own, whose groups are divided where an encoder has a learning rate of its own."""
         optimizer = super().create_optimizer(model)
-        rates = {
-            part: rate
-            for name, encoder in self.model.encoders().items()
-            if (rate := getattr(self.params, name).learning_rate)
-            for part in encoder.parameters()
-        }
+        rates: dict[torch.nn.Parameter, float] = {}
+        for name, encoder in self.model.encoders().items():
+            rate = getattr(self.params, name).learning_rate or self.args.learning_rate
+            rates |= dict.fromkeys(encoder.parameters(), rate)
         groups, optimizer.param_groups = optimizer.param_groups, []
         for group in groups:
             for rate in {rates.get(part, group["lr"]): None for part in group["params"]}:
@@ -191,12 +213,19 @@ class AttributeTrainer(Trainer):
         return second_pass(model, inputs, replace(part, gradients={k: v * parts for k, v in part.gradients.items()}))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
-        return self.sampler
+        return self.rows.sampler
 
     def _validation_ccc(self, evaluation: EvalPrediction) -> dict[str, float]:
-        predictions = _heads(evaluation.predictions)[0]
+        outputs = evaluation.predictions
+        predictions = outputs[0] if isinstance(outputs, tuple) else outputs
         require_finite(predictions, f"epoch {round(self.state.epoch)} of {self.args.run_name}")
-        return _ccc(evaluation.label_ids, predictions, self.params.loss.attributes)
+        return self._ccc(evaluation.label_ids, predictions)
+
+    def _ccc(self, truth: Any, predicted: Any) -> dict[str, float]:
+        """CCC of each attribute from arrays (utterances, 3), and the mean of those that are trained."""
+        values = ccc(*(torch.tensor(np.asarray(each), dtype=torch.float64) for each in (truth, predicted))).tolist()
+        named = dict(zip(ATTRIBUTES, values, strict=True))
+        return named | {"mean": float(np.mean([named[name] for name in self.params.loss.attributes]))}
 
 
 @contextlib.contextmanager
@@ -208,103 +237,12 @@ def _written(folder: Path) -> Iterator[None]:
         raise OSError(errno.EIO, f"cannot be written ({error})", str(folder)) from error
 
 
-def _heads(outputs: np.ndarray | tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-    """Predictions and, of a model with that head, the logits of gender; transformers gives one output bare."""
-    return outputs if isinstance(outputs, tuple) else (outputs,)
-
-
-class _Progress(TrainerCallback):
-    """A bar over the epochs with the latest validation CCC."""
-
-    def on_train_begin(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
-        total, done = int(args.num_train_epochs), round(state.epoch or 0)
-        quiet: dict[str, Any] = {} if state.is_world_process_zero else {"disable": True}  # {}: as TQDM_DISABLE says
-        self.bar = tqdm(total=total, initial=done, desc=args.run_name, unit="epoch", **quiet)
-
-    def on_evaluate(self, args: TrainingArguments, state: Any, control: Any, **options: Any) -> None:
-        self.bar.set_postfix_str(f"validation CCC {options['metrics']['eval_mean']:.3f}", refresh=False)
-        self.bar.update()
-
-    def on_train_end(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
-        self.bar.close()
-
-
-def _inputs(corpus: Corpus, rows: Rows, model: AttributeModel, features: Features) -> dict[str, str]:
-    """Digests of all that a run depends on besides its parameters."""
-    encoders = {name: model_digest(encoder) for name, encoder in model.encoders().items()}
-    inputs = {"corpus": corpus.digest()} | features.digests() | encoders
-    if rows.weights is not None:
-        inputs["weights"] = blake2b(rows.weights.to_csv().encode(), digest_size=16).hexdigest()
-    return inputs
-
-
-def _arguments(params: Params, folder: Path) -> TrainingArguments:
-    training = params.training
-    return TrainingArguments(
-        output_dir=str(folder),
-        run_name=f"{params.variant} seed {params.seed}",
-        num_train_epochs=training.epochs,
-        per_device_train_batch_size=training.batch_size,
-        per_device_eval_batch_size=training.batch_size,
-        gradient_accumulation_steps=training.accumulation,
-        learning_rate=training.learning_rate,
-        weight_decay=training.weight_decay,
-        lr_scheduler_type="constant",
-        bf16=training.precision == "bfloat16",
-        use_cpu=not torch.cuda.is_available(),
-        seed=params.seed,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        logging_strategy="epoch",
-        save_total_limit=1,
-        load_best_model_at_end=True,
-        metric_for_best_model="mean",
-        restore_callback_states_from_checkpoint=True,  # of patience
-        label_names=["attributes"],
-        remove_unused_columns=False,
-        disable_tqdm=True,
-        report_to="none",
-    )
-
-
-def _last_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end: the trainer writes its own state last."""
+def _last_checkpoint(folder: Path) -> tuple[str | None, int]:
+    """The newest checkpoint that was written to its end, and its epoch: the trainer writes its own state last."""
     for checkpoint in sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.split("-")[1])):
         with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
-            json.loads((checkpoint / "trainer_state.json").read_text())
-            return str(checkpoint)
-    return None
-
-
-def _history(log: list[dict[str, float]]) -> pd.DataFrame:
-    """Training loss and validation CCCs by epoch, from what the trainer logs."""
-    names = {f"eval_{name}": name for name in (*ATTRIBUTES, "mean")}
-    epochs = pd.DataFrame(log).assign(epoch=[round(entry["epoch"]) for entry in log]).groupby("epoch").first()
-    return epochs[["loss", *names]].rename(columns=names).reset_index()
-
-
-def _metrics(
-    params: Params, model: AttributeModel, predictions: pd.DataFrame, history: pd.DataFrame, seconds: float
-) -> dict[str, Any]:
-    labelled = predictions.dropna(subset=list(params.loss.attributes)).groupby("split", sort=False)
-    truth, predicted = list(ATTRIBUTES), runs.PREDICTED
-    return {
-        "ccc": {split: _ccc(rows[truth], rows[predicted], params.loss.attributes) for split, rows in labelled},
-        "best_epoch": int(history.loc[history["mean"].idxmax(), "epoch"]),
-        "epochs": len(history),
-        "seconds": round(seconds, 2),
-        "peak_memory_mb": round(_peak_memory_mb()),
-        "parameters": model.num_parameters(),
-        "trainable_parameters": model.num_parameters(only_trainable=True),
-    }
-
-
-def _ccc(truth: Any, predicted: Any, trained: Sequence[str]) -> dict[str, float]:
-    """CCC of each attribute from arrays (utterances, 3), and the mean of those `trained`."""
-    values = ccc(*(torch.tensor(np.asarray(each), dtype=torch.float64) for each in (truth, predicted))).tolist()
-    named = dict(zip(ATTRIBUTES, values, strict=True))
-    return named | {"mean": sum(named[name] for name in trained) / len(trained)}
+            return str(checkpoint), round(json.loads((checkpoint / "trainer_state.json").read_text())["epoch"])
+    return None, 0
 
 
 def _peak_memory_mb() -> float:

@@ -13,11 +13,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from sercore import ATTRIBUTES, corpora, params, revision
+from sercore import ATTRIBUTES, corpora, params
 from sercore.corpus import Corpus, CorpusError, some
 from sercore.disk import digests
 from sercore.failures import one_sentence
 from sercore.params import CorpusParams, Params, ParamsError, with_corpus
+from sercore.runs import is_of_other_code, latest
 from sercore.sections import Transcripts
 from sercore.sums import units
 from study.sums import FEWEST, pooled
@@ -96,8 +97,7 @@ def declared_corpora(profile: str) -> dict[str, str]:
 
 def reader_of(profile: str) -> str:
     """What reads the corpus of a profile, by which questions and conditions are chosen."""
-    params.require_profile(profile)
-    return params.read_yaml(params.project_root() / "params" / f"{profile}.yaml")["corpus"]["reader"]
+    return params.read_profile(profile)["corpus"]["reader"]
 
 
 def ensembles() -> list[str]:
@@ -267,7 +267,7 @@ class Plan:
     def warn_of_other_code(self) -> None:
         """Name the runs of this profile that another revision of the code trained, in one line."""
         every = sorted((params.project_root() / "runs" / self.profile).glob("*/seed-*"))
-        if other := [str(run.relative_to(run.parents[3])) for run in every if revision.is_other(run)]:
+        if other := [str(run.relative_to(run.parents[3])) for run in every if is_of_other_code(run)]:
             problem = f"{len(other)} of {len(every)} runs are of another revision of sercore ({some(other, 3)})"
             print(f"warning: {problem}: remove them to train them again.", file=sys.stderr)
 
@@ -324,8 +324,6 @@ def corpus_of(corpus: CorpusParams, seed: int) -> Corpus:
 
 def run_folder(run: Params) -> Path:
     """Where the run of these parameters on this corpus is; `ParamsError` if it was not trained."""
-    from sercore.runs import latest  # only now, since torch takes seconds to import
-
     return latest(run, _digest(run.corpus, run.seed))
 
 

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,15 @@ import yaml
 from sercore import ATTRIBUTES, audio
 from sercore.corpus import SPLITS, Corpus
 from sercore.disk import complete
-from sercore.params import Params, ParamsError, project_root, read_yaml, resolve, validate, variants
-from sercore.runs import PREDICTED, PREDICTED_FEMALE, Run
+from sercore.params import Params, ParamsError, read_profile, resolve, validate, variants
+from sercore.runs import PREDICTED, PREDICTED_FEMALE, Run, sound
 from sercore.runs import read as read_run
 from sercore.sums import SUMS, Array, as_table, speaker_sums, units
 from study import sums
 from study.plan import STUDY, Question, baselines, ensembles, is_simulated, members, members_by_attribute
 
 KEYS = ("test", "split", "system", "speaker", "seed", "attribute")  # of a row of sums
+REMEDY = "run `make study`"
 UNPUBLISHED = "these results hold sums alone, and this needs single utterances: run the study on the corpus."
 COSTS = {  # metrics of a run, and how a table names them
     "parameters": "parameters",
@@ -74,7 +74,7 @@ def read(profile: str, results: Path | str, condition: str = STUDY) -> Study:
     study = replace(_unsummed(folder), condition=condition)
     if others := {run.params.profile for run in study.runs} - {profile}:
         raise ParamsError(f"{folder} holds runs of profile {', '.join(sorted(others))}, not of {profile}.")
-    with _sound(folder, ["sums.parquet"]):
+    with sound(folder, ["sums.parquet"], REMEDY):
         table = pd.read_parquet(folder / "sums.parquet")
         cells = table.groupby(list(KEYS[:3]))[list(KEYS[3:])].nunique().prod(axis=1).sum()
         if cells != len(table) or table[list(SUMS)].isna().any(axis=None):
@@ -278,8 +278,7 @@ def _portable(params: Params) -> dict[str, Any]:
     """Parameters as plain values, without where the corpus lies on this machine."""
     values = params.model_dump(mode="json")
     if params.corpus.path.is_absolute():
-        declared = read_yaml(project_root() / "params" / f"{params.profile}.yaml")
-        values["corpus"]["path"] = declared["corpus"]["path"]
+        values["corpus"]["path"] = read_profile(params.profile)["corpus"]["path"]
     return values
 
 
@@ -313,7 +312,7 @@ def read_runs(folder: Path | str) -> list[Run]:
     results = resolve(Path(folder))
     utterances = ["predictions.parquet", "corpus.parquet"]
     kept = any((results / name).is_file() for name in utterances)
-    with _sound(results, ["runs.csv", "history.csv", "params.yaml", *(utterances if kept else [])]):
+    with sound(results, ["runs.csv", "history.csv", "params.yaml", *(utterances if kept else [])], REMEDY):
         metrics = pd.read_csv(results / "runs.csv").set_index(["system", "seed"])
         params = yaml.safe_load((results / "params.yaml").read_text())
         by_run = dict.fromkeys(metrics.index, pd.DataFrame(columns=["utterance", "split", "speaker", *ATTRIBUTES]))
@@ -331,18 +330,6 @@ def read_runs(folder: Path | str) -> list[Run]:
     if systems := ", ".join(sorted({run.params.variant for run in runs} - variants().keys() - baselines().keys())):
         raise ParamsError(f"{results} holds runs of {systems}, not in params/variants.yaml: run the study again.")
     return sorted(runs, key=_place())
-
-
-@contextmanager
-def _sound(results: Path, names: Sequence[str]) -> Iterator[None]:
-    """Say in one sentence which of the files `names` a folder lacks, or why what is done with them failed."""
-    if missing := [name for name in names if not (results / name).is_file()]:
-        raise ParamsError(f"{results}: missing {', '.join(missing)}. Run `make study` to create them.")
-    try:
-        yield
-    except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split()).removesuffix(".")
-        raise ParamsError(f"{results} is damaged or of another version ({reason}): make it again.") from None
 
 
 def _place() -> Callable[[Run], tuple[int, str, int]]:

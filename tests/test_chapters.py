@@ -65,7 +65,7 @@ def test_cross_corpus_tables_are_those_of_a_plain_loop(two_corpora, project):
             assert error["calibration error"] == pytest.approx(np.mean(pearson) - mean_ccc(gold, predicted))
     mean = found["differences"].query("endpoint == 'mean'")
     assert len(mean) == 4
-    assert (mean["p_holm"] >= mean["p"]).all()
+    assert (mean["p_adjusted"] >= mean["p"]).all()
 
 
 def test_a_run_is_not_tested_on_what_it_was_trained_on(project, small, tones):
@@ -104,7 +104,7 @@ def test_differences_on_an_evaluation_set_are_those_of_its_predictions():
     for test in found.index:
         expected = mean_of("fusion", test) - mean_of("speech_only", test)
         assert found.loc[test, "estimate"] == pytest.approx(expected)
-    assert (found["p_holm"] >= found["p"]).all()
+    assert (found["p_adjusted"] >= found["p"]).all()
     scores = transcripts.scores(study, asked, rates).query("endpoint == 'mean'").set_index(["evaluation", "system"])
     assert scores.loc[("missing_25", "fusion"), "estimate"] == pytest.approx(mean_of("fusion", "missing_25"))
     assert scores.loc[("missing_25", "fusion"), "missing"] == 0.25

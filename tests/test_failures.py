@@ -366,7 +366,7 @@ def test_a_collapsed_system_costs_the_others_nothing(system, columns, seeds):
     pd.testing.assert_frame_equal(found.loc[rest], plain.loc[rest])
     differences = comparisons.differences(studies[1], asked)
     assert np.isfinite(differences[["estimate", "low", "high", "p"]].to_numpy()).all()
-    assert np.isfinite(comparisons.tested(differences)["p_holm"]).all()
+    assert np.isfinite(comparisons.tested(differences)["p_adjusted"]).all()
     assert "no interval" in show.scores(found.reset_index(), "What.").data
     show.differences(differences, "What.")
     show.answer(differences)

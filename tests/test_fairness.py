@@ -119,8 +119,8 @@ def test_holm_holds_the_gaps_of_all_systems_together(written):
     tested = written["gaps"].query("endpoint == 'mean'")
     assert len(tested) == 2 * (1 + 2 + 7)
     smallest = tested.loc[tested["p"].idxmin()]
-    assert smallest["p_holm"] == pytest.approx(min(1, 20 * smallest["p"]), abs=1e-4)
-    assert written["gaps"].drop(tested.index)[["p_holm", "detectable"]].isna().all(axis=None)
+    assert smallest["p_adjusted"] == pytest.approx(min(1, 20 * smallest["p"]), abs=1e-4)
+    assert written["gaps"].drop(tested.index)[["p_adjusted", "detectable"]].isna().all(axis=None)
 
 
 def test_what_is_unknown_or_too_small_is_in_no_group(study):

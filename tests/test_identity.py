@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from faults import OVERRIDES, command, manifest, noise, sentence, table, wav
 
-from sercore import corpora, disk, params, revision, runs
+from sercore import corpora, disk, params, runs
 from sercore.corpora import files
 from sercore.corpus import CorpusError
 from sercore.params import ParamsError
@@ -89,7 +89,7 @@ def test_a_simulated_run_goes_by_its_seed_until_another_identity_has_that_name(p
 def test_a_run_of_other_code_is_named_in_one_warning(project, monkeypatch):
     path = manifest(project / "mine")
     run = train(path)
-    monkeypatch.setattr(revision, "code", lambda: "another")
+    monkeypatch.setattr(runs, "code", lambda: "another")
     with pytest.warns(UserWarning, match=r"seed-0-\w+ was trained by another revision of sercore: remove it") as caught:
         assert train(path).folder == run.folder
     assert len([one for one in caught if "revision" in str(one.message)]) == 1

@@ -151,7 +151,6 @@ def committed(pattern: str) -> list[str]:
 @pytest.mark.parametrize("profile", committed("*.yaml"))
 def test_every_profile_of_the_study_is_valid_with_every_variant(profile, monkeypatch):
     monkeypatch.chdir(ROOT)
-    assert profile in params.profiles()
     for variant in params.variants():
         assert params.load(profile, variant, 0).variant == variant
 

@@ -187,7 +187,7 @@ def test_what_has_no_model_is_refused_in_one_sentence(trained, tmp_path):
     with pytest.raises(ParamsError, match=f"^a table of results holds no trained model: .*{advice}"):
         sercore.load(replace(trained("speech alone"), folder=None))
     (tmp_path / "model").mkdir()
-    with pytest.raises(ParamsError, match=r"is no complete run, missing params\.yaml"):
+    with pytest.raises(ParamsError, match=r"is not complete, missing params\.yaml"):
         sercore.load(tmp_path)
 
 

@@ -67,7 +67,7 @@ def test_a_table_that_is_absent_or_cut_off_is_said(project, tones, folders, name
     results.collect(folders, tones, target)
     path = target / name
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(params.ParamsError, match=r"results is damaged or of another version \(.*\): make it again\.$"):
+    with pytest.raises(params.ParamsError, match=r"results is damaged or of another version .*: run `make study`\.$"):
         results.read_runs(target)
     path.unlink()
     with pytest.raises(params.ParamsError, match=f"missing {name}"):

@@ -120,5 +120,5 @@ def test_the_command_writes_what_the_runs_predicted(project, tones, small, monke
         pair = [one.predictions.set_index("utterance").loc[name, "predicted_valence"] for one in trained]
         assert rows[f"{name}.wav"] == pytest.approx(sum(pair) / 2, abs=1e-6)
     monkeypatch.setattr(sys, "argv", ["sercore", "submission", "nowhere", "--output", "answer.csv"])
-    with pytest.raises(SystemExit, match=r"^error: nowhere is no complete run, missing params\.yaml"):
+    with pytest.raises(SystemExit, match=r"^error: nowhere is not complete, missing params\.yaml"):
         main()

@@ -222,13 +222,13 @@ def test_damaged_or_missing_sums_are_said_in_one_sentence(damage, tmp_path):
     path = tmp_path / "study" / "sums.parquet"
     table = pd.read_parquet(path)
     damage(table).to_parquet(path)
-    with pytest.raises(ParamsError, match=r"study is damaged or of another version \(.*\): make it again\.$"):
+    with pytest.raises(ParamsError, match=r"study is damaged or of another version \(.*\): run `make study`\.$"):
         read("embedded", tmp_path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(ParamsError, match=r"study is damaged or of another version \(.*\): make it again\.$"):
+    with pytest.raises(ParamsError, match=r"study is damaged or of another version \(.*\): run `make study`\.$"):
         read("embedded", tmp_path)
     os.unlink(path)
-    with pytest.raises(ParamsError, match=r"study: missing sums\.parquet\. Run `make study` to create them\.$"):
+    with pytest.raises(ParamsError, match=r"study is not complete, missing sums\.parquet: run `make study`\.$"):
         read("embedded", tmp_path)
 
 

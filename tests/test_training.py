@@ -8,7 +8,6 @@ import pytest
 import soundfile
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import TrainerCallback
 
 import sercore
 from sercore import ATTRIBUTES, params, runs, training
@@ -27,13 +26,16 @@ class Interrupted(Exception):
     pass
 
 
-def interrupt_after(epoch: int):
-    class Interrupt(TrainerCallback):
-        def on_epoch_begin(self, args, state, control, **_):
-            if round(state.epoch) == epoch:
-                raise Interrupted
+def interrupt(monkeypatch, moment, epoch):
+    """End a training at this moment of this epoch."""
+    original = getattr(training.AttributeTrainer, moment)
 
-    return Interrupt
+    def interrupting(trainer, *arguments, **options):
+        if trainer.state.epoch >= epoch:
+            raise Interrupted
+        return original(trainer, *arguments, **options)
+
+    monkeypatch.setattr(training.AttributeTrainer, moment, interrupting)
 
 
 def test_a_run_leaves_its_folder(project, tones, small):
@@ -136,12 +138,12 @@ def test_an_interrupted_run_ends_with_the_same_figures(project, tones, small, mo
     chosen = params.load("embedded", "fusion_gender", 3, small)
     whole = train(chosen, tones)
     whole.folder.rename(project / "whole")
-    progress = training._Progress
-    monkeypatch.setattr(training, "_Progress", interrupt_after(epoch=2))
+    interrupt(monkeypatch, "training_step", 2)
     with pytest.raises(Interrupted):
         train(chosen, tones)
     assert not whole.folder.exists()
-    monkeypatch.setattr(training, "_Progress", progress)
+    monkeypatch.undo()
+    monkeypatch.chdir(project)
     resumed, whole = train(chosen, tones), runs.read(project / "whole")
     pd.testing.assert_frame_equal(resumed.history, whole.history)
     pd.testing.assert_frame_equal(resumed.predictions, whole.predictions)
@@ -169,21 +171,14 @@ def test_what_every_epoch_predicts_is_kept_and_changes_nothing(project, tones, s
     assert not np.allclose(others.groupby("epoch")[runs.PREDICTED].mean(), best[runs.PREDICTED].mean(), atol=6e-4)
 
 
-@pytest.mark.parametrize("moment", ["_save_checkpoint", "training_step"])
-def test_an_interrupted_run_keeps_what_its_earlier_epochs_predicted(project, tones, small, monkeypatch, moment):
+@pytest.mark.parametrize(("moment", "epoch"), [("_save_checkpoint", 2), ("training_step", 2.2)])
+def test_an_interrupted_run_keeps_what_its_earlier_epochs_predicted(project, tones, small, monkeypatch, moment, epoch):
     """Once between an epoch's predictions and its checkpoint, once in the midst of an epoch."""
     small["training"]["every_epoch"] = True
     chosen = params.load("embedded", "fusion_gender", 3, small)
     whole = train(chosen, tones)
     whole.folder.rename(project / "whole")
-    original = getattr(training.AttributeTrainer, moment)
-
-    def interrupt(trainer, *arguments, **options):
-        if trainer.state.epoch >= 2.2 or (moment == "_save_checkpoint" and trainer.state.epoch >= 2):
-            raise Interrupted
-        return original(trainer, *arguments, **options)
-
-    monkeypatch.setattr(training.AttributeTrainer, moment, interrupt)
+    interrupt(monkeypatch, moment, epoch)
     with pytest.raises(Interrupted):
         train(chosen, tones)
     monkeypatch.undo()
@@ -358,7 +353,7 @@ def test_a_damaged_run_is_named_and_made_anew(project, tones, small, name):
     first = train(chosen, tones)
     truncate(first.folder / name)
     if name != "environment.json":  # which results are read without
-        with pytest.raises(params.ParamsError, match=r"seed-0 is damaged or of another version \(.*make it again\.$"):
+        with pytest.raises(params.ParamsError, match=r"seed-0 is damaged or of another version \(.*train it again\.$"):
             runs.read(first.folder)
     again = train(chosen, tones)
     pd.testing.assert_frame_equal(again.predictions, first.predictions)
