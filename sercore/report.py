@@ -127,7 +127,8 @@ def forest(table: pd.DataFrame, row: str | None = None) -> "FacetGrid":
     grid = sns.FacetGrid(shown, height=height, aspect=WIDTH / height, **panels).map_dataframe(draw)
     grid.add_legend(label_order=shown_verdicts)
     sns.move_legend(grid, "lower center", bbox_to_anchor=(0.5, 1), ncol=2, title=None)
-    return grid.set_titles(row_template="{row_name}").set_axis_labels("difference of mean CCC", "")
+    where = f" on {', '.join(shown['split'].unique())}" if "split" in shown else ""
+    return grid.set_titles(row_template="{row_name}").set_axis_labels(f"difference of mean CCC{where}", "")
 
 
 def _broken(system: str) -> str:

@@ -181,8 +181,8 @@ def summed(study: Study, middle: float = 0.0) -> Study:
             given = {name: (gold, predicted) for name, predicted in predictions.items()}
             if test == "" and study.table is not None:
                 given[sums.FLOOR] = gold, sums.guessed(study.table.query("split == 'train'"), len(gold))
-            if test == "" and study.ratings is not None:
-                given[sums.CEILING] = sums.rated(gold, study.ratings)
+            if test == "" and study.ratings is not None and len((rated := sums.rated(gold, study.ratings))[0]):
+                given[sums.CEILING] = rated
             table = pd.concat([_table(*one, seeds, middle).assign(system=name) for name, one in given.items()])
             count = speakers[gold["speaker"] == sums.POOLED].nunique()
             pooled = np.where(table["speaker"] == sums.POOLED, count, 1)

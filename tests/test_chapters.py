@@ -45,7 +45,7 @@ def two_corpora(project, small, tones):
 @pytest.mark.filterwarnings("ignore:.*no transcript")
 def test_cross_corpus_tables_are_those_of_a_plain_loop(two_corpora, project):
     trained, tested = two_corpora
-    found = cross_corpus.tables(trained, tested, PAIR)
+    found = cross_corpus.tables(trained, tested, PAIR, 0.02)
     assert set(found) == set(cross_corpus.TABLES)
     matrix = found["matrix"].set_index(["train", "test", "system", "endpoint", "measure"])["estimate"].sort_index()
     for (train_on, folders), system in [(item, name) for item in trained.items() for name in ("speech_only", "fusion")]:

@@ -115,7 +115,7 @@ def test_tables_hold_each_group_with_its_own_ccc(study, written):
     assert not table.index.has_duplicates
 
 
-def test_holm_holds_the_gaps_of_all_systems_together(written):
+def test_the_gaps_of_all_systems_are_one_family(written):
     tested = written["gaps"].query("endpoint == 'mean'")
     assert len(tested) == 2 * (1 + 2 + 7)
     smallest = tested.loc[tested["p"].idxmin()]

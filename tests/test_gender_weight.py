@@ -75,8 +75,8 @@ def test_equal_corpora_have_no_effect_of_the_link(studies):
     assert set(effects["weight"]) == {0.1, 0.5, 1, 2}
     assert effects["estimate"].to_numpy() == pytest.approx(0)
     assert effects["p"].to_numpy() == pytest.approx(1)
-    gains = comparisons.differences(studies[0], QUESTION).query("endpoint == 'mean' and system == 'fusion_gender'")
-    both = effects.query("endpoint == 'mean' and system == 'fusion_gender'")
+    gains = comparisons.differences(studies[0], QUESTION).query("endpoint == 'valence' and system == 'fusion_gender'")
+    both = effects.query("endpoint == 'valence' and system == 'fusion_gender'")
     single, joint = ((each["high"] - each["low"]).item() for each in (gains, both))
     assert single < joint < 2 * single
     assert gender_weight.link_effects(studies[:1], QUESTION).empty

@@ -13,12 +13,13 @@ from made_up import make_study, write_results
 
 from sercore import params
 from sercore.corpus import PRIMARY_EMOTIONS
+from sercore.report import number, probability, signed
 from study import comparisons, show
 from study.chapters import ablation, undersampling
 from study.comparisons import CEILING, FLOOR
 from study.plan import Question, questions
 from study.results import read, summed
-from study.show.tables import basis, number, probability, signed
+from study.show.tables import basis
 
 TEXT = Question("text", "?", (("fusion", "speech_only"), ("fusion_gender", "fusion")))
 
@@ -97,14 +98,16 @@ def test_a_table_says_what_it_rests_on(study):
     assert basis(pooled) == "3 seeds (folds, pooled); in brackets: 95 % interval."
 
 
-def test_the_answer_follows_the_verdicts(differences, study):
+def test_the_answer_follows_the_verdicts(study, differences):
     lines = show.answer(differences).data.split("\n")
-    assert lines[0].startswith("1 of 2 differences on test3 are significant (Holm's p < .05; two ways of training")
-    assert lines[2].startswith("- `fusion` is better than `speech_only`: +.")
-    assert lines[3].startswith("- No significant difference between `fusion_gender` and `fusion`: ")
-    assert "worse than `speech_only`: −.200" in show.answer(changed(differences, -0.2, "worse")).data
-    single = summed(replace(study, runs=[run for run in study.runs if run.params.seed == 0]))
-    assert "; two trained models of each pair; " in show.answer(comparisons.differences(single, TEXT)).data
+    assert lines[0].startswith("On test3 (")
+    assert lines[2].startswith(
+        "- The trained model of `fusion` is better than the trained model of `speech_only`: by ."
+    )
+    more = summed(replace(study, runs=make_study(TEXT.compared, 3).runs))
+    lines = show.answer(comparisons.differences(more, TEXT)).data.split("\n")
+    assert lines[2].startswith("- `fusion` is better than `speech_only`: by .")
+    assert lines[3].startswith("- `fusion_gender` against `fusion`: inconclusive, anything from")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +115,8 @@ def test_the_answer_follows_the_verdicts(differences, study):
     [
         (0.2, "better", "+.0194 in the paper; +.200 here, the same sign."),
         (-0.2, "worse", "+.0194 in the paper; −.200 here, another sign."),
-        (0.2, "inconclusive", "+.0194 in the paper; +.200 here, not significant."),
+        (0.2, "inconclusive", "+.0194 in the paper; +.200 here, inconclusive."),
+        (0.01, "equivalent", "+.0194 in the paper; +.010 here, equivalent."),
     ],
 )
 def test_the_paper_is_beside(differences, estimate, verdict, said):
@@ -138,11 +142,12 @@ def test_the_overview_links_to_each_chapter():
 def test_the_forest_shows_each_difference_its_interval_and_the_papers(differences):
     axes = show.forest(differences).ax
     drawn = np.concatenate([np.ravel(line.get_xdata()) for line in axes.get_lines()])
-    crosses = np.concatenate([points.get_offsets()[:, 0] for points in axes.collections])
+    marks = np.concatenate([points.get_offsets()[:, 0] for points in axes.collections])
     for row in comparisons.tested(differences).itertuples():
-        for value in (row.estimate, row.low, row.high):
+        for value in (row.low, row.high, row.inner_low, row.inner_high):
             assert np.isclose(drawn, value).any()
-        assert np.isclose(crosses, row.paper).any()
+        assert np.isclose(marks, row.estimate).any()
+        assert np.isclose(marks, row.paper).any()
     assert axes.get_xlabel() == "difference of mean CCC on test3"
     two = pd.concat([differences, differences.assign(question="other")])
     assert [ax.get_title() for ax in show.forest(two, row="question").axes.flat] == ["text", "other"]
@@ -205,4 +210,4 @@ def test_numbers_as_the_paper_prints_them(value, text):
 
 def test_signs_and_probabilities():
     assert (signed(0.02), signed(-0.02)) == ("+.020", "−.020")
-    assert (probability(0.0004), probability(0.0312)) == ("&lt; .001", ".031")
+    assert (probability(0.0004), probability(0.0312)) == ("< .001", ".031")

@@ -36,7 +36,11 @@ def differences(table: pd.DataFrame, caption: str, *, rows: tuple[str, ...] = ()
     which the two would be equivalent, the detectable difference, and the paper's; `rows` are columns that name a row
     beside the pair, such as ``condition``. See `scores`."""
     shown = tested(table)
-    text = printed_differences(shown).replace({"difference": r" \[(.*)\]"}, r"<br><small>[\1]</small>", regex=True)
+    text = (
+        printed_differences(shown)
+        .replace("<", "&lt;", regex=True)
+        .replace({"difference": r" \[(.*)\]"}, r"<br><small>[\1]</small>", regex=True)
+    )
     if "paper" in shown and shown["paper"].notna().any():
         text["the paper"] = [printed(*pair) for pair in shown[["system", "reference"]].to_numpy()]
     names = [*(shown[row].map(str) for row in rows), text.index.map(breakable)]
