@@ -178,7 +178,8 @@ class SpeechEncoder(Encoder):
         if self.states == "standardised":
             features = (features - self.moments[0]) / self.moments[1]
         if not self.finetune:
-            return torch.einsum("l,nlw->nw", weights, features)
+            layers = features.transpose(0, 1)  # a vector times a matrix is twice as fast as a sum over strides
+            return (weights @ layers.flatten(1)).view(layers.shape[1:])
         # Summed while the layers run, so that they are not all kept.
         states = self._hidden_states(features, frames)
         return sum(weight * state for weight, state in zip(weights, states, strict=True))

@@ -39,14 +39,11 @@ def speaker_sums(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike, mid
 
     `predicted` may also be (utterances, attributes), of one run; `speakers` (utterances,) are any labels. What comes in
     tables is matched with a table of gold values by its index and columns, whatever their order.
-    `SignificanceError` for shapes or labels that do not fit, a value that is masked or not finite, an unknown speaker,
-    fewer than two speakers, or an attribute whose gold values are all the same.
+    `SignificanceError` for shapes or labels that do not fit, a value that is masked or not finite, or an unknown speaker.
     """
     gold, predicted, labels = _validate(gold, predicted, speakers)
     membership = sparse.csr_array((np.ones(len(labels)), (labels, np.arange(len(labels)))))
-    sums = weigh(membership, utterance_sums(gold, predicted, middle))
-    require(sums)
-    return sums
+    return weigh(membership, utterance_sums(gold, predicted, middle))
 
 
 def as_table(sums: Array, speakers: Iterable[str], seeds: Iterable[int]) -> pd.DataFrame:

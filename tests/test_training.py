@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
+from conftest import ROOT
 from safetensors.torch import load_file, save_file
 
 import sercore
@@ -19,7 +20,6 @@ from sercore.model import AttributeModel
 from sercore.significance import interval
 from sercore.sums import speaker_sums
 from sercore.training import train
-from tests.conftest import ROOT
 
 
 class Interrupted(Exception):
@@ -263,7 +263,7 @@ def test_every_system_trains(project, tones, small, variant):
 
 def test_rater_disagreement_weighs_the_loss(project, tones, small):
     chosen = params.load("embedded", "fusion_soft", 0, small)
-    with pytest.raises(CorpusError, match=r"two single ratings, which loss\.weight: agreement needs"):
+    with pytest.raises(CorpusError, match=r"two ratings, which loss\.weight: agreement needs"):
         train(chosen, tones)
     rated = tones.table.loc[tones.table.index.repeat(2)].reset_index()[["utterance", "emotion", *ATTRIBUTES]]
     rated = rated.assign(rater=["a", "b"] * len(tones.table))
