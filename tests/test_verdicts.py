@@ -149,18 +149,18 @@ def test_differences_and_scores_are_those_of_significance():
 def test_planning_pools_the_variance_over_seeds():
     """Each system once, by its degrees of freedom, though it may be in several pairs."""
     rng = np.random.default_rng(1)
-    sums = study(rng, runs=4) | {"few": study(rng, runs=2)["system 0"]}
-    sums["few"][:, [0, 1, 3]] = sums["system 0"][:, [0, 1, 3]][:, :, :2]
+    sums = study(rng, runs=4) | {"few": study(rng, runs=3)["system 0"]}
+    sums["few"][:, [0, 1, 3]] = sums["system 0"][:, [0, 1, 3]][:, :, :3]
     pairs = [("system 1", "system 0"), ("few", "system 0")]
     rows = verdicts.differences(sums, pairs).query("endpoint == 'mean'")
     used = ("system 0", "system 1", "few")
     each = {name: verdicts.seed_variance(sums[name])[-1] for name in used}
-    pooled = (3 * each["system 0"] + 3 * each["system 1"] + each["few"]) / 7
+    pooled = (3 * each["system 0"] + 3 * each["system 1"] + 2 * each["few"]) / 8
     for (_, row), (one, other) in zip(rows.iterrows(), pairs, strict=True):
         speakers = verdicts.difference(sums[one], sums[other]).standard_error[-1] ** 2
         seeds = pooled * (1 / sums[one].shape[2] + 1 / sums[other].shape[2])
         assert row["planned_error"] == pytest.approx(np.sqrt(speakers + seeds))
-        assert row["planned_df"] == pytest.approx((speakers + seeds) ** 2 / (speakers**2 / 39 + seeds**2 / 7))
+        assert row["planned_df"] == pytest.approx((speakers + seeds) ** 2 / (speakers**2 / 39 + seeds**2 / 8))
 
 
 @pytest.mark.slow
