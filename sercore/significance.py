@@ -29,7 +29,6 @@ from sercore.sums import (
     ccc_of_runs,
     constant,
     jackknife_error,
-    redrawn,
     require,
     swaps,
     weigh,
@@ -83,23 +82,7 @@ def interval(sums: Array, *, statistic: Statistic = ccc_of, confidence: float = 
     value = statistic(total)
     z = _fisher(value)
     reach = stats.t.ppf((1 + confidence) / 2, _df(sums)) * jackknife_error(_fisher(statistic(total - sums)))
-    return _unless_constant(sums, value, np.minimum(np.tanh(z - reach), value), np.maximum(np.tanh(z + reach), value))
-
-
-def bootstrap_interval(
-    sums: Array, *, generator: np.random.Generator, confidence: float = 0.95, resamples: int = 10_000
-) -> Interval:
-    """CCC, averaged over runs, with a percentile interval of the bootstrap over speakers (Efron & Tibshirani, 1993).
-
-    G speakers are drawn with replacement `resamples` times; the limits are the (1 -+ confidence) / 2 quantiles of CCC.
-    With few speakers they are too narrow, so `interval` is this package's choice. A resample whose gold and predicted
-    values are constant has CCC 0.
-    """
-    _require_probabilities(confidence=confidence)
-    require(sums)
-    drawn = np.concatenate([ccc_of(weigh(weights, sums)) for weights in redrawn(len(sums), resamples, generator)])
-    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
-    return _unless_constant(sums, ccc_of(sums.sum(axis=0)), low, high)
+    return unless_constant(sums, value, np.minimum(np.tanh(z - reach), value), np.maximum(np.tanh(z + reach), value))
 
 
 def difference(
@@ -180,7 +163,7 @@ def contrast(difference: ArrayLike, variances: ArrayLike, dfs: ArrayLike, *, con
     return Contrast(difference, difference - reach, difference + reach, 2 * stats.t.sf(t, df), error, df)
 
 
-def _unless_constant(sums: Array, value: Array, low: Array, high: Array) -> Interval:
+def unless_constant(sums: Array, value: Array, low: Array, high: Array) -> Interval:
     """Its limits are NaN for an attribute that all runs predict as a constant, and for the mean of such ones alone."""
     collapsed = constant(sums.sum(axis=0)).all(axis=-2)
     collapsed = np.append(collapsed, collapsed.all())

@@ -39,7 +39,8 @@ def speaker_sums(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike, mid
 
     `predicted` may also be (utterances, attributes), of one run; `speakers` (utterances,) are any labels. What comes in
     tables is matched with a table of gold values by its index and columns, whatever their order.
-    `SignificanceError` for shapes or labels that do not fit, a value that is masked or not finite, or an unknown speaker.
+    `SignificanceError` for shapes or labels that do not fit, a value that is masked or not finite, or an unknown
+    speaker.
     """
     gold, predicted, labels = _validate(gold, predicted, speakers)
     membership = sparse.csr_array((np.ones(len(labels)), (labels, np.arange(len(labels)))))
@@ -142,16 +143,9 @@ def weigh(weights: Array | sparse.sparray, sums: Array) -> Array:
     return (weights @ sums.reshape(len(sums), -1)).reshape(-1, *sums.shape[1:])
 
 
-def redrawn(units: int, resamples: int, generator: np.random.Generator) -> Iterator[Array]:
-    """How often each unit is drawn when as many are drawn with replacement: chunks (some resamples, units)."""
-    for rows in map(len, _chunks(units, resamples)):
-        drawn = generator.integers(units, size=(rows, units), dtype=np.int32) + units * np.arange(rows)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
-
-
 def swaps(units: int, resamples: int | None, generator: np.random.Generator) -> Iterator[Array]:
     """Signs -1 (swapped) and 1 of each unit, random ones or, for None, all: chunks (some resamples, units)."""
-    for part in _chunks(units, 2**units if resamples is None else resamples):
+    for part in chunks(units, 2**units if resamples is None else resamples):
         if resamples is None:
             bits = (np.array(part)[:, None] >> np.arange(units)) & 1
         else:
@@ -159,7 +153,7 @@ def swaps(units: int, resamples: int | None, generator: np.random.Generator) -> 
         yield np.where(bits, 1.0, -1.0)
 
 
-def _chunks(units: int, resamples: int) -> Iterator[range]:
+def chunks(units: int, resamples: int) -> Iterator[range]:
     """Parts of the resamples that keep the weights within `CHUNK`."""
     if resamples < 1:
         raise SignificanceError(f"there are {resamples} resamples; use 1 or more, e.g. 10000.")

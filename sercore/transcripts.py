@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jiwer
 import numpy as np
 import pandas as pd
 from filelock import FileLock
@@ -77,26 +76,6 @@ def with_errors(
 
     erred = WORD.sub(heard, text)
     return re.sub(r"\s+", " ", erred).strip() if WORD.search(erred) else ""
-
-
-def error_rates(said: Iterable[str | None], written: Iterable[str | None]) -> dict[str, float]:
-    """How far transcripts are from what was said, by the fewest edits of words (`jiwer`).
-
-    Letters' case and punctuation do not count. Utterances without a reference transcript are left out.
-
-    Keys: ``utterances``; ``missing``, the share of them without a transcript; of the others ``words``, the number said;
-    ``substitutions``, ``deletions``, ``insertions`` and their sum ``wer``, shares of ``words`` (NaN without words).
-    """
-    texts = pd.DataFrame({"said": list(said), "written": list(written)}, dtype=object)
-    texts = texts.map(lambda text: " ".join(WORD.findall(text.lower())), na_action="ignore")
-    texts = texts[texts["said"].fillna("") != ""]
-    heard = texts.dropna()
-    found = jiwer.process_words(list(heard["said"]), list(heard["written"]))
-    words = found.hits + found.substitutions + found.deletions
-    kinds = ("substitutions", "deletions", "insertions")
-    rates = {name: getattr(found, name) / words if words else np.nan for name in kinds}
-    shares = {"missing": texts["written"].isna().mean(), "words": words}
-    return {"utterances": len(texts)} | shares | rates | {"wer": sum(rates.values())}
 
 
 def _changed(utterance: str, text: str | None, params: Transcripts, vocabulary: Sequence[str]) -> str | None:

@@ -19,8 +19,8 @@ from sercore.significance import (
     retrained_difference,
     swapped_difference,
 )
-from sercore.significance import bootstrap_interval as bootstrap_of
 from sercore.sums import correlation_of, speaker_sums
+from study.chapters.significance import bootstrap_interval as bootstrap_of
 
 
 def ccc_interval(gold, predicted, speakers, **options):

@@ -14,8 +14,9 @@ from sercore import corpora, params
 from sercore.corpora.manifest import Params as Manifest
 from sercore.params import ParamsError
 from sercore.sections import Transcripts
-from sercore.transcripts import WORD, changed, error_rates, recognised, with_errors
+from sercore.transcripts import WORD, changed, recognised, with_errors
 from simulation import espeak
+from study.chapters.transcripts import error_rates
 
 KINDS = ("substitutions", "deletions", "insertions")
 WORDS = ("the", "day", "was", "fine", "nerve-racking", "it's", "weekend")

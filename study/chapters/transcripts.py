@@ -4,16 +4,18 @@ The systems are tested on evaluation sets that differ in their transcripts alone
 writes. Word error rates are measured, not the requested ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import jiwer
+import numpy as np
 import pandas as pd
 
 from sercore import corpora, verdicts
 from sercore.params import Params, with_corpus
 from sercore.sections import Transcripts
-from sercore.transcripts import error_rates, reported
+from sercore.transcripts import WORD, reported
 from study import comparisons
 from study.plan import STUDY, Plan, Question, margin, systems, tested_on
 from study.results import Study, write_tables
@@ -22,7 +24,7 @@ from study.results import Study, write_tables
 def analyse(plan: Plan, question: Question, folder: Path) -> None:
     """Write the errors of the transcripts of each evaluation set, and of what the systems are trained on, as
     ``wer.csv``: ``name`` (an evaluation set, on the reported split, or a system, on the training split), ``split``, and
-    the columns of `sercore.transcripts.error_rates`."""
+    the columns of `error_rates`."""
     trained = [plan.parameters(variant, STUDY) for variant in systems([question])]
     said = with_corpus(trained[0], {"transcripts": Transcripts().model_dump()})
     tested, training = reported(_table(said)), _table(said).query("split == 'train'")
@@ -44,6 +46,26 @@ def differences(study: Study, question: Question, rates: pd.DataFrame, kinds: Se
     tables = [comparisons.differences(study, question, test=test).assign(evaluation=test) for test in tests]
     table = pd.concat(tables, ignore_index=True).drop(columns="paper")
     return _with_rates(verdicts.judged(table, margin(study.params.profile)), rates)
+
+
+def error_rates(said: Iterable[str | None], written: Iterable[str | None]) -> dict[str, float]:
+    """How far transcripts are from what was said, by the fewest edits of words (`jiwer`).
+
+    Letters' case and punctuation do not count. Utterances without a reference transcript are left out.
+
+    Keys: ``utterances``; ``missing``, the share of them without a transcript; of the others ``words``, the number said;
+    ``substitutions``, ``deletions``, ``insertions`` and their sum ``wer``, shares of ``words`` (NaN without words).
+    """
+    texts = pd.DataFrame({"said": list(said), "written": list(written)}, dtype=object)
+    texts = texts.map(lambda text: " ".join(WORD.findall(text.lower())), na_action="ignore")
+    texts = texts[texts["said"].fillna("") != ""]
+    heard = texts.dropna()
+    found = jiwer.process_words(list(heard["said"]), list(heard["written"]))
+    words = found.hits + found.substitutions + found.deletions
+    kinds = ("substitutions", "deletions", "insertions")
+    rates = {name: getattr(found, name) / words if words else np.nan for name in kinds}
+    shares = {"missing": texts["written"].isna().mean(), "words": words}
+    return {"utterances": len(texts)} | shares | rates | {"wer": sum(rates.values())}
 
 
 def _tests(study: Study, rates: pd.DataFrame) -> list[str]:
