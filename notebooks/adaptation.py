@@ -7,7 +7,9 @@
 # - WavLM fine-tuned (`fusion`), frozen (`fusion_frozen`) and with low-rank adapters (`fusion_lora`);
 # - Whisper frozen (`whisper_fusion`), with adapters (`whisper_lora`) and fine-tuned (`whisper_finetuned`);
 # - the text encoder frozen (`fusion`), with adapters (`fusion_text_lora`) and fine-tuned (`fusion_text_finetuned`);
-# - one system for three attributes (`fusion`) and one for each (`fusion_by_attribute`).
+# - one system for three attributes (`fusion`) and one for each (`fusion_by_attribute`);
+# - the frozen encoder of Whisper tiny.en (`tiny_only`), which has heard human speech, and the profile's own
+#   (`whisper_only`).
 #
 # LoRA {cite:p}`lora` adds to a weight $W$ the product $\frac{\alpha}{r} B A$ of two matrices of rank $r$ and trains
 # these alone; here $r = 8$ and $\alpha = 16$ in every linear map of the transformer {cite:p}`qlora`. The learning rate
@@ -71,8 +73,8 @@ show.scores(comparisons.scores(study, question), "CCC of each system, of one rat
 # %% [markdown]
 # ## Discussion
 #
-# The differences are those of whole recipes: each way to adapt comes with its learning rate, and all have the same
-# number of epochs. They do not show that no better rate or rank exists. On the embedded profile the encoders are tiny:
+# The differences are those of whole recipes: each way to adapt comes with its learning rate, and all train until
+# validation stops improving. They do not show that no better rate or rank exists. On the embedded profile the encoders are tiny:
 # a rank of 8 is a good part of their width, and a fine-tuned encoder has little to forget. Nothing follows for encoders
 # of hundreds of millions of weights. One system per attribute costs three times as much as one; an ensemble of three
 # systems for all attributes would be the fairer reference at that price.

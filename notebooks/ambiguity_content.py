@@ -2,11 +2,10 @@
 # # What do “other” and “no agreement” utterances contribute?
 #
 # [Another chapter](/notebooks/ambiguous_labels) repeats the paper's experiments with utterances that raters call
-# *other* (O) or on which they do not agree (X). The paper leaves open why they should help. On simulated speech they do
-# what as many other utterances would do: no dose of them, neither kind alone, and no weighting by agreement makes a
-# significant difference, even where raters are noisier.
+# *other* (O) or on which they do not agree (X). The paper leaves open why they should help: as more
+# utterances, as another kind of speech, or as labels of another quality.
 #
-# All systems make equally many updates, and differ in what they see:
+# All systems train until their validation CCC stops improving, and differ in what they see:
 #
 # - `fusion_ambiguous_0`, `_25`, `_50` and `fusion`: none, a quarter, half and all of the training split's O and X;
 # - `fusion_fewer_agreed`: all O and X in place of as many agreed utterances;
@@ -60,5 +59,4 @@ grid = show.points(kinds, "kind", "points of the scale", col="endpoint", hue="so
 # about as much as any others, so their number matters and not their kind, and weighting by agreement has little to
 # weigh. Both would change if O and X had attributes of their own, as WHiSER's O has, or raters who differ more.
 #
-# On your own corpus: `make study CHAPTER=ambiguity_content PROFILE=msp_podcast DATA=/path/to/release`. Epochs are set
-# for the embedded profile, so that all systems make equally many updates; set your own in `params/variants.yaml`.
+# On your own corpus: `make study CHAPTER=ambiguity_content PROFILE=msp_podcast DATA=/path/to/release`.

@@ -2,8 +2,7 @@
 # # Cross-corpus generalisation: ranking error or calibration error?
 #
 # Corpora differ in speakers, microphones, elicitation, raters and scales. Every system is trained on each corpus that
-# is available on this machine and tested on all of them. Between simulated speech and EmoTale much of what is lost is
-# calibration, and text does not help.
+# is available on this machine and tested on all of them.
 #
 # A low CCC on another corpus has two causes. With a **calibration (scale) error**, predictions are too high, too low,
 # too narrow or too wide, which a few labelled utterances would correct. With a **ranking error**, the system cannot

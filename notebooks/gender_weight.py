@@ -67,8 +67,8 @@ show.show(
 # %% [markdown]
 # ## Effect of the gender link
 #
-# A weight that is significant under one condition alone need not work better there. The table asks this directly: the
-# gain with the link minus the gain without.
+# A weight that helps under one condition alone need not work better there. The table asks this directly: the gain
+# with the link minus the gain without.
 
 # %% tags=["hide-input"]
 effects = gender_weight.link_effects(studies, question)

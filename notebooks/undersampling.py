@@ -2,8 +2,8 @@
 # # Does undersampling help?
 #
 # Most utterances are neutral. `fusion` draws equally many utterances of every emotion in each epoch ([the
-# sampler](/method)); `fusion_whole_data` trains on the whole training split for as many epochs, and so with more
-# updates. `baseline` is the challenge's system: the last hidden state of WavLM, attentive statistics pooling, no text,
+# sampler](/method)); `fusion_whole_data` trains on the whole training split, and so with more updates an
+# epoch. `baseline` is the challenge's system: the last hidden state of WavLM, attentive statistics pooling, no text,
 # the whole data. It is compared with `speech_only`, which averages layers, pools by the mean, and undersamples.
 
 # %% tags=["parameters", "quiet"]

@@ -5,10 +5,8 @@
 # drawn from the development split {cite:p}`lertpetchpun2025`. It does not state k. Here every epoch of every run kept
 # its predictions, so other sets can be drawn by the thousand without training again.
 #
-# On simulated speech the draw hardly changes how good the chosen epoch is on test, but very much what is reported: by
-# several hundredths, which is more than most of the paper's differences, and enough to reverse the order of two systems
-# that are drawn for separately. Choosing on the whole development split, with emotions weighted alike, removes the draw
-# at no cost.
+# A draw matters twice: for how good the chosen epoch is on test, and for what is reported on the draw itself, which can
+# reverse the order of two systems. Choosing on the whole development split, with emotions weighted alike, needs no draw.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"

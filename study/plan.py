@@ -31,7 +31,7 @@ _ASKED = {"sentence", "only", "comparisons", "conditions", "tests", "corpora"}
 _KEYS = {
     "questions": _ASKED,
     "open": _ASKED,
-    "ensembles": {"paper", "members", "attributes"},
+    "ensembles": {"label", "paper", "members", "attributes"},
     "baselines": {"paper", "features", "as"},
 }  # of an entry
 
@@ -131,7 +131,12 @@ def margin(profile: str) -> float:
 
 def paper_row(system: str) -> str | None:
     """The row of ``book/paper_results.yaml`` that a variant or ensemble stands for; None where the paper has none."""
-    return (params.variants() | _declared()["ensembles"] | baselines()).get(system, {}).get("paper")
+    return _entry(system).get("paper")
+
+
+def label(system: str) -> str:
+    """The paper's name of a variant or ensemble, else its own."""
+    return _entry(system).get("label", system)
 
 
 def systems(asked: Iterable[Question]) -> list[str]:
@@ -330,6 +335,10 @@ def run_folder(run: Params) -> Path:
 @cache
 def _digest(corpus: CorpusParams, seed: int) -> str:
     return corpus_of(corpus, seed).digest()
+
+
+def _entry(system: str) -> dict[str, Any]:
+    return (params.variants() | _declared()["ensembles"] | baselines()).get(system, {})
 
 
 def _answered(profile: str) -> dict[str, Question]:

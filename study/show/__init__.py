@@ -4,7 +4,18 @@ from sercore.report import forest
 from study.show.figures import curves, heatmap, legend_above, points, relplot
 from study.show.page import banner, players, refuse_unknown
 from study.show.tables import differences, scores, show
-from study.show.words import answer, beside_the_paper, caveat, contents, repeats
+from study.show.words import answer, beside_the_paper, caveat, contents, findings, repeats
 
 __all__ = ["banner", "curves", "forest", "heatmap", "legend_above", "players", "points", "refuse_unknown"]
-__all__ += ["answer", "beside_the_paper", "caveat", "contents", "differences", "relplot", "repeats", "scores", "show"]
+__all__ += [
+    "answer",
+    "beside_the_paper",
+    "caveat",
+    "contents",
+    "differences",
+    "findings",
+    "relplot",
+    "repeats",
+    "scores",
+    "show",
+]

@@ -1,9 +1,12 @@
 """The few sentences that depend on a figure."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 from IPython.display import Markdown
 
-from sercore.report import sentence, signed
+from sercore.report import number, sentence, signed
+from sercore.verdicts import CLAIMING
 from study import paper
 from study.comparisons import tested
 from study.plan import paper_row, questions
@@ -18,6 +21,24 @@ def answer(table: pd.DataFrame) -> Markdown:
         size = basis(rows.drop(columns=["low", "margin"])).rstrip(".")
         lines += [f"On {where} ({size}):", "", *(f"- {sentence(row)}" for _, row in rows.iterrows()), ""]
     return Markdown("\n".join(lines).strip())
+
+
+def findings(tables: Mapping[str, pd.DataFrame]) -> Markdown:
+    """A sentence a kind of verdict, with the differences of each table, whose name says on which speech."""
+    kinds = {"Different": "better|worse", "Equivalent": "equivalent", "Inconclusive": "inconclusive"}
+    lines = []
+    for kind, pattern in kinds.items():
+        parts = []
+        for speech, table in tables.items():
+            rows = tested(table)
+            chosen = rows[rows["verdict"].str.contains(pattern)]
+            models = "" if rows["sets"].min() >= CLAIMING else ", of these trained models"
+            each = [f"{_pair(row)} ({signed(row['estimate'])})" for _, row in chosen.iterrows()]
+            parts.append(f"on {speech}{models}: {', '.join(each) or 'none'}")
+        margins = " and ".join({number(table["margin"].max(), 2): "" for table in tables.values()})
+        within = f" (within {margins})" if kind == "Equivalent" else ""
+        lines.append(f"- **{kind}**{within}, {'; '.join(parts)}.")
+    return Markdown("\n".join(lines))
 
 
 def beside_the_paper(table: pd.DataFrame) -> Markdown:
