@@ -25,30 +25,30 @@ show.banner(study.params)
 # ## Answers
 
 # %% tags=["hide-input"]
-differences, human = comparisons.all_differences(study), read("emotale", real)
-steps, on_real = overview.steps(differences), comparisons.all_differences(human)
-show.findings({"simulated speech": steps, "EmoTale (human speech)": on_real})
+found = overview.found(study, read("emotale", real))
+show.findings(found)
 
 # %% [markdown]
-# These are the steps whose differences the paper prints, one confirmatory family of comparisons, and the comparisons on
-# EmoTale, an exploratory one. [The method](/method) defines the verdicts. Simulated speech shows that the method works
-# and what an evaluation of this size can tell; it says nothing about human speech.
+# The steps whose differences the paper prints are one confirmatory family; all other comparisons are exploratory. [The
+# method](/method) defines the verdicts. Simulated speech shows that the method works and what an evaluation of this size
+# can tell; it says nothing about human speech.
 
 # %% tags=["hide-input"]
 show.scores(
     overview.leaderboard(study),
-    "All systems of the paper, on simulated speech: CCC, and the median time of a run.",
+    "All systems that this profile compares: CCC, and the median time of a run.",
     rows=("system", "label", "encoder", "cost"),
     name="leaderboard",
 )
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Heat map: difference of CCC by step and attribute"}}
-grid = show.heatmap(steps, "step", "endpoint", ("", ""), height=7)
+grid = show.heatmap(next(iter(found.values())), "step", "endpoint", ("", ""), height=7)
 
 # %% [markdown]
 # Difference of CCC by step (the paper's names) and attribute, with 95 % intervals; those of the mean are simultaneous.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot: every tested difference of mean CCC with its intervals, by question"}}
+differences = comparisons.all_differences(study)
 grid = show.forest(differences, row="question")
 
 # %% [markdown]
@@ -60,8 +60,8 @@ grid = show.forest(differences, row="question")
 
 # %% tags=["hide-input"]
 show.show(
-    overview.claims(differences, on_real),
-    "Difference of mean CCC: the paper's; ours on simulated speech; ours on EmoTale, with a frozen encoder without text.",
+    overview.claims(found),
+    "Difference of mean CCC: the paper's, and ours by kind of speech; on EmoTale of a frozen encoder without text.",
     "claims",
 )
 

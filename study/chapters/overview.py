@@ -1,12 +1,16 @@
 """The first page: all systems ranked, every step by attribute, and what became of the paper's claims."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
+from sercore.params import reader
 from sercore.report import interval, signed
 from study import comparisons, paper, results
 from study.plan import Question, label, members, questions
 from study.results import Study
 
+EMOTALE = "EmoTale (human speech)"
 # What stands on EmoTale for a step of the paper: the frozen encoder without text is the reference there.
 ON_REAL_SPEECH = {
     ("fusion", "speech_only"): ("fusion", "speech_only"),
@@ -26,32 +30,39 @@ def leaderboard(study: Study) -> pd.DataFrame:
     cost = {name: seconds.reindex(members(name)).sum() for name in order}
     table = table.set_index("system").loc[order].reset_index()
     texts = table["system"].map(cost).map(lambda value: f"{value:,.0f} s" if value else "–")
-    return table.assign(label=table["system"].map(label), cost=texts)
+    asked = questions(study.params.profile).values()
+    named = [name for question in asked if comparisons.confirmatory(question) for name in question.compared]
+    labels = {name: label(name) for name in named if label(name) != name}
+    return table.assign(label=table["system"].map(labels).fillna("–"), cost=texts)
 
 
 def steps(differences: pd.DataFrame) -> pd.DataFrame:
-    """The confirmatory differences, with ``step``, their systems by the paper's names."""
-    rows = differences[differences["family"] == "confirmatory"]
+    """The confirmatory differences, or all where a study has none, with ``step``: systems by the paper's names."""
+    confirmatory = differences["family"] == "confirmatory"
+    rows = differences[confirmatory] if confirmatory.any() else differences
     return rows.assign(step=rows["system"].map(label) + " vs. " + rows["reference"].map(label))
 
 
-def claims(simulated: pd.DataFrame, real: pd.DataFrame) -> pd.DataFrame:
-    """Each difference that the paper prints, and what was found on simulated speech and on EmoTale (`ON_REAL_SPEECH`),
-    as text: differences with simultaneous intervals, and verdicts."""
-    found = comparisons.tested(real).set_index(["system", "reference"])
-    rows = []
-    for _, row in comparisons.tested(steps(simulated)).iterrows():
-        pair = row["system"], row["reference"]
-        there = ON_REAL_SPEECH.get(pair)
-        rows.append(
-            {
-                "claim": row["step"],
-                "the paper": signed(*(paper.difference(*pair) or (float("nan"), 3))),
-                "simulated speech": _told(row),
-                "EmoTale": _told(found.loc[there]) if there in found.index else "–",
-            }
-        )
-    return pd.DataFrame(rows).set_index("claim")
+def found(study: Study, real: Study) -> dict[str, pd.DataFrame]:
+    """By kind of speech the `steps` of a study, and unless it is of the same profile, all differences on EmoTale."""
+    own = {f"{reader(study.params.corpus.reader).KIND} speech": steps(comparisons.all_differences(study))}
+    other = {} if study.params.profile == real.params.profile else {EMOTALE: comparisons.all_differences(real)}
+    return own | other
+
+
+def claims(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Each difference that the paper prints, and what was `found` on each kind of speech (on EmoTale that of
+    `ON_REAL_SPEECH`), as text: differences with simultaneous intervals, and verdicts."""
+    first, *others = (comparisons.tested(table) for table in tables.values())
+    quoted = first[first["paper"].notna()]
+    pairs = list(zip(quoted["system"], quoted["reference"], strict=True))
+    columns = {"the paper": [signed(*(paper.difference(*pair) or (0, 0))) for pair in pairs]}
+    columns[next(iter(tables))] = [_told(row) for _, row in quoted.iterrows()]
+    for table in others:
+        rows = table.set_index(["system", "reference"])
+        there = [ON_REAL_SPEECH.get(pair) for pair in pairs]
+        columns[EMOTALE] = [_told(rows.loc[pair]) if pair in rows.index else "–" for pair in there]
+    return pd.DataFrame(columns, quoted["step"].rename("claim"))
 
 
 def _told(row: pd.Series) -> str:

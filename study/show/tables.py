@@ -50,8 +50,8 @@ def differences(table: pd.DataFrame, caption: str, *, rows: tuple[str, ...] = ()
 
 def show(shown: pd.DataFrame, caption: str, name: str, numbers: pd.DataFrame | None = None) -> HTML:
     """A table of texts or numbers, its index only where it holds texts, with its caption and, as CSV, the `numbers`
-    behind it (by default itself). Floats get three decimals, or none where they are large; the paper's columns the
-    class ``paper``."""
+    behind it (by default itself). Floats get three decimals, none where they are large, and an exponent where they are
+    small; the paper's columns the class ``paper``."""
     shown = shown.rename_axis(index=[None] * shown.index.nlevels, columns=[None] * shown.columns.nlevels)
     texts = shown.map(_text)
     quoted = np.where(shown.columns.to_frame().eq("the paper").any(axis=1), "paper", "")
@@ -70,7 +70,7 @@ def show(shown: pd.DataFrame, caption: str, name: str, numbers: pd.DataFrame | N
 
 def _text(value: object) -> str:
     if isinstance(value, float) and not (abs(value) >= 100 or (abs(value) >= 2 and value.is_integer())):
-        return number(value)
+        return f"{value:.0e}" if 0 < abs(value) < 5e-4 else number(value)
     return f"{value:,.0f}" if isinstance(value, float | int | np.integer) else str(value)
 
 
