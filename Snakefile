@@ -140,4 +140,4 @@ rule committed:
     input:
         expand(f"{BUILD}/analysed/{{part}}", part=plan.parts),
     shell:
-        ("" if "paper" not in plan.parts else f"{plan.command} figure && ") + f"{plan.command} commit"
+        f"{plan.command} commit"

@@ -121,30 +121,22 @@ def pages(plan: Plan) -> None:
     (book / "_toc.yml").write_text(yaml.safe_dump(contents, sort_keys=False))
 
 
-def figure(plan: Plan) -> None:
-    """Draw the README's figure."""
-    from study import comparisons, show
-    from study.results import read
-
-    study = read(plan.profile, f"build/{plan.profile}/results/{PAPER}")
-    grid = show.forest(comparisons.all_differences(study), row="question")
-    grid.savefig(f"build/{plan.profile}/results.svg", metadata={"Date": None})
-
-
 def commit(plan: Plan) -> None:
-    """Replace the committed results, the README's figure and the notebooks' outputs by those of the plan."""
+    """Replace the committed results, the README's table and figure, and the notebooks' outputs by those of the plan."""
     import nbformat
     from nbclient import NotebookClient
 
-    build, own = Path("build", plan.profile), plan.profile == "embedded"
+    from study.chapters import overview
+
     ignore = None if is_simulated(plan.parameters("fusion").corpus) else _of_utterances
     for part in plan.parts:
         shutil.rmtree(f"results/{plan.profile}/{part}", ignore_errors=True)
-        shutil.copytree(build / "results" / part, f"results/{plan.profile}/{part}", ignore=ignore)
-    if PAPER in plan.parts and own:
-        shutil.copy(build / "results.svg", "book/_static/results.svg")
+        shutil.copytree(f"build/{plan.profile}/results/{part}", f"results/{plan.profile}/{part}", ignore=ignore)
+    overview.write_readme()
     os.environ["TQDM_DISABLE"] = "1"  # progress bars are stripped from committed outputs
-    for path in [Path("notebooks", f"{name}.ipynb") for name in plan.chapters if own]:
+    names = plan.chapters if plan.profile == "embedded" else []
+    every = sorted(Path("notebooks").glob("*.ipynb"))
+    for path in every if names and plan.chapter == "all" else [Path("notebooks", f"{name}.ipynb") for name in names]:
         notebook = nbformat.read(path, as_version=4)
         NotebookClient(notebook, timeout=None, record_timing=False).execute()
         nbformat.write(notebook, path)
@@ -156,7 +148,7 @@ def _of_utterances(folder: str, names: list[str]) -> list[str]:
     return [name for name in names if Path(folder, name).is_file() and not name.endswith(kept)]
 
 
-COMMANDS = {one.__name__: one for one in (features, prepare, test, analyse, execute, pages, figure, commit)}
+COMMANDS = {one.__name__: one for one in (features, prepare, test, analyse, execute, pages, commit)}
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """The first page: all systems ranked, every step by attribute, and what became of the paper's claims."""
 
+import re
 from collections.abc import Mapping
 
 import pandas as pd
 
-from sercore.params import reader
-from sercore.report import interval, signed
+from sercore.params import project_root, reader
+from sercore.report import forest, interval, number, signed
 from study import comparisons, paper, results
 from study.plan import Question, label, members, questions
 from study.results import Study
@@ -18,6 +19,23 @@ ON_REAL_SPEECH = {
     ("fusion_speaker", "fusion"): ("speech_speaker", "speech_only"),
     ("fusion_gender", "fusion"): ("speech_gender", "speech_only"),
 }
+
+
+README = {
+    "emotale": {
+        "speech_only": "{encoder}, frozen, hidden states layer-normalised; our heads",
+        "fusion": "the same with text: a control, since the sentences are neutral",
+        "ridge_probe": "{encoder}, frozen, ridge regression",
+        "egemaps_ridge": "eGeMAPS, ridge regression",
+    },
+    "embedded": {
+        "fusion": "{encoder}, fine-tuned, and text",
+        "fusion_gender": "the same, with gender prediction: the paper's best single system",
+        "speech_only": "{encoder}, fine-tuned",
+        "baseline": "the challenge's baseline",
+    },
+}
+"""Profile -> system -> what the README says of it."""
 
 
 def leaderboard(study: Study) -> pd.DataFrame:
@@ -67,3 +85,21 @@ def claims(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 def _told(row: pd.Series) -> str:
     return f"{signed(row['estimate'])} {interval(row, 3)}<br><small>{row['verdict']}</small>"
+
+
+def write_readme() -> None:
+    """Write the README's table of `README` into its place, and its figure, from the committed results."""
+    studies = {profile: results.read(profile, f"results/{profile}/paper") for profile in README}
+    lines = ["| speech | system | CCC [95 % interval] | what it is |", "|---|---|---|---|"]
+    for profile, systems in README.items():
+        table = comparisons.tested(leaderboard(studies[profile])).set_index("system")
+        speech = f"{reader(studies[profile].params.corpus.reader).KIND} ({profile})"
+        for name in [name for name in table.index if name in systems]:
+            row = table.loc[name]
+            cell = f"{number(row['estimate'])} {interval(row)}"
+            lines.append(f"| {speech} | `{name}` | {cell} | {systems[name].format(encoder=row['encoder'])} |")
+    path = project_root() / "README.md"
+    before, after = re.split(r"(?<=<!-- results -->\n).*(?=<!-- end -->)", path.read_text("utf-8"), flags=re.DOTALL)
+    path.write_text(before + "\n".join(lines) + "\n" + after, encoding="utf-8")
+    grid = forest(comparisons.all_differences(studies["embedded"]), row="question")
+    grid.savefig(project_root() / "book" / "_static" / "results.svg", metadata={"Date": None})

@@ -1,0 +1,70 @@
+"""The first page and the README say what the results hold, of any number of seeds and any profile."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from made_up import make_study
+
+from study import comparisons, show
+from study.chapters import overview
+from study.plan import questions, systems
+from study.results import read
+
+
+@pytest.fixture(scope="module", params=[1, 2, 5])
+def study(request):
+    return make_study(systems(questions("embedded").values()), request.param)
+
+
+@pytest.fixture(scope="module")
+def real():
+    return read("emotale", ROOT / "results" / "emotale" / "paper")
+
+
+def test_sentences_are_true_of_any_number_of_seeds(study, real):
+    seeds = len({run.params.seed for run in study.runs})
+    text = show.findings(overview.found(study, real)).data
+    assert ("on simulated speech, of these trained models" in text) == (seeds < 3)
+    answers = show.answer(comparisons.all_differences(study)).data.split("\n")
+    bullets = [line for line in answers if line.startswith("- ")]
+    assert len(bullets) == len(comparisons.tested(comparisons.all_differences(study)))
+    assert all(("rained model" in line) == (seeds < 3) for line in bullets)
+    assert not any("runs of each" in line for line in bullets if seeds < 3)
+
+
+def test_every_confirmatory_step_is_in_one_sentence_and_one_claim(study, real):
+    found = overview.found(study, real)
+    steps = comparisons.tested(found["simulated speech"])
+    text = show.findings(found).data
+    for _, row in steps.iterrows():
+        assert text.count(f"`{row['system']}` − `{row['reference']}`") >= 1
+    claims = overview.claims(found)
+    assert list(claims.index) == list(steps["step"])
+    assert (claims[overview.EMOTALE] != "–").sum() == 4
+
+
+def test_the_leaderboard_is_in_order_and_has_the_papers_names(study):
+    table = comparisons.tested(overview.leaderboard(study))
+    assert table["estimate"].is_monotonic_decreasing
+    assert table.set_index("system")["label"]["fusion_gender"] == "MMWavLM + G Pred"
+
+
+def test_another_profile_has_a_first_page_too(real):
+    found = overview.found(real, real)
+    assert list(found) == ["enacted speech"]
+    assert list(overview.claims(found).index) == ["MMWavLM vs. WavLM"]
+    assert set(overview.leaderboard(real)["label"]) == {"–"}
+
+
+def test_the_readme_holds_the_committed_results(tmp_path, monkeypatch):
+    for name in ("README.md", "params", "book"):
+        source, target = ROOT / name, tmp_path / name
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("_build")) if source.is_dir() else shutil.copy(
+            source, target
+        )
+    (tmp_path / "results").symlink_to(ROOT / "results")
+    monkeypatch.chdir(tmp_path)
+    overview.write_readme()
+    assert Path("README.md").read_text() == (ROOT / "README.md").read_text()
