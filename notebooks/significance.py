@@ -41,10 +41,10 @@ show.banner(study.params)
 #   - several runs of both; variance of speakers plus variance of seeds, Satterthwaite's degrees of freedom
 # * - which rows of a table differ
 #   - every pair, each at 5 %
-#   - a declared family of comparisons, adjusted by Holm's procedure {cite:p}`holm1979`
+#   - a declared family of comparisons, each p multiplied by their number
 # * - what "no difference" means
 #   - "comparable"
-#   - inconclusive, with the interval; the detectable difference is for planning
+#   - equivalent within a declared margin {cite:p}`lakens2017`, or inconclusive, with the interval
 # * - which measure counts
 #   - whichever improved
 #   - the mean CCC of the three attributes {cite:p}`lin1989`, fixed before
@@ -73,6 +73,25 @@ show.scores(
 )
 
 # %% [markdown]
+# ## Verdicts
+#
+# A family of four comparisons, two of systems that do not differ and two of systems that differ by just the margin: every
+# verdict but *inconclusive* is false. The table also asks how often the difference that planning calls detectable is found.
+
+# %% tags=["hide-input"]
+promises = significance.promises()
+show.show(
+    promises[
+        ["speakers", "runs", "false", "detectable", "power", "detectable_equivalence", "equivalence_power"]
+    ].rename(columns={"false": "families with a false verdict", "detectable_equivalence": "margin for equivalence"}),
+    "Nominal: .05 of the families at most, and .80 of the differences and equivalences; 20 utterances a speaker.",
+    "promises",
+    promises,
+)
+
+# %% [markdown]
+# ## What the simulation rests on
+#
 # Methods that take utterances as independent are overconfident, and more speakers do not help. A bootstrap over few
 # speakers is too narrow as well. A test on runs alone ignores the variance of speakers, so it takes this variance for a
 # difference of methods. The simulation takes CCCs and skew from the paper; the shares of the speaker in gold values and
@@ -103,5 +122,6 @@ show.show(
 # file name tells no show. Such units may hold several speakers, which costs precision but takes nothing as independent
 # that is not.
 #
-# The functions are those of [`sercore.significance`](/api), usable for any predictions. The package
-# `confidence_intervals` does more: it also draws utterances within the drawn speakers.
+# The functions are those of [`sercore.significance`](/api); for files of predictions there is [a
+# command](/notebooks/compare). The package `confidence_intervals` does more: it also draws utterances within the drawn
+# speakers.

@@ -25,8 +25,9 @@ from study.sums import FEWEST, pooled
 
 STUDY = "study"  # the condition in which a profile is as it is
 PAPER = "paper"
+COMPARE = "compare"  # the page on one's own systems, which shows no result of the profile
 REAL = "real_speech"  # the chapter on human speech, in every book
-PAGES = ("significance", "efficiency", "runs", "data", "ablation")  # chapters beside those of questions
+PAGES = ("significance", "efficiency", "runs", "data", "ablation", COMPARE)  # chapters beside those of questions
 _ASKED = {"sentence", "only", "comparisons", "conditions", "tests", "corpora"}
 _KEYS = {
     "questions": _ASKED,
@@ -190,8 +191,8 @@ class Plan:
         return {name: names[name] for name in kept}
 
     def values(self, chapter: str) -> dict[str, str]:
-        """Parameters of a chapter's notebook; none where it shows committed results of another corpus."""
-        if chapter == REAL and REAL not in questions(self.profile):
+        """Parameters of a chapter's notebook; none where it shows other results than the profile's."""
+        if chapter == COMPARE or (chapter == REAL and REAL not in questions(self.profile)):
             return {}
         return {"profile": self.profile, "results": f"build/{self.profile}/results/{self.part_of(chapter)}"}
 

@@ -45,7 +45,7 @@ MARGIN = 0.02
 EFFECTS = (0.0, 0.0, MARGIN, -MARGIN)  # true differences in a family in which every verdict but "inconclusive" is false
 RUN_SHARE = 0.5  # of a system's own error: the trained run's, where there are several
 RUN_DEVIATION = 0.005  # standard deviation of the true CCC of the attributes over trained runs, where there are several
-REPETITIONS, RESAMPLES = 1000, 500
+REPETITIONS, JUDGED, RESAMPLES = 400, 200, 500
 POWER_CORRELATIONS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99)
 SEED = 20250610
 
@@ -239,7 +239,7 @@ def _judged(pool: ProcessPoolExecutor, size: tuple[int, int]) -> dict[str, float
     """Family-wise error of verdicts, and how often what planning calls detectable is found, for one `size`."""
 
     def repeated(effects_on: Sequence[float], margin: float = MARGIN) -> list[pd.DataFrame]:
-        return list(pool.map(partial(judge, size, effects_on, margin=margin), range(REPETITIONS), chunksize=10))
+        return list(pool.map(partial(judge, size, effects_on, margin=margin), range(JUDGED), chunksize=10))
 
     families = repeated(EFFECTS)
     planned = pd.concat(families)[["detectable", "detectable_equivalence"]].median()
@@ -282,9 +282,9 @@ def simulate() -> None:
             return list(tqdm(results, total=times, desc=f"{function.__name__} {given}", unit="sample"))
 
         outcomes = [_rates(repeated(repeat, size, REPETITIONS), size) for size in SPEAKERS]
-        powers = [_power(repeated(_differences, name, REPETITIONS // 5), name) for name in SETS]
+        powers = [_power(repeated(_differences, name, JUDGED), name) for name in SETS]
         sizes = tqdm([(speakers, runs) for speakers in SPEAKERS for runs in (1, *RUNS)], "verdicts")
-        judged = pd.DataFrame([_judged(pool, size) for size in sizes]).assign(repetitions=REPETITIONS)
+        judged = pd.DataFrame([_judged(pool, size) for size in sizes]).assign(repetitions=JUDGED)
     write_tables(RESULTS, {"rates": pd.concat(outcomes), "power": pd.concat(powers), "verdicts": judged})
 
 
@@ -296,6 +296,11 @@ def rates() -> pd.DataFrame:
     rate, names = table["estimate"], {one: f"{one} ✓" for one in USED}
     half_width = stats.norm.ppf(0.975) * np.sqrt(rate * (1 - rate) / table["repetitions"])
     return table.assign(low=rate - half_width, high=rate + half_width, method=table["method"].replace(names))
+
+
+def promises() -> pd.DataFrame:
+    """Family-wise error of verdicts, and how often what planning calls detectable is found, by speakers and runs."""
+    return pd.read_csv(RESULTS / "verdicts.csv")
 
 
 def power() -> pd.DataFrame:
