@@ -25,7 +25,6 @@ from scipy import special, stats
 from sercore import ATTRIBUTES
 from sercore.significance import (
     Contrast,
-    contrast,
     difference,
     interval,
     retrained_difference,
@@ -61,8 +60,8 @@ def differences(sums: Mapping[str, Array], pairs: Sequence[tuple[str, str]]) -> 
     With `CLAIMING` runs of both or more a difference is that of two ways of training (`retrained_difference`). With
     fewer, of which seeds tell too little, it is that of the trained models (`swapped_difference`, from a generator of
     fixed seed; where their numbers differ, `sercore.significance.difference`). A row a pair and endpoint: columns
-    ``system``, ``reference``, those of `contrasts`, ``planned_error`` and ``planned_df``, where the variance over seeds
-    is pooled over the systems, and ``sets`` (of the one with fewer), ``utterances``, ``speakers`` as in `scores`.
+    ``system``, ``reference``, those of `contrasts`, ``planned_error``, for which the variance over seeds is pooled over
+    the systems, and ``sets`` (of the one with fewer), ``utterances``, ``speakers`` as in `scores`.
     """
     retrained = {name: sums[name] for pair in pairs for name in pair if sums[name].shape[2] > 1}
     dfs = {name: each.shape[2] - 1 for name, each in retrained.items()}
@@ -71,14 +70,14 @@ def differences(sums: Mapping[str, Array], pairs: Sequence[tuple[str, str]]) -> 
     for system, reference in pairs:
         a, b = sums[system], sums[reference]
         runs = min(a.shape[2], b.shape[2])
-        found = planned = difference(a, b)
+        found = difference(a, b)
+        planned = found.standard_error
         if runs >= CLAIMING:
-            parts = [found.standard_error**2, variance * (1 / a.shape[2] + 1 / b.shape[2])]
-            planned = contrast(found.difference, parts, [found.df[0], sum(dfs.values())])
+            planned = np.sqrt(planned**2 + variance * (1 / a.shape[2] + 1 / b.shape[2]))
             found = retrained_difference(a, b)
         elif a.shape == b.shape:
             found = swapped_difference(a, b, generator=np.random.default_rng(0))
-        table = contrasts(found).assign(planned_error=planned.standard_error, planned_df=planned.df)
+        table = contrasts(found).assign(planned_error=planned)
         tables.append(table.assign(system=system, reference=reference, sets=runs, **_counted(a)))
     return pd.concat(tables, ignore_index=True)
 
@@ -97,8 +96,8 @@ def judged(table: pd.DataFrame, margin: float, comparisons: int | None = None) -
     ``p_equivalence`` (of a difference as large as the margin), ``p_equivalence_adjusted``, ``verdict`` (one of
     `VERDICTS`), the simultaneous limits, ``equivalent_within`` (the smallest margin at which the two would be
     equivalent), ``detectable`` and ``detectable_equivalence`` (the true difference that is found, and the margin within
-    which two equal systems are, with probability `POWER`; from ``planned_error`` and ``planned_df`` if the table has
-    them). Other rows keep their 95 % limits.
+    which two equal systems are, with probability `POWER`; from ``planned_error`` if the table has it). Other rows keep
+    their 95 % limits.
 
     `SignificanceError` if the margin is not positive, or the family smaller than its rows.
     """
@@ -113,7 +112,7 @@ def judged(table: pd.DataFrame, margin: float, comparisons: int | None = None) -
     verdict = np.where(rows["estimate"] > 0, "better", "worse").astype(object)
     verdict = np.where(different, verdict + np.where(equivalent, WITHIN, ""), np.where(equivalent, *VERDICTS[2:4]))
     outer, inner = (stats.t.isf(ALPHA / m / sides, df) * error for sides in (2, 1))
-    planned = rows.get("planned_error", error), rows.get("planned_df", df)
+    planned = rows.get("planned_error", error), df
     judgement = {
         "comparisons": m,
         "margin": margin,

@@ -283,7 +283,7 @@ def simulate() -> None:
 
         outcomes = [_rates(repeated(repeat, size, REPETITIONS), size) for size in SPEAKERS]
         powers = [_power(repeated(_differences, name, JUDGED), name) for name in SETS]
-        sizes = tqdm([(speakers, runs) for speakers in SPEAKERS for runs in (1, *RUNS)], "verdicts")
+        sizes = tqdm([(speakers, runs) for speakers in SPEAKERS for runs in (1, *RUNS[1:])], "verdicts")
         judged = pd.DataFrame([_judged(pool, size) for size in sizes]).assign(repetitions=JUDGED)
     write_tables(RESULTS, {"rates": pd.concat(outcomes), "power": pd.concat(powers), "verdicts": judged})
 
