@@ -7,6 +7,7 @@ import re
 import textwrap
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from sercore.verdicts import CLAIMING, POWER, VERDICTS, WITHIN
@@ -61,7 +62,7 @@ def sentence(row: pd.Series) -> str:
             return f"{a} and {b} differ by less than {margin}: {signed(row['estimate'])} {limits}."
         case better:
             within = f", by less than {margin}" if row["verdict"].endswith(WITHIN) else ""
-            low, high = sorted(abs(row[["low", "high"]]))
+            low, high = sorted(row[["low", "high"]] * np.sign(row["estimate"]))
             return (
                 f"{a} is {better} than {b}{within}: by {number(abs(row['estimate']))} [{number(low)}, {number(high)}]."
             )
