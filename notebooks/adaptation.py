@@ -71,16 +71,20 @@ show.show(
 show.scores(comparisons.scores(study, question), "CCC of each system, of one rater and of guessing.")
 
 # %% [markdown]
-# ## Discussion
+# ## What it means
 #
-# The differences are those of whole recipes: each way to adapt comes with its learning rate, and all train until
-# validation stops improving. They do not show that no better rate or rank exists. On the embedded profile the encoders are tiny:
-# a rank of 8 is a good part of their width, and a fine-tuned encoder has little to forget. Nothing follows for encoders
-# of hundreds of millions of weights. One system per attribute costs three times as much as one; an ensemble of three
-# systems for all attributes would be the fairer reference at that price.
-#
-# A trap for others: the attention of WavLM in transformers 5 reads the weights of its projections directly and so skips
-# what adapters add to them, without a warning. The attention used here calls them; tests compare it with merged
-# weights.
+# - **Mechanism.** Fine-tuning fits the encoder to the task and may forget what it knew; adapters change less, and
+#   freezing nothing. Each way comes with its learning rate, and all train until validation stops improving: the
+#   differences are those of whole recipes, and no better rate or rank is ruled out.
+# - **In the simulation** the encoders are tiny: a rank of 8 is a good part of their width, and there is little to
+#   forget. An encoder of human speech (`tiny_only`) has never heard a synthesiser, so its place here says nothing about
+#   its worth on people.
+# - **On human speech** EmoTale compares a frozen encoder with a fine-tuned one, of other size and pretraining ([real
+#   speech](/notebooks/real_speech)). Nothing here follows for encoders of hundreds of millions of weights.
+# - **In practice**, begin frozen: features are computed once for all epochs and seeds. One system per attribute costs
+#   three times as much as one; an ensemble of three systems for all attributes would be the fairer reference at that
+#   price.
+# - **A trap.** The attention of WavLM in transformers 5 reads the weights of its projections directly and so skips what
+#   adapters add to them, without a warning. The attention used here calls them; tests compare it with merged weights.
 #
 # On your own corpus: `make study CHAPTER=adaptation PROFILE=msp_podcast DATA=/path/to/release`.

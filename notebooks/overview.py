@@ -18,20 +18,19 @@ from study.chapters import overview
 from study.results import read
 
 show.refuse_unknown(In)
-study = read(profile, results)
-show.banner(study.params)
+study, human = read(profile, results), read("emotale", real)
+show.banner(study.params, human.params)
 
 # %% [markdown]
 # ## Answers
 
 # %% tags=["hide-input"]
-found = overview.found(study, read("emotale", real))
+found = overview.found(study, human)
 show.findings(found)
 
 # %% [markdown]
 # The steps whose differences the paper prints are one confirmatory family; all other comparisons are exploratory. [The
-# method](/method) defines the verdicts. Simulated speech shows that the method works and what an evaluation of this size
-# can tell; it says nothing about human speech.
+# method](/method) defines the verdicts.
 
 # %% tags=["hide-input"]
 show.scores(

@@ -40,14 +40,18 @@ show.differences(
 show.scores(comparisons.scores(study, question), "CCC of each system, of one rater and of guessing.")
 
 # %% [markdown]
-# ## Discussion
+# ## What it means
 #
-# The gain from `speech_only` to `fusion` is an upper bound: the transcripts are the words as they were meant, without
-# recognition errors, unlike those of `CHAPTER=transcripts`. WavLM is fine-tuned and Whisper is frozen, so their
-# difference is one of encoder and adaptation together.
-#
-# On simulated speech the gain follows from the design: a voice there carries next to no valence, and only the words tell
-# it. The paper's system without text hears most of the valence (the table above), so that text has far less to add.
+# - **Mechanism.** Arousal and dominance are heard in the voice; valence lies largely in the words. Text adds most to
+#   valence, and least to an encoder that already recognises words, as large ones do {cite:p}`wagner2023`.
+# - **In the simulation** the gain is by design: valence is a weak cue of the voice, and the words tell it. The
+#   transcripts have no recognition errors, so the gain is an upper bound.
+# - **On human speech** the paper's system without text already hears most of the valence (the table above), so text has
+#   far less to add. EmoTale's sentences are neutral: text is a negative control there ([real
+#   speech](/notebooks/real_speech)).
+# - **In practice**, report valence with and without text, and with the transcripts that a user would have
+#   (`CHAPTER=transcripts`). WavLM is fine-tuned here and Whisper frozen: their difference is one of encoder and
+#   adaptation together.
 #
 # ## Comparison with the paper
 

@@ -26,7 +26,7 @@ def real():
 def test_sentences_are_true_of_any_number_of_seeds(study, real):
     seeds = len({run.params.seed for run in study.runs})
     text = show.findings(overview.found(study, real)).data
-    assert ("on simulated speech, of these trained models" in text) == (seeds < 3)
+    assert ("on simulated speech, of these trained models," in text) == (seeds < 3)
     answers = show.answer(comparisons.all_differences(study)).data.split("\n")
     bullets = [line for line in answers if line.startswith("- ")]
     assert len(bullets) == len(comparisons.tested(comparisons.all_differences(study)))
@@ -39,7 +39,10 @@ def test_every_confirmatory_step_is_in_one_sentence_and_one_claim(study, real):
     steps = comparisons.tested(found["simulated speech"])
     text = show.findings(found).data
     for _, row in steps.iterrows():
-        assert text.count(f"`{row['system']}` − `{row['reference']}`") >= 1
+        a, b = f"`{row['system']}`", f"`{row['reference']}`"
+        kind = {"i": "Inconclusive", "e": "Equivalent"}.get(row["verdict"][0], "Better")
+        [line] = [line for line in text.split("\n") if line.startswith(f"- **{kind}**")]
+        assert any(f"{one} {word} {other} (" in line for word in ("than", "and") for one, other in ((a, b), (b, a)))
     claims = overview.claims(found)
     assert list(claims.index) == list(steps["step"])
     assert (claims[overview.EMOTALE] != "–").sum() == 4

@@ -18,8 +18,8 @@ from sercore.params import CorpusParams, resolve
 
 KIND = "enacted"
 DESCRIPTION = (
-    "All our figures were measured on EmoTale: real voices, but emotions enacted on five sentences by few speakers."
-    " They do not show how a system performs on spontaneous speech."
+    "EmoTale: real voices, but emotions enacted on five sentences by few speakers. Figures do not show how a system"
+    " performs on spontaneous speech."
 )
 URL = "https://github.com/snehadas/EmoTale"
 COMMIT = "e495a2aa90b13ade37c1d0635d814f54ef1b8598"
