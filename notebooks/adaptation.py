@@ -4,8 +4,9 @@
 # {cite:t}`lertpetchpun2025` fine-tune WavLM, keep Whisper and the text encoder frozen, and train one system for all
 # three attributes. This chapter compares
 #
-# - WavLM fine-tuned (`fusion`), frozen (`fusion_frozen`) and with low-rank adapters (`fusion_lora`);
-# - Whisper frozen (`whisper_fusion`), with adapters (`whisper_lora`) and fine-tuned (`whisper_finetuned`);
+# - the encoder of `fusion` fine-tuned (`fusion`), frozen (`fusion_frozen`) and with low-rank adapters (`fusion_lora`);
+# - that of `whisper_fusion` frozen (`whisper_fusion`), with adapters (`whisper_lora`) and fine-tuned
+#   (`whisper_finetuned`);
 # - the text encoder frozen (`fusion`), with adapters (`fusion_text_lora`) and fine-tuned (`fusion_text_finetuned`);
 # - one system for three attributes (`fusion`) and one for each (`fusion_by_attribute`);
 # - the frozen encoder of Whisper tiny.en (`tiny_only`), which has heard human speech, and the profile's own
@@ -74,8 +75,8 @@ show.scores(comparisons.scores(study, question), "CCC of each system, of one rat
 # ## What it means
 #
 # - **Mechanism.** Fine-tuning fits the encoder to the task and may forget what it knew; adapters change less, and
-#   freezing nothing. Each way comes with its learning rate, and all train until validation stops improving: the
-#   differences are those of whole recipes, and no better rate or rank is ruled out.
+#   freezing nothing. Each way comes with its learning rate and its epochs: the differences are those of whole recipes,
+#   and no better rate or rank is ruled out.
 # - **In the simulation** the encoders are tiny: a rank of 8 is a good part of their width, and there is little to
 #   forget. An encoder of human speech (`tiny_only`) has never heard a synthesiser, so its place here says nothing about
 #   its worth on people.

@@ -5,7 +5,7 @@
 # *other* (O) or on which they do not agree (X). The paper leaves open why they should help: as more
 # utterances, as another kind of speech, or as labels of another quality.
 #
-# All systems train until their validation CCC stops improving, and differ in what they see:
+# The systems differ in what they see:
 #
 # - `fusion_ambiguous_0`, `_25`, `_50` and `fusion`: none, a quarter, half and all of the training split's O and X;
 # - `fusion_fewer_agreed`: all O and X in place of as many agreed utterances;

@@ -22,7 +22,7 @@ show.banner(read(profile, results).params, read("emotale", human).params)
 # %% [markdown]
 # ## Results
 #
-# A gap is the CCC of a group minus that of a reference chosen in advance: men, the shortest third of the utterances,
+# A gap is the CCC of a group minus that of a reference: men, the shortest third of the utterances,
 # neutral speech.
 
 # %% tags=["hide-input"]

@@ -37,6 +37,9 @@ grid = show.forest(differences, row="condition")
 show.differences(differences, "Difference of mean CCC to weight 0, under each condition.", rows=("condition",))
 
 # %% [markdown]
+# Under the condition `study`, three of these comparisons are those of [the auxiliary tasks](/notebooks/auxiliary_tasks):
+# one result shown twice, whose verdict there counts.
+#
 # ## CCC by attribute
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Difference of CCC to weight 0 against the weight, by attribute and condition"}}

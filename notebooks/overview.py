@@ -3,9 +3,9 @@
 #
 # {cite:t}`lertpetchpun2025` won the attribute task of the Interspeech 2025 challenge: to predict arousal, valence and
 # dominance of an utterance. Which of the winning system's choices matter, and by how much? The paper reports
-# differences as small as a few thousandths, without intervals or tests. This study trains its systems again with
-# several seeds and tests each step over speakers: in minutes on simulated speech, on real speech that anyone can clone,
-# and at the scale of the paper.
+# differences as small as a few thousandths, without intervals or tests. This study trains its systems again and tests
+# each step over speakers: in minutes on simulated speech, on real speech that anyone can clone, and at the scale of the
+# paper.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"

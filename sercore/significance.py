@@ -5,7 +5,7 @@ Conventions:
 - All follow from sums by speaker, (speakers, 6, runs, attributes), as `sercore.sums.speaker_sums` takes them from gold
   values, predictions and speakers, in arrays or labelled tables. The runs are trainings of one system that differ by
   their seed. What `sercore.sums.require` refuses is refused here too.
-- Results hold one value an attribute and, last, the mean of the attributes: the endpoint declared in advance.
+- Results hold one value an attribute and, last, the mean of the attributes: the tested endpoint.
 - Speakers are the units: a speaker is left out, drawn or swapped with all utterances, in all runs.
 - Degrees of freedom over speakers are those of as many speakers of equal size, (sum n)^2 / sum n^2 of their numbers of
   utterances n (Kish, 1965), less one: with speakers of unequal size those of all speakers give intervals that are too
