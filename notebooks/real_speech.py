@@ -73,8 +73,8 @@ grid = show.points(groups.query("grouping in ['all', 'gender', 'emotion']"), "gr
 # - **Mechanism.** The frozen encoder has heard human speech in quantity {cite:p}`whisper`; the fine-tuned one has heard
 #   synthetic voices alone, and eGeMAPS is 88 averages. Average states of unequal scale hide what an encoder knows;
 #   `CHAPTER=readout` takes this apart.
-# - **Against the simulation.** Synthetic speech does not rank encoders as human speech does: `CHAPTER=adaptation` puts
-#   the same encoder into a simulated study.
+# - **Against the simulation.** Synthetic speech need not rank encoders as human speech does: `CHAPTER=adaptation`
+#   compares the same encoder, on simulated speech, with one that has heard synthetic voices alone.
 # - **What is not shown.** With so few speakers only large differences can be found, so inconclusive rows say nothing
 #   against text, speaker or gender. The speech is enacted and the sentences are neutral. Figures on spontaneous speech
 #   are usually lower.
