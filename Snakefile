@@ -1,20 +1,30 @@
 # The study as a graph: features -> runs -> results -> chapters -> book. `make study` runs it; every step leaves a file, so
 # what is there and up to date is not made again. What it asks is answered by study/plan.py.
 import json
-import shutil
 from pathlib import Path
 
-from study.plan import STUDY, planned
+from study.plan import STUDY, alone, planned
 
+GPU = config.pop("gpu", 1)
 plan = planned(**config)
 plan.warn_of_other_code()
 BUILD = f"build/{plan.profile}"
 RUNS = "build/{profile}/runs/{condition}/{variant}"
+# What a job with a model asks of a cluster; on one machine `--resources gpu=2` says how many GPUs there are.
+MODEL = {"gpu": GPU, "cpus_per_task": 4 if GPU else 1, "mem_mb": 32_000 if GPU else 8_000, "runtime": 1_440}
+ON_GPU = f"{plan.command} --gpus {{resources.gpu}}"
+
+shell.prefix(f"set -a; . '{workflow.basedir}/profiles/environment'; set +a; ")
+
+
+onstart: alone()
+
+
+localrules: pages, ablation
 
 
 rule book:
-    message:
-        "Building the book"
+    message: "Building the book"
     input:
         f"{BUILD}/pages",
         expand(f"{BUILD}/book/notebooks/{{name}}.ipynb", name=plan.chapters),
@@ -28,19 +38,18 @@ rule book:
 
 
 rule features:
-    message:
-        "Caching the features of {wildcards.variant} ({wildcards.profile}, {wildcards.condition})"
+    message: "Caching the features of {wildcards.variant} ({wildcards.profile}, {wildcards.condition})"
     params:
         frozen=lambda names: plan.frozen(names.variant, names.condition, names.profile),
     output:
         touch("build/{profile}/features/{condition}/{variant}"),
+    resources: **MODEL
     shell:
-        f"{plan.command} features {{wildcards.profile}} {{wildcards.variant}} {{wildcards.condition}}"
+        f"{ON_GPU} features {{wildcards.profile}} {{wildcards.variant}} {{wildcards.condition}}"
 
 
 rule train:
-    message:
-        "Training {wildcards.variant} ({wildcards.profile}, {wildcards.condition})"
+    message: "Training {wildcards.variant} ({wildcards.profile}, {wildcards.condition})"
     input:
         lambda names: "build/{profile}/features/{condition}/".format(**names)
         + plan.features_of(names.variant, names.condition, names.profile),
@@ -55,40 +64,38 @@ rule train:
     output:
         # Not a file of the run, which Snakemake would remove before a job and after a failed one.
         touch(RUNS + ".done"),
-    # Where there is a GPU, one training at a time has it to itself.
-    threads: (workflow.cores or 1) if shutil.which("nvidia-smi") else 1
+    resources: **MODEL
     shell:
-        f"{plan.command} execute {{input.notebook}} {{params.output}} {{params.values:q}}"
+        f"{ON_GPU} execute {{input.notebook}} {{params.output}} {{params.values:q}}"
 
 
 rule prepare:
-    message:
-        "Reading and caching the evaluation sets of {wildcards.part} ({wildcards.condition})"
+    message: "Reading and caching the evaluation sets of {wildcards.part} ({wildcards.condition})"
     params:
         tests=lambda names: plan.declared(names.part),
     output:
         touch(f"{BUILD}/prepared/{{part}}/{{condition}}"),
     # A recogniser takes minutes: while systems are trained, not after.
     priority: 1
+    resources: **MODEL
     shell:
-        f"{plan.command} prepare {{wildcards.part}} {{wildcards.condition}}"
+        f"{ON_GPU} prepare {{wildcards.part}} {{wildcards.condition}}"
 
 
 rule test:
-    message:
-        "Testing {wildcards.variant} on the evaluation sets of {wildcards.part} ({wildcards.condition})"
+    message: "Testing {wildcards.variant} on the evaluation sets of {wildcards.part} ({wildcards.condition})"
     input:
         f"{BUILD}/runs/{{condition}}/{{variant}}.done",
         rules.prepare.output,
     output:
         touch(f"{BUILD}/tests/{{part}}/{{condition}}/{{variant}}"),
+    resources: **MODEL
     shell:
-        f"{plan.command} test {{wildcards.part}} {{wildcards.condition}} {{wildcards.variant}}"
+        f"{ON_GPU} test {{wildcards.part}} {{wildcards.condition}} {{wildcards.variant}}"
 
 
 rule analyse:
-    message:
-        "Analysing {wildcards.part}"
+    message: "Analysing {wildcards.part}"
     input:
         lambda names: plan.needed(names.part),
     params:
@@ -110,8 +117,7 @@ rule pages:
 
 
 rule chapter:
-    message:
-        "Executing the chapter {wildcards.name}"
+    message: "Executing the chapter {wildcards.name}"
     input:
         lambda names: f"{BUILD}/analysed/{plan.part_of(names.name)}",
         notebook="notebooks/{name}.ipynb",

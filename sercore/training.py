@@ -114,6 +114,7 @@ class AttributeTrainer(Trainer):
             remove_unused_columns=False,
             disable_tqdm=True,
         )
+        args._n_gpu = min(1, args.n_gpu)  # torch's DataParallel would cut packed frames, and not between utterances
         parts = (utterances.of(rows.training), utterances.of(rows.validation))
         early: list[Any] = [EarlyStoppingCallback(training.patience)] if training.patience else []
         super().__init__(model, args, collate, *parts, compute_metrics=self._validation_ccc, callbacks=early)

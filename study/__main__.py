@@ -1,18 +1,23 @@
 """``python -m study``: what the rules of the graph call; see the Snakefile."""
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from inspect import signature
+from itertools import cycle
 from pathlib import Path
 
 import pandas as pd
 import yaml
+from filelock import FileLock, Timeout
 
 from sercore.failures import one_sentence
 from sercore.params import ParamsError, with_corpus
@@ -27,18 +32,41 @@ def main() -> None:
     parser.add_argument("--chapter", default=PAPER, help="paper, open, all, or one open question")
     parser.add_argument("--seeds", type=int, help="trained seeds of each system")
     parser.add_argument("--set", help="parameters that differ, such as 'training.epochs=60 text=null'")
+    parser.add_argument("--gpus", type=int, choices=(0, 1), default=0, help="how many GPUs the command may use")
     described = "; ".join(f"{name}: {(one.__doc__ or '').split('.')[0].lower()}" for name, one in COMMANDS.items())
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=described)
     parser.add_argument("values", nargs="*", metavar="value", help="of the command, such as a question")
     given = parser.parse_args()
     wanted = list(signature(COMMANDS[given.command]).parameters)[1:]
-    with one_sentence():
+    with one_sentence(), gpus(given.gpus):
         if len(given.values) != len(wanted):
             raise ParamsError(f"{given.command} takes {', '.join(wanted) or 'no value'}, not {given.values}.")
         plan = asked_for(given.profile, given.data, given.chapter, given.seeds, given.set)
         if wanted[:1] == ["part"] and given.values[0] not in plan.parts:
             raise ParamsError(f"{given.values[0]!r} is no part of this study; it has {', '.join(plan.parts)}.")
         COMMANDS[given.command](plan, *given.values)
+
+
+@contextlib.contextmanager
+def gpus(count: int) -> Iterator[None]:
+    """Let this process and what it starts see no GPU, or one of those that ``CUDA_VISIBLE_DEVICES`` allows: one that no
+    other job holds, for which it waits. Where there is none, nothing changes."""
+    if not count:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        yield
+        return
+    import torch  # only now, since it takes seconds; it must not look for GPUs before the one is chosen
+
+    numbers = [str(number) for number in range(torch.cuda.device_count())]
+    names = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(numbers)).split(",")[: len(numbers)]
+    begin = f"gpu-{os.getuid()}-{os.environ.get('SLURM_JOB_ID', '')}"  # Slurm counts those of every job from 0
+    with contextlib.ExitStack() as held:
+        for name in cycle(names):
+            with contextlib.suppress(Timeout):
+                held.enter_context(FileLock(Path(tempfile.gettempdir(), f"{begin}-{name}.lock"), timeout=0.2))
+                os.environ["CUDA_VISIBLE_DEVICES"] = name
+                break
+        yield
 
 
 def features(plan: Plan, profile: str, variant: str, condition: str) -> None:

@@ -13,7 +13,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from sercore import ATTRIBUTES, corpora, params
+from filelock import FileLock, Timeout
+
+from sercore import ATTRIBUTES, InputError, corpora, params
 from sercore.corpus import Corpus, CorpusError, some
 from sercore.disk import digests
 from sercore.failures import one_sentence
@@ -402,3 +404,15 @@ def planned(profile: str = "embedded", **others: Any) -> Plan:
         for other in plan.corpora.values():
             plan.contents("fusion", STUDY, other)
     return plan
+
+
+def alone() -> None:
+    """Keep this folder for one study until the process ends, however it ends; a second study ends with one sentence."""
+    with one_sentence():
+        try:
+            _FOLDER.acquire()
+        except Timeout:
+            raise InputError("another study runs in this folder: wait for its end, or work in another clone.") from None
+
+
+_FOLDER = FileLock(".snakemake/study.lock", timeout=0)

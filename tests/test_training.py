@@ -99,6 +99,16 @@ def test_training_ends_when_validation_has_not_improved_for_so_many_epochs(proje
     assert run.metrics["best_epoch"] == best
 
 
+def test_of_several_gpus_a_process_trains_on_one(project, tones, small, monkeypatch):
+    """transformers is told of two GPUs, for which it would double the batch and have torch cut it into halves."""
+    chosen, options = params.load("embedded", "fusion", 0, small), training.TrainingArguments
+    plain = train(chosen, tones)
+    shutil.rmtree(plain.folder)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(training, "TrainingArguments", lambda **given: options(**given | {"use_cpu": False}))
+    pd.testing.assert_frame_equal(train(chosen, tones).predictions, plain.predictions)
+
+
 FROZEN = {"encoder": "models/whisper-nano", "finetune": False}
 
 
