@@ -75,7 +75,7 @@ def compare(systems: Mapping[str, str], gold: Path | None, options: Options) -> 
         sums = of_tables(tables, {str(gold): _read(gold, options)} if gold else {}, options)
     for name, each in sums.items():
         if collapsed := constant(each.sum(axis=0)).any(axis=-1).sum():
-            warnings.warn(f"{name}: constant predictions in {collapsed} of its files, whose CCC counts as 0.", stacklevel=2)
+            warnings.warn(f"{name}: constant predictions in {collapsed} files, whose CCC counts as 0.", stacklevel=2)
     *others, reference = sums
     judged = verdicts.judged(verdicts.differences(sums, [(name, reference) for name in others]), options.margin)
     return verdicts.scores(sums), judged

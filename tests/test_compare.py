@@ -154,7 +154,7 @@ SAID = {
         lambda t: t.rename(columns={"EmoVal": "EmoAct", "EmoAct": "EmoVal"}),
         r"mine-1\.csv: its columns correlate as if .* exchanged",
     ),
-    "a constant": (lambda t: t.assign(EmoVal=4.0), "mine: constant predictions in 1 of its files"),
+    "a constant": (lambda t: t.assign(EmoVal=4.0), "mine: constant predictions in 1 files"),
     "a little outside": (lambda t: t.assign(EmoVal=t["EmoVal"].mask(t.index < 4, 7.1)), "4 utterances .* lie outside"),
 }
 
