@@ -30,6 +30,7 @@ DESCRIPTION = (
     "All our figures were measured on speech from a synthesiser, judged by simulated raters. They show that the method"
     " runs and what it can resolve; they say nothing about human speech."
 )
+LICENCE = "MIT; made by this study"
 
 RECIPE = 1  # raised when the same parameters give another release, so that releases of an older recipe are replaced
 MARKER = "simulation.json"

@@ -24,6 +24,7 @@ DESCRIPTION = (
     "All our figures were measured on a release of MSP-Podcast. They are comparable with the paper's only as far as"
     " release, split and encoders are the same."
 )
+LICENCE = "by agreement with UT Dallas; ask whether yours covers publishing a model"
 SCALE = (1.0, 7.0)
 ATTRIBUTE_COLUMNS = {"EmoAct": "arousal", "EmoVal": "valence", "EmoDom": "dominance"}
 SPEAKER_COLUMNS = {"SpkrID": "speaker", "Gender": "gender", "Split_Set": "split"}
