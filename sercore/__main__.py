@@ -61,7 +61,7 @@ def _predict(given: argparse.Namespace) -> None:
 def _export(given: argparse.Namespace) -> None:
     from sercore.export import export, push
 
-    export(given.run, given.folder, given.push_to or given.folder.resolve().name)
+    export(given.run, given.folder, given.push_to or given.folder.resolve().name, onnx=given.onnx)
     print(f"{given.folder}: `AutoModel.from_pretrained` loads it; README.md is its model card")
     if given.push_to:
         print(push(given.folder, given.push_to))
@@ -114,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     export = commands.add_parser("export", help="write a folder that transformers loads anywhere, with a model card")
     export.add_argument("run", type=Path, help="a run's folder, with its model")
     export.add_argument("folder", type=Path, help="the folder to make")
+    export.add_argument("--onnx", action="store_true", help="also write model.onnx, for onnxruntime")
     export.add_argument("--push-to", metavar="USER/NAME", help="also upload it to the hub, as this model")
     export.set_defaults(command=_export)
 

@@ -6,6 +6,7 @@ merged into the weights that they adapt. A frozen text encoder that is on the hu
 
 import contextlib
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +21,32 @@ from sercore.disk import complete
 from sercore.encoders import TextEncoder
 from sercore.hub import PACKAGED, hub_answers
 from sercore.network.model import AttributeConfig, AttributeNetwork
+from sercore.onnx import write
 from sercore.params import ParamsError, reader
 from sercore.predict import Predictor, load
 from sercore.significance import interval
 from sercore.sums import SignificanceError, speaker_sums, units
 
 
-def export(run: Path, folder: Path, name: str) -> None:
-    """Write the system of the complete run in `run` to `folder`, to be published on the hub as `name`.
+def export(run: Path, folder: Path, name: str, *, onnx: bool = False) -> None:
+    """Write the system of the complete run in `run` to `folder`, to be published on the hub as `name`; with `onnx` also
+    as a graph, ``model.onnx``, see `sercore.onnx`.
 
     `ParamsError` if `folder` exists, as `sercore.predict.load` does, or if the system has speaker embeddings, which a
-    second encoder gives.
+    second encoder gives; for a graph if the packages that write it are missing, or pooling is not the mean.
     """
     if folder.exists():
         raise ParamsError(f"{folder} exists: name another folder, or remove it.")
+    if onnx and not find_spec("onnxscript"):
+        raise ParamsError(
+            "a graph needs packages that are missing: `pip install onnx onnxscript`, or leave out --onnx."
+        )
     found, predictor = runs.read(runs.located(run)), load(run)
     if predictor.encoders.speaker:
         raise ParamsError(f"{run} takes embeddings of a speaker encoder, which is not exported: export another run.")
-    complete(folder, lambda partial: _write(found, predictor, partial, name))
+    if onnx and found.params.heads.pooling != "mean":
+        raise ParamsError(f"{run} pools by {found.params.heads.pooling}, of which no graph is made: leave out --onnx.")
+    complete(folder, lambda partial: _write(found, predictor, partial, name, onnx))
 
 
 def push(folder: Path, name: str) -> str:
@@ -53,7 +62,7 @@ def push(folder: Path, name: str) -> str:
     return f"https://huggingface.co/{name}"
 
 
-def _write(run: runs.Run, predictor: Predictor, folder: Path, name: str) -> None:
+def _write(run: runs.Run, predictor: Predictor, folder: Path, name: str, onnx: bool) -> None:
     model, inputs, text = predictor.model, predictor.encoders, run.params.text
     for layer in model.modules():
         if isinstance(layer, BaseTunerLayer):
@@ -80,13 +89,15 @@ def _write(run: runs.Run, predictor: Predictor, folder: Path, name: str) -> None
     AttributeNetwork.register_for_auto_class("AutoModel")
     network.save_pretrained(folder)
     inputs.inputs.extractor.save_pretrained(folder)
-    if inputs.text:
-        words = inputs.text.inputs if isinstance(inputs.text, TextEncoder) else inputs.text
+    words = inputs.text.inputs if isinstance(inputs.text, TextEncoder) else inputs.text
+    if words:
         words.tokenizer.save_pretrained(folder)
-    _card(run, config, list(bases.values()), name).save(folder / "README.md")
+    if onnx:
+        write(network, inputs.inputs, words, folder / "model.onnx")
+    _card(run, config, list(bases.values()), name, onnx).save(folder / "README.md")
 
 
-def _card(run: runs.Run, config: AttributeConfig, bases: list[str], name: str) -> ModelCard:
+def _card(run: runs.Run, config: AttributeConfig, bases: list[str], name: str, onnx: bool) -> ModelCard:
     """The model card, with a row a split of the CCCs of what the run predicted."""
     corpus, dataset, ccc = reader(run.params.corpus.reader), run.params.corpus.reader, run.metrics["ccc"]
     task: dict[str, Any] = {
@@ -117,6 +128,7 @@ def _card(run: runs.Run, config: AttributeConfig, bases: list[str], name: str) -
         name=name,
         range=f"{low:g} (low) to {high:g} (high)",
         text=config.text is not None,
+        onnx=onnx,
         seconds=f"{config.speech['max_seconds']:g}",
         rows=[_row(split, run.predictions.query("split == @split"), values) for split, values in ccc.items()],
         untrained=" and ".join(name for name in ATTRIBUTES if name not in run.params.loss.attributes),

@@ -11,10 +11,12 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import torch
 from conftest import ROOT
 from huggingface_hub import ModelCard
 from test_predict import SMALL, command
+from transformers import AutoTokenizer
 
 import sercore
 from sercore import ATTRIBUTES, hub, params, predict, runs
@@ -188,3 +190,26 @@ def test_a_damaged_folder_is_named(exported, tmp_path, name):
 def test_another_model_is_named():
     with pytest.raises(ParamsError, match=r"wavlm-nano is damaged, or no model that was exported here"):
         sercore.load(ROOT / "models" / "wavlm-nano")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", ["adapters of text", "frozen whisper"])
+def test_a_graph_predicts_the_same_in_onnxruntime(exported, spoken, expected, system, monkeypatch, tmp_path):
+    pytest.importorskip("onnxscript")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    command(monkeypatch, "export", exported[system][0].folder, "graph", "--onnx")
+    session = onnxruntime.InferenceSession("graph/model.onnx")
+    for row, (path, text) in enumerate(zip(*spoken, strict=True)):
+        inputs = {"waveform": soundfile.read(path, dtype="float32")[0][None]}
+        if exported[system][0].params.text:
+            inputs["tokens"] = AutoTokenizer.from_pretrained("graph")(text or "", return_tensors="np")["input_ids"]
+        assert {one.name for one in session.get_inputs()} == inputs.keys()
+        (values,) = session.run(["attributes"], inputs)
+        np.testing.assert_allclose(values[0], expected[system].iloc[row], atol=1e-4)
+    assert expected[system].std().min() > 1e-3  # the files are told apart
+
+
+def test_a_graph_that_cannot_be_made_is_one_sentence(exported, monkeypatch):
+    monkeypatch.setattr("sercore.export.find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match=r"^error: a graph needs packages that are missing: `pip install onnx onnxscr"):
+        command(monkeypatch, "export", exported["wavlm"][0].folder, "graph", "--onnx")
