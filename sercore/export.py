@@ -38,10 +38,8 @@ def export(run: Path, folder: Path, name: str, *, onnx: bool = False) -> None:
     if folder.exists():
         raise ParamsError(f"{folder} exists: name another folder, or remove it.")
     if onnx and not find_spec("onnxscript"):
-        raise ParamsError(
-            "a graph needs packages that are missing: `pip install onnx onnxscript`, or leave out --onnx."
-        )
-    found, predictor = runs.read(runs.located(run)), load(run)
+        raise ParamsError("a graph needs packages that are missing: `pip install onnx onnxscript` brings them.")
+    predictor, found = load(run), runs.read(runs.located(run))
     if predictor.encoders.speaker:
         raise ParamsError(f"{run} takes embeddings of a speaker encoder, which is not exported: export another run.")
     if onnx and found.params.heads.pooling != "mean":
