@@ -4,8 +4,9 @@
 # {cite:t}`lertpetchpun2025` fine-tune WavLM, keep Whisper and the text encoder frozen, and train one system for all
 # three attributes. This chapter compares
 #
-# - WavLM fine-tuned (`fusion`), frozen (`fusion_frozen`) and with low-rank adapters (`fusion_lora`);
-# - Whisper frozen (`whisper_fusion`), with adapters (`whisper_lora`) and fine-tuned (`whisper_finetuned`);
+# - the encoder of `fusion` fine-tuned (`fusion`), frozen (`fusion_frozen`) and with low-rank adapters (`fusion_lora`);
+# - that of `whisper_fusion` frozen (`whisper_fusion`), with adapters (`whisper_lora`) and fine-tuned
+#   (`whisper_finetuned`);
 # - the text encoder frozen (`fusion`), with adapters (`fusion_text_lora`) and fine-tuned (`fusion_text_finetuned`);
 # - one system for three attributes (`fusion`) and one for each (`fusion_by_attribute`);
 # - the frozen encoder of Whisper tiny.en (`tiny_only`), which has heard human speech, and the profile's own
@@ -71,16 +72,20 @@ show.show(
 show.scores(comparisons.scores(study, question), "CCC of each system, of one rater and of guessing.")
 
 # %% [markdown]
-# ## Discussion
+# ## What it means
 #
-# The differences are those of whole recipes: each way to adapt comes with its learning rate, and all train until
-# validation stops improving. They do not show that no better rate or rank exists. On the embedded profile the encoders are tiny:
-# a rank of 8 is a good part of their width, and a fine-tuned encoder has little to forget. Nothing follows for encoders
-# of hundreds of millions of weights. One system per attribute costs three times as much as one; an ensemble of three
-# systems for all attributes would be the fairer reference at that price.
-#
-# A trap for others: the attention of WavLM in transformers 5 reads the weights of its projections directly and so skips
-# what adapters add to them, without a warning. The attention used here calls them; tests compare it with merged
-# weights.
+# - **Mechanism.** Fine-tuning fits the encoder to the task and may forget what it knew; adapters change less, and
+#   freezing nothing. Each way comes with its learning rate and its epochs: the differences are those of whole recipes,
+#   and no better rate or rank is ruled out.
+# - **In the simulation** the encoders are tiny: a rank of 8 is a good part of their width, and there is little to
+#   forget. An encoder of human speech (`tiny_only`) has never heard a synthesiser, so its place here says nothing about
+#   its worth on people.
+# - **On human speech** EmoTale compares a frozen encoder with a fine-tuned one, of other size and pretraining ([real
+#   speech](/notebooks/real_speech)). Nothing here follows for encoders of hundreds of millions of weights.
+# - **In practice**, begin frozen: features are computed once for all epochs and seeds. One system per attribute costs
+#   three times as much as one; an ensemble of three systems for all attributes would be the fairer reference at that
+#   price.
+# - **A trap.** The attention of WavLM in transformers 5 reads the weights of its projections directly and so skips what
+#   adapters add to them, without a warning. The attention used here calls them; tests compare it with merged weights.
 #
 # On your own corpus: `make study CHAPTER=adaptation PROFILE=msp_podcast DATA=/path/to/release`.

@@ -5,7 +5,7 @@
 # *other* (O) or on which they do not agree (X). The paper leaves open why they should help: as more
 # utterances, as another kind of speech, or as labels of another quality.
 #
-# All systems train until their validation CCC stops improving, and differ in what they see:
+# The systems differ in what they see:
 #
 # - `fusion_ambiguous_0`, `_25`, `_50` and `fusion`: none, a quarter, half and all of the training split's O and X;
 # - `fusion_fewer_agreed`: all O and X in place of as many agreed utterances;
@@ -53,10 +53,15 @@ grid = show.points(kinds, "kind", "points of the scale", col="endpoint", hue="so
 # %% [markdown]
 # Bars: 95 % interval over speakers; WHiSER {cite:p}`whiser` publishes none.
 #
-# ## Discussion
+# ## What it means
 #
-# In the simulation O and X are ordinary utterances: raters disagree on the word, not on the attributes. They carry
-# about as much as any others, so their number matters and not their kind, and weighting by agreement has little to
-# weigh. Both would change if O and X had attributes of their own, as WHiSER's O has, or raters who differ more.
+# - **Mechanism.** O and X may help as more utterances, as another kind of speech, or as labels of another quality.
+#   Dose, controls of equal size and weights by agreement separate the three.
+# - **In the simulation** O and X are ordinary utterances: raters disagree on the word, not on the attributes. Their
+#   number matters and not their kind, and weighting by agreement has little to weigh, unless a condition makes their
+#   ratings noisier.
+# - **On human speech** the raters of WHiSER {cite:p}`whiser` spread no wider on O and X than elsewhere; its few O are
+#   somewhat more aroused. What they teach a system has not been measured.
+# - **In practice**, keep them, and look at the spread of your own raters first: weights can help only where it varies.
 #
 # On your own corpus: `make study CHAPTER=ambiguity_content PROFILE=msp_podcast DATA=/path/to/release`.

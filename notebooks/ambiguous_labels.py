@@ -76,12 +76,17 @@ show.differences(
 )
 
 # %% [markdown]
-# ## Discussion
+# ## What it means
 #
-# Leaving utterances out takes away what they teach and how many there are. The control of equal size separates the two:
-# if leaving out O and X costs as much as leaving out as many others, number is what counts. O and X of the development
-# split also bring more speakers, so a gain from them would not be one of ambiguity alone. The chapter
-# on their content (`CHAPTER=ambiguity_content`) varies the dose of O and X.
+# - **Mechanism.** Raters of O and X disagree on the word. If they agree on the attributes as usual, such utterances are
+#   training data like any others. Leaving utterances out takes away what they teach and how many there are; the control
+#   of equal size separates the two. O and X of the development split also bring new speakers.
+# - **In the simulation** O and X are ordinary utterances by design: the raters' published behaviour gives them the
+#   attributes and the spread of the rest ([the data](/notebooks/data)). Their number can matter, and not their kind.
+# - **On human speech** the raters of WHiSER, from whom the simulation takes its figures, behave like this
+#   {cite:p}`whiser`. The paper's largest gains come with O and X of the development split, on which it also reports.
+# - **In practice**, keep O and X if attributes are predicted. If development utterances are added to the training data,
+#   report on a test split. `CHAPTER=ambiguity_content` varies their dose and their noise.
 #
 # ## Comparison with the paper
 

@@ -43,11 +43,19 @@ show.differences(differences, "Difference of mean CCC to `fusion`, which uses ne
 show.scores(comparisons.scores(study, question), "CCC of each system, of one rater and of guessing.")
 
 # %% [markdown]
-# ## Discussion
+# ## What it means
 #
-# All three ways put the speaker into the representation. A few speakers produce most of the training utterances ([the
-# data](/notebooks/data)), and no test speaker is among them, so what a system learns of these few need not generalise.
-# The weight of the gender loss is a choice as well; the chapter on gender weight (`CHAPTER=gender_weight`) varies it.
+# - **Mechanism.** A high pitch is arousal in one voice and habit in another, so a system that knows the voice could
+#   correct for it. But a few speakers produce most of the training utterances ([the data](/notebooks/data)), and no
+#   test speaker is among them: what is learnt of these few need not generalise. An auxiliary task helps only if the
+#   main task needs what it teaches and does not find it by itself.
+# - **In the simulation** speakers differ in pitch, range, rate and loudness, and arousal changes all voices alike.
+#   Knowing a voice could help; knowing its gender adds nothing, unless a condition makes it (`CHAPTER=gender_weight`).
+# - **On human speech** the paper's gender step is smaller than a test set of the challenge's size can detect
+#   ([significance](/notebooks/significance)), and EmoTale has few speakers ([real speech](/notebooks/real_speech)). Its
+#   two speaker steps are losses.
+# - **In practice**, a gender head is cheap and no reason to expect a gain. `CHAPTER=speakers` compares uses of the
+#   speaker that depend less on the most frequent ones.
 #
 # ## Comparison with the paper
 

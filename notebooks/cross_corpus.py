@@ -56,7 +56,7 @@ show.differences(
 )
 
 # %% [markdown]
-# ## Discussion
+# ## What it means
 #
 # - The intervals are over speakers, with the trained models as they are. The corpora are no random sample: nothing
 #   follows for a corpus outside the matrix.

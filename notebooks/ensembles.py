@@ -44,11 +44,17 @@ show.differences(differences, "Difference of mean CCC between ensembles, their m
 show.scores(comparisons.scores(study, question), "CCC of each system, of one rater and of guessing.")
 
 # %% [markdown]
-# ## Discussion
+# ## What it means
 #
-# A mean of predictions has a smaller error where its members err differently, but also a smaller spread, which CCC
-# punishes. A gain over the baseline contains all that differs between them: encoders, text, auxiliary task and
-# sampling.
+# - **Mechanism.** A mean of predictions has a smaller error where its members err differently, but also a smaller
+#   spread, which CCC punishes. A gain over the baseline contains all that differs between them: encoders, text,
+#   auxiliary task and sampling.
+# - **In the simulation** the members' encoders are small and learnt from the same synthetic voices, so their errors are
+#   more alike than those of WavLM and Whisper may be. Noise of the raters is common to all and does not average out.
+# - **On human speech** the only evidence is the challenge's ranking, whose labels are hidden (the table below). An
+#   ensemble was not tried on EmoTale.
+# - **In practice**, compare an ensemble with its best member, not with a baseline, and count its cost as the sum of its
+#   members' ([the ranking](/notebooks/overview)).
 #
 # ## Comparison with the paper
 

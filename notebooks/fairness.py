@@ -17,12 +17,12 @@ from study.results import read
 
 show.refuse_unknown(In)
 tables = fairness.read(results, human)
-show.banner(read(profile, results).params)
+show.banner(read(profile, results).params, read("emotale", human).params)
 
 # %% [markdown]
 # ## Results
 #
-# A gap is the CCC of a group minus that of a reference chosen in advance: men, the shortest third of the utterances,
+# A gap is the CCC of a group minus that of a reference: men, the shortest third of the utterances,
 # neutral speech.
 
 # %% tags=["hide-input"]
@@ -56,7 +56,7 @@ show.show(
 )
 
 # %% [markdown]
-# ## Discussion
+# ## What it means
 #
 # - A corpus of a few speakers of each gender detects only very large gaps. *Inconclusive* is no sign of fairness.
 # - Intervals are for the trained models as they are.

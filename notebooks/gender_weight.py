@@ -37,6 +37,9 @@ grid = show.forest(differences, row="condition")
 show.differences(differences, "Difference of mean CCC to weight 0, under each condition.", rows=("condition",))
 
 # %% [markdown]
+# Under the condition `study`, three of these comparisons are those of [the auxiliary tasks](/notebooks/auxiliary_tasks):
+# one result shown twice, whose verdict there counts.
+#
 # ## CCC by attribute
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Difference of CCC to weight 0 against the weight, by attribute and condition"}}
@@ -80,12 +83,16 @@ show.show(
 )
 
 # %% [markdown]
-# ## Discussion
+# ## What it means
 #
-# A system hears who is a woman without being taught, since women's and men's voices differ in much else, and the CCC
-# loss itself rewards using it. The auxiliary loss can add only what this leaves. High gender accuracy shows that the
-# auxiliary task was learnt, not that it was useful. The link is an instrument of the simulation: one direction, one
-# size, the same for all speakers. Human voices may be linked in other ways, or not at all. Gender here is a label of
-# the corpus with two values.
+# - **Mechanism.** A system hears who is a woman without being taught, since women's and men's voices differ in much
+#   else, and the CCC loss itself rewards using it. The auxiliary loss can add only what this leaves. High gender
+#   accuracy shows that the auxiliary task was learnt, not that it was useful.
+# - **In the simulation** the link is an instrument: one direction, one size, the same for all speakers. It shows what
+#   the best case looks like.
+# - **On human speech** it is not known whether women and men are heard to express arousal so differently. The paper
+#   tried weight 1 alone. Gender here is a label of the corpus with two values.
+# - **In practice**, expect little, and choose the weight on validation data before the comparison, not from its test
+#   results.
 #
 # On your own corpus: `make study CHAPTER=gender_weight PROFILE=msp_podcast DATA=/path/to/release`.

@@ -33,8 +33,11 @@ pairs = table.assign(pair=table["trained on"] + " to " + table["tested on"])
 grid = show.points(pairs.query("endpoint == 'mean'"), "pair", "mean CCC", hue="measure")
 
 # %% [markdown]
-# ## Discussion
+# ## What it means
 #
-# What alignment adds is an error of scale: the system predicts another mean or spread than the raters of that language
-# give. What is then left to the CCC within the language is an error of ranking. Sentences and raters are the same in kind
-# but not in voice; other languages, and emotions that are not enacted, may behave otherwise.
+# - **Mechanism.** What alignment adds is an error of scale: the system predicts another mean or spread than the raters
+#   of that language give. What is then left to the CCC within the language is an error of ranking.
+# - **On human speech** sentences, speakers and kind of raters are the same in both languages; only language and voices'
+#   use of it differ. Other languages, and emotions that are not enacted, may behave otherwise.
+# - **In practice**, a few labelled utterances of the new language mend an error of scale. An error of ranking needs
+#   training data.

@@ -3,9 +3,9 @@
 #
 # {cite:t}`lertpetchpun2025` won the attribute task of the Interspeech 2025 challenge: to predict arousal, valence and
 # dominance of an utterance. Which of the winning system's choices matter, and by how much? The paper reports
-# differences as small as a few thousandths, without intervals or tests. This study trains its systems again with
-# several seeds and tests each step over speakers: in minutes on simulated speech, on real speech that anyone can clone,
-# and at the scale of the paper.
+# differences as small as a few thousandths, without intervals or tests. This study trains its systems again and tests
+# each step over speakers: in minutes on simulated speech, on real speech that anyone can clone, and at the scale of the
+# paper.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
@@ -18,20 +18,19 @@ from study.chapters import overview
 from study.results import read
 
 show.refuse_unknown(In)
-study = read(profile, results)
-show.banner(study.params)
+study, human = read(profile, results), read("emotale", real)
+show.banner(study.params, human.params)
 
 # %% [markdown]
 # ## Answers
 
 # %% tags=["hide-input"]
-found = overview.found(study, read("emotale", real))
+found = overview.found(study, human)
 show.findings(found)
 
 # %% [markdown]
 # The steps whose differences the paper prints are one confirmatory family; all other comparisons are exploratory. [The
-# method](/method) defines the verdicts. Simulated speech shows that the method works and what an evaluation of this size
-# can tell; it says nothing about human speech.
+# method](/method) defines the verdicts.
 
 # %% tags=["hide-input"]
 show.scores(

@@ -20,7 +20,7 @@ from study.results import read
 
 show.refuse_unknown(In)
 study, real = read(profile, results), read("emotale", human)
-show.banner(study.params)
+show.banner(study.params, real.params)
 
 # %% [markdown]
 # ## Results
@@ -58,10 +58,13 @@ show.scores(
 show.answer(comparisons.differences(study, plan.question(profile, "readout")))
 
 # %% [markdown]
-# ## Discussion
+# ## What it means
 #
-# A network that is fed with raw states may stay below a linear model on the same states, so that a frozen encoder looks
-# worse than it is. Scaling alone, or longer training alone, does little; together they repair it on real speech, while on
-# simulated speech the readouts hardly differ. Layer normalisation and standardisation validate alike. The former needs no
-# statistics of a corpus and works where features do not fit on the disk, so it is the default of every profile where an
-# encoder is frozen. A fine-tuned encoder adapts its own scales; there the paper's raw average stays.
+# - **Mechanism.** Raw states differ in scale by orders of magnitude, so the average is at first that of a few layers. A
+#   network fed with them may stay below a linear model on the same states, and the encoder then looks worse than it is.
+#   Scaling and longer training work together: either alone may do little.
+# - **In the simulation** the encoder has few layers and was pretrained on such voices, so less may need repair; on human
+#   speech the table above has an encoder that people use.
+# - **In practice**, normalise. Layer normalisation needs no statistics of a corpus and works where features do not fit
+#   on the disk, so it is the default of every profile where an encoder is frozen; standardisation is the alternative. A
+#   fine-tuned encoder adapts its own scales; there the paper's raw average stays.

@@ -68,8 +68,15 @@ grid = show.points(groups.query("grouping in ['all', 'gender', 'emotion']"), "gr
 # emotion and duration (`CHAPTER=fairness`) has the tests, and that on languages (`CHAPTER=languages`) tells how far a
 # system of one language serves in the other.
 #
-# ## Discussion
+# ## What it means
 #
-# A real encoder, frozen, is far above an encoder that was pretrained on synthetic voices and above the classic features.
-# What the paper adds to it (text, speaker, gender) cannot be shown to help or to harm with so few speakers. The speech is
-# enacted: on spontaneous speech all figures are lower.
+# - **Mechanism.** The frozen encoder has heard human speech in quantity {cite:p}`whisper`; the fine-tuned one has heard
+#   synthetic voices alone, and eGeMAPS is 88 averages. Average states of unequal scale hide what an encoder knows;
+#   `CHAPTER=readout` takes this apart.
+# - **Against the simulation.** Synthetic speech need not rank encoders as human speech does: `CHAPTER=adaptation`
+#   compares the same encoder, on simulated speech, with one that has heard synthetic voices alone.
+# - **What is not shown.** With so few speakers only large differences can be found, so inconclusive rows say nothing
+#   against text, speaker or gender. The speech is enacted and the sentences are neutral. Figures on spontaneous speech
+#   are usually lower.
+# - **In practice**, start from a frozen encoder with normalised states: it trains in seconds. Keep a ridge regression
+#   and eGeMAPS beside it; a system below these is not yet working.

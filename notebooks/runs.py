@@ -1,7 +1,7 @@
 # %% [markdown]
 # # All runs and their cost
 #
-# Each system was trained several times; its runs differ by their seed, or by the fold that they test.
+# A system may be trained several times; its runs differ by their seed, or by the fold that they test.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"

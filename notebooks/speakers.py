@@ -94,14 +94,16 @@ labels = "skew of the training split", "difference of mean CCC"
 grid = show.curves(comparisons.tested(differences), "skew", labels, hue="system", col="kind")
 
 # %% [markdown]
-# ## Discussion
+# ## What it means
 #
-# Seen speakers are scored in proportion to how much they speak, so with a large skew their figure is that of a few, and
-# its interval is wide. Unseen speakers are a benchmark's question.
-#
-# The simulation shows whether skew alone makes a use of the speaker help or harm. Its speakers differ in pitch, rate
-# and loudness but feel alike; people also differ in how they express affect, which is what a system might learn about a
-# speaker. A difference here may be absent on real speech, and the reverse.
+# - **Mechanism.** What a system learns about a speaker can only be used when that speaker comes back. Seen speakers are
+#   scored in proportion to how much they speak, so with a large skew their figure is that of a few, and its interval is
+#   wide. Unseen speakers are a benchmark's question.
+# - **In the simulation** speakers differ in pitch, rate and loudness but feel alike. It shows whether skew alone makes
+#   a use of the speaker help or harm.
+# - **On human speech** people also differ in how they express affect, which is what a system might learn about them; a
+#   difference found here may be absent there, and the reverse.
+# - **In practice**, decide first whether the system will meet its training speakers, and test on such speakers only.
 #
 # On your own corpus: `make study CHAPTER=speakers PROFILE=msp_podcast DATA=/path/to/release`. Another corpus needs a
 # condition of its own in `params/questions.yaml` (`sampling.held_out`, and a `samples_per_emotion` that fits the rest).

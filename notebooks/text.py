@@ -3,8 +3,8 @@
 #
 # An utterance is judged by how it sounds and by what it says. Systems with text concatenate a frozen embedding of the
 # transcript with the speech embedding ([the model](/method)); `speech_only` and `whisper_only` do without. The paper
-# {cite:p}`lertpetchpun2025` reports this step for WavLM. It is repeated here for Whisper, since the gain depends on
-# what the speech encoder already knows about words.
+# {cite:p}`lertpetchpun2025` reports this step for WavLM. It is repeated here for the encoder of `whisper_only`, since
+# the gain depends on what the speech encoder already knows about words.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
@@ -26,11 +26,11 @@ question = plan.question(profile, "text")
 differences = comparisons.differences(study, question)
 show.answer(differences)
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot: what text adds to WavLM and to Whisper, and Whisper compared with WavLM"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot: what text adds to each speech encoder, and the frozen encoder compared with the fine-tuned one"}}
 grid = show.forest(differences)
 # %% tags=["hide-input"]
 show.differences(
-    differences, "Difference of mean CCC: what text adds to each speech encoder, and Whisper against WavLM."
+    differences, "Difference of mean CCC: what text adds to each encoder, and the frozen against the fine-tuned one."
 )
 
 # %% [markdown]
@@ -40,14 +40,18 @@ show.differences(
 show.scores(comparisons.scores(study, question), "CCC of each system, of one rater and of guessing.")
 
 # %% [markdown]
-# ## Discussion
+# ## What it means
 #
-# The gain from `speech_only` to `fusion` is an upper bound: the transcripts are the words as they were meant, without
-# recognition errors, unlike those of `CHAPTER=transcripts`. WavLM is fine-tuned and Whisper is frozen, so their
-# difference is one of encoder and adaptation together.
-#
-# On simulated speech the gain follows from the design: a voice there carries next to no valence, and only the words tell
-# it. The paper's system without text hears most of the valence (the table above), so that text has far less to add.
+# - **Mechanism.** Arousal and dominance are heard in the voice; valence lies largely in the words. Text adds most to
+#   valence, and least to an encoder that already recognises words, as large ones do {cite:p}`wagner2023`.
+# - **In the simulation** the gain is by design: valence is a weak cue of the voice, and the words tell it. The
+#   transcripts have no recognition errors, so the gain is an upper bound.
+# - **On human speech** the paper's system without text already hears most of the valence (the table above), so text has
+#   far less to add. EmoTale's sentences are neutral: text is a negative control there ([real
+#   speech](/notebooks/real_speech)).
+# - **In practice**, report valence with and without text, and with the transcripts that a user would have
+#   (`CHAPTER=transcripts`). The encoder of `fusion` is fine-tuned and that of `whisper_fusion` frozen: their difference
+#   is one of encoder and adaptation together.
 #
 # ## Comparison with the paper
 

@@ -87,16 +87,17 @@ show.show(
 )
 
 # %% [markdown]
-# ## Discussion
+# ## What it means
 #
-# Errors drawn here fall on any word alike. A recogniser errs on rare words and unclear speech, and emotional speech is
-# less clear; where the table has a row `recognised`, read it first. It is one recogniser on synthetic voices, so its
-# error rate says nothing about human speech.
-#
-# In the simulation a single word of a short sentence carries the emotion or valence, if any does, and it is right or
-# wrong. In real speech, affect is spread over more words, so the same error rate may cost less, or it is not in the
-# words at all. Without a transcript, a system depends on whether it met missing ones in training; dropping transcripts
-# at random in training was not tried.
+# - **Mechanism.** A wrong word misleads, a missing one only takes away. Training on noisy transcripts teaches a system
+#   to trust the words less. Without a transcript, a system depends on whether it met missing ones in training; dropping
+#   transcripts at random in training was not tried.
+# - **In the simulation** a single word of a short sentence carries the emotion or valence, if any does, and errors fall
+#   on any word alike. A recogniser errs on rare words and unclear speech; where there is a row `recognised`, read it
+#   first. Its error rate is that of one recogniser on synthetic voices.
+# - **On human speech** affect is spread over more words, so the same error rate may cost less, or it is not in the
+#   words at all; and emotional speech is harder to recognise. No corpus here can tell.
+# - **In practice**, train on the transcripts that will be there in use, and report the word error rate beside the CCC.
 #
 # On your own corpus: `make study CHAPTER=transcripts PROFILE=msp_podcast DATA=/path/to/release`. For ASR transcripts
 # `pip install faster-whisper` first; `params/questions.yaml` names the recogniser. Only the reported split is

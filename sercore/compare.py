@@ -75,7 +75,7 @@ def compare(systems: Mapping[str, str], gold: Path | None, options: Options) -> 
         sums = of_tables(tables, {str(gold): _read(gold, options)} if gold else {}, options)
     for name, each in sums.items():
         if collapsed := constant(each.sum(axis=0)).any(axis=-1).sum():
-            warnings.warn(f"{name}: {collapsed} runs predict a constant, whose CCC counts as 0.", stacklevel=2)
+            warnings.warn(f"{name}: constant predictions in {collapsed} of its files, whose CCC counts as 0.", stacklevel=2)
     *others, reference = sums
     judged = verdicts.judged(verdicts.differences(sums, [(name, reference) for name in others]), options.margin)
     return verdicts.scores(sums), judged
@@ -135,8 +135,8 @@ def paragraph(scores: pd.DataFrame, differences: pd.DataFrame) -> str:
     size = f"{row['utterances']:,} utterances of {row['speakers']:,} speakers"
     return (
         f"Mean CCC of arousal, valence and dominance on {size} (95 % intervals, jackknife over speakers): "
-        f"{'; '.join(each)}. {found} The family of {len(tested)} differences was tested at a family-wise level of .05 "
-        f"(Bonferroni) against no difference, and against a difference as large as the margin of "
+        f"{'; '.join(each)}. {found} Tested at a family-wise level of .05, as a family of {len(tested)} "
+        f"(Bonferroni), against no difference and against a difference as large as the margin of "
         f"{report.number(tested['margin'].max(), 2)}; intervals of differences are simultaneous. With this test set a "
         f"true difference of {detectable[0]}, and equivalence within {detectable[1]}, is found with a probability of "
         f"{100 * verdicts.POWER:.0f} %. {REFERENCES}"

@@ -29,7 +29,7 @@ def one_sentence() -> Iterator[None]:
     warnings.formatwarning = lambda message, *_, **__: f"warning: {' '.join(str(message).split())}\n"
     try:
         yield
-    except (InputError, UnicodeEncodeError, OSError) as error:
+    except (InputError, ModuleNotFoundError, UnicodeEncodeError, OSError) as error:
         for each in filter(None, (error, error.__context__)):
             traceback.clear_frames(each.__traceback__)
         gc.collect()  # with the frames go progress bars, which would share the sentence's line
@@ -37,6 +37,8 @@ def one_sentence() -> Iterator[None]:
         if isinstance(error, UnicodeEncodeError):
             near = error.object[max(0, error.start - 30) : error.end + 10]
             sentence = f"{near!r} holds a name that is not UTF-8: rename the file."
+        elif isinstance(error, ModuleNotFoundError):
+            sentence = f"the package {error.name!r} is missing: run `pip install 'sercore[train]'`, or install it."
         elif isinstance(error, OSError):
             reason = " ".join(str(error.strerror or error).split()).rstrip(".")
             remedy = REMEDIES.get(error.errno or 0, "check that it can be used")

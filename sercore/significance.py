@@ -5,7 +5,7 @@ Conventions:
 - All follow from sums by speaker, (speakers, 6, runs, attributes), as `sercore.sums.speaker_sums` takes them from gold
   values, predictions and speakers, in arrays or labelled tables. The runs are trainings of one system that differ by
   their seed. What `sercore.sums.require` refuses is refused here too.
-- Results hold one value an attribute and, last, the mean of the attributes: the endpoint declared in advance.
+- Results hold one value an attribute and, last, the mean of the attributes: the tested endpoint.
 - Speakers are the units: a speaker is left out, drawn or swapped with all utterances, in all runs.
 - Degrees of freedom over speakers are those of as many speakers of equal size, (sum n)^2 / sum n^2 of their numbers of
   utterances n (Kish, 1965), less one: with speakers of unequal size those of all speakers give intervals that are too
@@ -104,10 +104,12 @@ def swapped_difference(
 ) -> Contrast:
     """CCC of trained system a minus that of trained system b, of equally many runs.
 
-    Limits: those of `difference`. p: the share of the ways to swap the two systems' predictions of whole speakers that
-    give a difference as large, in absolute value (Fisher's randomisation). All 2^G ways where these are no more than
-    `resamples`; else (1 + hits) / (1 + resamples) of as many random ways (Phipson & Smyth, 2010). It asks whether the
-    two trained models differ on such speakers; what another training would give is the question of
+    p: the share of the ways to swap the two systems' predictions of whole speakers that give a difference as large, in
+    absolute value (Fisher's randomisation). All 2^G ways where these are no more than `resamples`; else (1 + hits) /
+    (1 + resamples) of as many random ways (Phipson & Smyth, 2010). The standard error is the one with which Student's t
+    has this p (test-based: Miettinen, 1976), so that limits exclude 0 where the test does; that of `difference` where p
+    is above 1/2 and tells little of it, and where it is smaller while p is the smallest that there is. It asks whether
+    the two trained models differ on such speakers; what another training would give is the question of
     `retrained_difference`. `SignificanceError` if there are no resamples, or more runs of one system than of the other.
     """
     if (count := sums_a.shape[2]) != (other := sums_b.shape[2]):
@@ -119,7 +121,13 @@ def swapped_difference(
     for signs in swaps(units, None if exact else resamples, generator):
         swapped = weigh(signs, half)
         hits += (np.abs(ccc_of(middle + swapped) - ccc_of(middle - swapped)) >= least).sum(axis=0)
-    return replace(found, p=hits / 2**units if exact else (1 + hits) / (1 + resamples))
+    p = hits / 2**units if exact else (1 + hits) / (1 + resamples)
+    least_p = 2 / 2**units if exact else 1 / (1 + resamples)
+    error, t = found.standard_error, stats.t.isf(p / 2, found.df)
+    based = np.divide(np.abs(found.difference), t, out=error.copy(), where=p <= 0.5)
+    error = np.where(p <= least_p, np.minimum(based, error), based)
+    reach = stats.t.ppf((1 + confidence) / 2, found.df) * error
+    return replace(found, low=found.difference - reach, high=found.difference + reach, p=p, standard_error=error)
 
 
 def retrained_difference(sums_a: Array, sums_b: Array, *, confidence: float = 0.95) -> Contrast:

@@ -1,6 +1,6 @@
 """What a family of differences shows: which are real, which are too small to matter, and which this data cannot tell.
 
-A family has m comparisons, declared in advance, and a margin: the largest difference that does not matter. For each
+A family has m declared comparisons and a margin: the largest difference that does not matter. For each
 difference d with standard error se, two null hypotheses are tested:
 
 - there is no difference, at t = |d| / se (or by swapping, where each system is a single run);

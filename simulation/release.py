@@ -27,8 +27,8 @@ from simulation.population import CHANNELS, CODES, Speaker, Utterances
 
 KIND = "simulated"
 DESCRIPTION = (
-    "All our figures were measured on speech from a synthesiser, judged by simulated raters. They show that the method"
-    " runs and what it can resolve; they say nothing about human speech."
+    "Speech from a synthesiser, judged by simulated raters: figures show that the method runs and what an evaluation of"
+    " this size can tell. They say nothing about human speech."
 )
 LICENCE = "MIT; made by this study"
 

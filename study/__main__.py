@@ -132,7 +132,8 @@ def commit(plan: Plan) -> None:
     for part in plan.parts:
         shutil.rmtree(f"results/{plan.profile}/{part}", ignore_errors=True)
         shutil.copytree(f"build/{plan.profile}/results/{part}", f"results/{plan.profile}/{part}", ignore=ignore)
-    overview.write_readme()
+    if plan.profile in overview.README:
+        overview.write_readme()
     os.environ["TQDM_DISABLE"] = "1"  # progress bars are stripped from committed outputs
     names = plan.chapters if plan.profile == "embedded" else []
     every = sorted(Path("notebooks").glob("*.ipynb"))

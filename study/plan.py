@@ -25,9 +25,9 @@ from study.sums import FEWEST, pooled
 
 STUDY = "study"  # the condition in which a profile is as it is
 PAPER = "paper"
-COMPARE = "compare"  # the page on one's own systems, which shows no result of the profile
+OF_NO_CORPUS = ("significance", "compare")  # pages which show no result of the profile
 REAL = "real_speech"  # the chapter on human speech, in every book
-PAGES = ("significance", "efficiency", "runs", "data", "ablation", COMPARE)  # chapters beside those of questions
+PAGES = (*OF_NO_CORPUS, "efficiency", "runs", "data", "ablation")  # chapters beside those of questions
 _ASKED = {"sentence", "only", "comparisons", "conditions", "tests", "corpora"}
 _KEYS = {
     "questions": _ASKED,
@@ -192,7 +192,7 @@ class Plan:
 
     def values(self, chapter: str) -> dict[str, str]:
         """Parameters of a chapter's notebook; none where it shows other results than the profile's."""
-        if chapter == COMPARE or (chapter == REAL and REAL not in questions(self.profile)):
+        if chapter in OF_NO_CORPUS or (chapter == REAL and REAL not in questions(self.profile)):
             return {}
         return {"profile": self.profile, "results": f"build/{self.profile}/results/{self.part_of(chapter)}"}
 

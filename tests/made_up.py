@@ -72,10 +72,10 @@ def make_run(variant, seed, table, rng, profile="embedded"):
     return Run(variant, loaded, metrics, history.assign(**dict.fromkeys(ATTRIBUTES, curve)), predictions, None)
 
 
-def make_study(systems=tuple(QUALITY), seeds=2):
+def make_study(systems=tuple(QUALITY), seeds=2, profile="embedded"):
     rng, corpus = np.random.default_rng(1), make_corpus()
     tested = corpus[corpus["split"] != "train"]
-    runs = [make_run(variant, seed, tested, rng) for variant in systems for seed in range(seeds)]
+    runs = [make_run(variant, seed, tested, rng, profile) for variant in systems for seed in range(seeds)]
     return summed(Study(runs, corpus, make_ratings(corpus, rng)), middle=4)
 
 

@@ -154,7 +154,7 @@ SAID = {
         lambda t: t.rename(columns={"EmoVal": "EmoAct", "EmoAct": "EmoVal"}),
         r"mine-1\.csv: its columns correlate as if .* exchanged",
     ),
-    "a constant": (lambda t: t.assign(EmoVal=4.0), "mine: 1 runs predict a constant"),
+    "a constant": (lambda t: t.assign(EmoVal=4.0), "mine: constant predictions in 1 of its files"),
     "a little outside": (lambda t: t.assign(EmoVal=t["EmoVal"].mask(t.index < 4, 7.1)), "4 utterances .* lie outside"),
 }
 
@@ -257,3 +257,11 @@ def test_a_large_comparison_takes_no_two_seconds(tmp_path):
     scores, differences = compare(systems, tmp_path / "gold.csv", Options())
     assert time.process_time() - start < 2
     write(scores, differences, tmp_path / "out")
+
+
+def test_without_the_extra_other_commands_say_what_is_missing(folder):
+    code = "import sys; sys.modules['torch'] = None; sys.argv[1:] = ['predict', '.', 'a.wav']"
+    code += "; from sercore.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=folder)
+    assert done.returncode == 1
+    assert done.stderr == "error: the package 'torch' is missing: run `pip install 'sercore[train]'`, or install it.\n"

@@ -25,7 +25,7 @@ from sercore.corpus import COLUMNS, Corpus
 from sercore.params import CorpusParams, resolve
 
 KIND = "acted"
-DESCRIPTION = "All our figures were measured on tones, which nobody ever spoke."
+DESCRIPTION = "Tones, which nobody ever spoke."
 
 
 class Params(CorpusParams):

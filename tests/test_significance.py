@@ -273,6 +273,20 @@ def test_drawn_swaps_approach_all_swaps():
     assert (np.abs(exact - drawn) < 0.03).all()
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.2, 0.6])
+def test_limits_exclude_0_where_swapping_finds_a_difference(shift):
+    """At any level, also where p is the smallest that there is; else Student's t has the same p."""
+    rng = np.random.default_rng(round(10 * shift))
+    for _ in range(20):
+        gold, [a, b], speakers = simulate(rng, speakers=8)
+        for confidence in (0.8, 0.95):
+            found = ccc_difference(gold, a + shift * (gold - a), b, speakers, generator=rng, confidence=confidence)
+            np.testing.assert_array_equal((found.low > 0) | (found.high < 0), found.p < 1 - confidence)
+        p = 2 * stats.t.sf(np.abs(found.difference) / found.standard_error, found.df)
+        told = (found.p > 2 / 2**8) & (found.p <= 0.5)
+        np.testing.assert_allclose(found.p[told], p[told], rtol=1e-9)
+
+
 def test_difference_equals_a_literal_jackknife():
     gold, a, b, speakers = pair(np.random.default_rng(15))
     everyone = literal_ccc(gold, a) - literal_ccc(gold, b)
@@ -282,7 +296,7 @@ def test_difference_equals_a_literal_jackknife():
         pseudo.append(
             count * everyone - (count - 1) * (literal_ccc(gold[keep], a[keep]) - literal_ccc(gold[keep], b[keep]))
         )
-    result = ccc_difference(gold, a, b, speakers, generator=np.random.default_rng(5), resamples=10, confidence=0.9)
+    result = difference(*(speaker_sums(gold, each, speakers) for each in (a, b)), confidence=0.9)
     low, high = stats.t(kish(speakers), everyone, stats.sem(pseudo, axis=0)).interval(0.9)
     np.testing.assert_allclose(result.difference, everyone, rtol=1e-9)
     np.testing.assert_allclose(result.standard_error, stats.sem(pseudo, axis=0), rtol=1e-8)
@@ -295,23 +309,16 @@ def test_methods_equal_the_formulas_one_by_one():
     a, b = runs[:4] + 0.05 * (gold - 4), runs[4:]
     result = method_difference(gold, a, b, speakers, confidence=0.9)
     ccc_a, ccc_b = (np.array([literal_ccc(gold, run) for run in system]) for system in (a, b))
-    over_speakers = ccc_difference(
-        gold,
-        np.repeat(a, 3, axis=0),
-        np.repeat(b, 4, axis=0),
-        speakers,
-        generator=np.random.default_rng(6),
-        resamples=1,
-    )
+    over_speakers = difference(*(speaker_sums(gold, each, speakers) for each in (a, b)))
     parts = [over_speakers.standard_error**2, ccc_a.var(axis=0, ddof=1) / 4, ccc_b.var(axis=0, ddof=1) / 3]
     error = np.sqrt(sum(parts))
     freedom = sum(parts) ** 2 / (parts[0] ** 2 / kish(speakers) + parts[1] ** 2 / 3 + parts[2] ** 2 / 2)
-    difference = ccc_a.mean(axis=0) - ccc_b.mean(axis=0)
-    np.testing.assert_allclose(result.difference, difference, rtol=1e-9)
+    found = ccc_a.mean(axis=0) - ccc_b.mean(axis=0)
+    np.testing.assert_allclose(result.difference, found, rtol=1e-9)
     np.testing.assert_allclose(result.standard_error, error, rtol=1e-9)
     np.testing.assert_allclose(result.df, freedom, rtol=1e-9)
-    np.testing.assert_allclose(result.p, 2 * stats.t(freedom).cdf(-np.abs(difference) / error), rtol=1e-9)
-    np.testing.assert_allclose([result.low, result.high], stats.t(freedom, difference, error).interval(0.9), rtol=1e-9)
+    np.testing.assert_allclose(result.p, 2 * stats.t(freedom).cdf(-np.abs(found) / error), rtol=1e-9)
+    np.testing.assert_allclose([result.low, result.high], stats.t(freedom, found, error).interval(0.9), rtol=1e-9)
 
 
 def test_without_speaker_variance_the_seeds_are_compared_as_by_welch():

@@ -1,8 +1,13 @@
 """Verdicts against the formulas written out, against scipy's distributions, and against what they promise."""
 
+import base64
+import io
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, optimize, stats
@@ -176,3 +181,32 @@ def test_false_verdicts_in_a_family_are_rare():
             verdict[0] not in ("equivalent", "inconclusive") or "margin" in verdict[1] or verdict[1] == "equivalent"
         )
     assert false / 400 <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 400)
+
+
+def committed():
+    """Every table of the committed pages that holds verdicts, from its download."""
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        text = path.read_text(encoding="utf-8").replace('\\"', "'")
+        for name, data in re.findall(r"download='([^']+)\.csv' href='data:text/csv;base64,([^']+)", text):
+            table = pd.read_csv(io.BytesIO(base64.b64decode(data)))
+            if "verdict" in table:
+                yield f"{path.stem} {name}", table[table["endpoint"] == "mean"]
+
+
+def test_every_verdict_of_the_book_follows_from_its_table():
+    """By Student's t of the printed difference, standard error and degrees of freedom alone."""
+    seen = 0
+    for source, table in committed():
+        for _, row in table.iterrows():
+            t, reach = stats.t(row["df"]), stats.t.isf(0.05 / row["comparisons"] / 2, row["df"]) * row["standard_error"]
+            different = row["comparisons"] * 2 * t.sf(abs(row["estimate"]) / row["standard_error"]) < 0.05
+            same = row["comparisons"] * t.sf((row["margin"] - abs(row["estimate"])) / row["standard_error"]) < 0.05
+            signed = "better" if row["estimate"] > 0 else "worse"
+            within = ", by less than the margin" if same else ""
+            verdict = signed + within if different else "equivalent" if same else "inconclusive"
+            assert row["verdict"] == verdict, f"{source}: {row['system']} - {row['reference']}"
+            limits = row["estimate"] + np.array([-reach, reach])
+            np.testing.assert_allclose([row["low"], row["high"]], limits, atol=1e-5)
+            assert different == (row["low"] > 0 or row["high"] < 0)
+            seen += 1
+    assert seen > 100

@@ -18,8 +18,8 @@ from sercore.params import CorpusParams, resolve
 
 KIND = "enacted"
 DESCRIPTION = (
-    "All our figures were measured on EmoTale: real voices, but emotions enacted on five sentences by few speakers."
-    " They do not show how a system performs on spontaneous speech."
+    "EmoTale: real voices, but emotions enacted on five sentences by few speakers. Figures do not show how a system"
+    " performs on spontaneous speech."
 )
 LICENCE = "its authors claim copyright and state none; cite them, and do not redistribute it"
 URL = "https://github.com/snehadas/EmoTale"

@@ -25,8 +25,8 @@ from sercore.params import CorpusParams, resolve
 
 KIND = "acted"
 DESCRIPTION = (
-    "All our figures were measured on IEMOCAP: real voices, but dialogues acted by ten speakers. They do not show how a"
-    " system performs on spontaneous speech."
+    "IEMOCAP: real voices, but dialogues acted by ten speakers. Figures do not show how a system performs on"
+    " spontaneous speech."
 )
 LICENCE = "by agreement with USC; ask whether yours covers publishing a model"
 SCALE = (1.0, 5.0)

@@ -10,7 +10,7 @@ from sercore.corpus import COLUMNS, Corpus, require_columns
 from sercore.params import CorpusParams, resolve
 
 KIND = "unspecified"
-DESCRIPTION = "All our figures were measured on the corpus of a manifest."
+DESCRIPTION = "The corpus of a manifest, of whose speech nothing is known."
 REQUIRED = ("utterance", "path", "split", *ATTRIBUTES)
 KNOWN = ("utterance", *COLUMNS)
 

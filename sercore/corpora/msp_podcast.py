@@ -20,10 +20,7 @@ from sercore.disk import kept
 from sercore.params import CorpusParams, resolve
 
 KIND = "naturalistic"
-DESCRIPTION = (
-    "All our figures were measured on a release of MSP-Podcast. They are comparable with the paper's only as far as"
-    " release, split and encoders are the same."
-)
+DESCRIPTION = "A release of MSP-Podcast: figures compare with the paper's as far as release, split and encoders agree."
 LICENCE = "by agreement with UT Dallas; ask whether yours covers publishing a model"
 SCALE = (1.0, 7.0)
 ATTRIBUTE_COLUMNS = {"EmoAct": "arousal", "EmoVal": "valence", "EmoDom": "dominance"}

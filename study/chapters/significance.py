@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -288,25 +289,25 @@ def simulate() -> None:
     write_tables(RESULTS, {"rates": pd.concat(outcomes), "power": pd.concat(powers), "verdicts": judged})
 
 
-def rates() -> pd.DataFrame:
+def rates(folder: Path | str = RESULTS) -> pd.DataFrame:
     """Coverage and false rejections of each method by number of speakers, a row each; `USED` ones are marked by a tick.
     Columns ``family``, ``method``, ``speakers``, ``estimate``, ``low``, ``high`` (95 %, of the simulation's own
     chance), ``repetitions``."""
-    table = pd.read_csv(RESULTS / "rates.csv").rename(columns={"rate": "estimate"})
+    table = pd.read_csv(Path(folder, "rates.csv")).rename(columns={"rate": "estimate"})
     rate, names = table["estimate"], {one: f"{one} ✓" for one in USED}
     half_width = stats.norm.ppf(0.975) * np.sqrt(rate * (1 - rate) / table["repetitions"])
     return table.assign(low=rate - half_width, high=rate + half_width, method=table["method"].replace(names))
 
 
-def promises() -> pd.DataFrame:
+def promises(folder: Path | str = RESULTS) -> pd.DataFrame:
     """Family-wise error of verdicts, and how often what planning calls detectable is found, by speakers and runs."""
-    return pd.read_csv(RESULTS / "verdicts.csv")
+    return pd.read_csv(Path(folder, "verdicts.csv"))
 
 
-def power() -> pd.DataFrame:
+def power(folder: Path | str = RESULTS) -> pd.DataFrame:
     """Detectable difference of two trained systems by set and correlation of their errors, and for each of `STEPS` the
     power to detect the paper's difference, were it the true one."""
-    table = pd.read_csv(RESULTS / "power.csv")
+    table = pd.read_csv(Path(folder, "power.csv"))
     errors = table["standard_error"], table["speakers"] - 1
     table["detectable"] = verdicts.detectable_difference(*errors)
     for name, pair in STEPS.items():

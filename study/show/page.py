@@ -11,11 +11,11 @@ from sercore.corpus import EMOTIONS
 from sercore.params import Params, ParamsError, reader
 
 
-def banner(params: Params) -> HTML:
-    """On what kind of speech a page's figures were measured, as the corpus's reader describes it."""
-    described = reader(params.corpus.reader)
-    title = f'<p class="admonition-title">{described.KIND.capitalize()} speech</p>'
-    return HTML(f'<div class="admonition warning">{title}<p>{described.DESCRIPTION}</p></div>')
+def banner(*params: Params) -> HTML:
+    """On which speech a page's figures were measured, as each corpus's reader describes it."""
+    described = [reader(name) for name in dict.fromkeys(one.corpus.reader for one in params)]
+    title = f'<p class="admonition-title">{" and ".join(one.KIND for one in described).capitalize()} speech</p>'
+    return HTML(f'<div class="admonition warning">{title}<p>{" ".join(one.DESCRIPTION for one in described)}</p></div>')
 
 
 def players(folder: Path | str) -> HTML:

@@ -9,6 +9,7 @@ import pandas as pd
 from IPython.display import HTML
 
 from sercore.report import interval, latex, number, printed_differences, signed
+from sercore.verdicts import CLAIMING
 from study import paper
 from study.comparisons import tested
 
@@ -61,7 +62,7 @@ def show(shown: pd.DataFrame, caption: str, name: str, numbers: pd.DataFrame | N
     if not named:
         style = style.hide(axis="index")
     table, index = (shown, named) if numbers is None else (numbers, False)
-    csv = table.to_csv(index=index, float_format="%.4f", lineterminator="\n")
+    csv = table.to_csv(index=index, float_format="%.6g", lineterminator="\n")
     tex = latex(texts.map(_plain).rename(index=_plain, columns=_plain), caption)
     links = f"{_link(f'{name}.csv', 'text/csv', csv)} · {_link(f'{name}.tex', 'application/x-tex', tex)}"
     shown_caption = re.sub("`(.+?)`", r"<code>\1</code>", caption)
@@ -85,9 +86,9 @@ def basis(table: pd.DataFrame) -> str:
     if "margin" in table:
         families = table.assign(family=table.get("family", "exploratory")).drop_duplicates(["family", "comparisons"])
         sizes = [f"{row['family']} family of {row['comparisons']:.0f}" for _, row in families.iterrows()]
-        limits = (
-            f"; {', '.join(sizes)}, margin {number(table['margin'].max(), 2)}; in brackets: simultaneous 95 % interval"
-        )
+        models = "; of these trained models" if table.get("sets", pd.Series(CLAIMING)).min() < CLAIMING else ""
+        limits = f"{models}; {', '.join(sizes)}, margin {number(table['margin'].max(), 2)}; in brackets: simultaneous"
+        limits += " 95 % interval"
     return f"{', '.join(parts)}{pooled}{limits}." if parts else ""
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from sercore.report import number, sentence, signed
-from sercore.verdicts import CLAIMING
+from sercore.verdicts import CLAIMING, WITHIN
 from study import paper
 from study.comparisons import tested
 from study.plan import paper_row, questions
@@ -24,21 +24,28 @@ def answer(table: pd.DataFrame) -> Markdown:
 
 
 def findings(tables: Mapping[str, pd.DataFrame]) -> Markdown:
-    """A sentence a kind of verdict, with the differences of each table, whose name says on which speech."""
-    kinds = {"Different": "better|worse", "Equivalent": "equivalent", "Inconclusive": "inconclusive"}
+    """A sentence a kind of verdict: what is better, equivalent and inconclusive in each table, whose name says on which
+    speech."""
     lines = []
-    for kind, pattern in kinds.items():
+    for kind, pattern in {"Better": "better|worse", "Equivalent": "equivalent", "Inconclusive": "inconclusive"}.items():
         parts = []
         for speech, table in tables.items():
             rows = tested(table)
-            chosen = rows[rows["verdict"].str.contains(pattern)]
-            models = "" if rows["sets"].min() >= CLAIMING else ", of these trained models"
-            each = [f"{_pair(row)} ({signed(row['estimate'])})" for _, row in chosen.iterrows()]
-            parts.append(f"on {speech}{models}: {', '.join(each) or 'none'}")
+            models = "" if rows["sets"].min() >= CLAIMING else ", of these trained models,"
+            each = [_found(row) for _, row in rows[rows["verdict"].str.contains(pattern)].iterrows()]
+            listed = " and ".join([*filter(None, [", ".join(each[:-1])]), *each[-1:]])
+            parts.append(f"on {speech}{models} {listed or 'none'}")
         margins = " and ".join({number(table["margin"].max(), 2): "" for table in tables.values()})
-        within = f" (within {margins})" if kind == "Equivalent" else ""
-        lines.append(f"- **{kind}**{within}, {'; '.join(parts)}.")
+        lines.append(f"- **{kind}**{f' (within {margins})' if kind == 'Equivalent' else ''}: {'; '.join(parts)}.")
     return Markdown("\n".join(lines))
+
+
+def _found(row: pd.Series) -> str:
+    pair = [f"`{row['system']}`", f"`{row['reference']}`"]
+    if row["verdict"].startswith(("better", "worse")):
+        better, other = pair if row["estimate"] > 0 else reversed(pair)
+        return f"{better} than {other} (by {number(abs(row['estimate']))}{WITHIN if WITHIN in row['verdict'] else ''})"
+    return f"{' and '.join(pair)} ({signed(row['estimate'])})"
 
 
 def beside_the_paper(table: pd.DataFrame) -> Markdown:
