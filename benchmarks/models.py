@@ -20,10 +20,12 @@ from transformers import WavLMConfig
 
 from sercore import ATTRIBUTES
 from sercore.batches import collate
-from sercore.encoders import DEVICE, SpeechEncoder
-from sercore.fast.attention import Packing
-from sercore.model import AttributeConfig, AttributeModel
-from sercore.sections import Speech
+from sercore.encoders import DEVICE
+from sercore.model import AttributeModel
+from sercore.network.attention import Packing
+from sercore.network.encoders import SpeechEncoder
+from sercore.network.model import AttributeConfig
+from sercore.sections import Heads, Loss, Speech
 
 SIZES: dict[str, dict[str, Any]] = {
     "small": {"hidden_size": 256, "num_hidden_layers": 6, "num_attention_heads": 4, "intermediate_size": 1024},
@@ -42,8 +44,10 @@ def build(size: str, lora: int | None = None) -> AttributeModel:
     random = ("hidden_dropout", "attention_dropout", "activation_dropout", "feat_proj_dropout", "layerdrop")
     still = dict.fromkeys([*random, "mask_time_prob"], 0.0)
     speech = WavLMConfig(feat_extract_norm="layer", **still, **SIZES[size])
-    section = Speech(encoder="", finetune=True, lora=lora, cache=True).model_dump()
-    config = AttributeConfig(speech=section, heads={"dropout": 0.0}, encoders={"speech": speech.to_dict()})
+    section = Speech(encoder="", finetune=True, lora=lora, cache=True)
+    sections = {"speech": section, "heads": Heads(dropout=0.0), "loss": Loss()}
+    dumped = {name: each.model_dump() for name, each in sections.items()}
+    config = AttributeConfig(**dumped, encoders={"speech": speech.to_dict()})
     return AttributeModel(config).to(DEVICE).train()
 
 

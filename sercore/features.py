@@ -19,8 +19,9 @@ from sercore import audio, corpora
 from sercore.cache import Ragged, stored
 from sercore.corpus import some
 from sercore.disk import cache_folder
-from sercore.encoders import DEVICE, AudioInputs, SpeakerEncoder, SpeechEncoder, TextEncoder, TextInputs
-from sercore.hub import encoder_config, quieten
+from sercore.encoders import DEVICE, SpeakerEncoder, TextEncoder
+from sercore.hub import encoder_config, pretrained, quieten
+from sercore.network.encoders import AudioInputs, SpeechEncoder, TextInputs
 from sercore.params import Params, ParamsError
 
 SMALLEST = 1e-5  # standard deviation below which a channel counts as constant
@@ -69,10 +70,11 @@ class FrozenEncoders:
 
     def __init__(self, params: Params, speech: SpeechEncoder) -> None:
         self.params, self.speech = params, speech
-        self.inputs = AudioInputs(params.speech.encoder)
+        self.inputs = pretrained(AudioInputs, params.speech.encoder)
         self.text: TextInputs | TextEncoder | None = None
         if params.text:
-            self.text = (TextInputs if params.text.finetune else TextEncoder)(params.text.encoder)
+            name = params.text.encoder
+            self.text = pretrained(TextInputs, name) if params.text.finetune else TextEncoder(name)
         self.speaker = SpeakerEncoder(params.speaker.encoder) if params.speaker else None
 
     def __call__(self, table: pd.DataFrame, *, cached: bool = True) -> Features:
@@ -190,7 +192,7 @@ def pretrained_features(params: Params, table: pd.DataFrame) -> Features:
     quieten()
     config = encoder_config(params.speech.encoder)
     speech = SpeechEncoder(config, params.speech.finetune, states=params.speech.states)
-    speech.load_pretrained(params.speech.encoder)
+    pretrained(speech.load_pretrained, params.speech.encoder)
     return FrozenEncoders(params, speech)(table)
 
 

@@ -31,8 +31,8 @@ from sercore.disk import digest
 from sercore.fast.exact_ccc import first_pass, second_pass
 from sercore.features import FrozenEncoders, moments, require_kept
 from sercore.hub import quieten
-from sercore.losses import ccc
 from sercore.model import AttributeModel, require_finite
+from sercore.network.losses import ccc
 from sercore.params import Params
 from sercore.sampling import EpochSampler, Rows, choose
 

@@ -9,9 +9,9 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from sercore import params, predict, training
 from sercore.cache import model_digest
-from sercore.encoders import SpeechEncoder, TextModel
 from sercore.features import FrozenEncoders
 from sercore.model import AttributeModel
+from sercore.network.encoders import SpeechEncoder, TextModel
 from sercore.training import train
 
 RANK = 2

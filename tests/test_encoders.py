@@ -22,10 +22,12 @@ from transformers import (
     WhisperModel,
 )
 
+from sercore import InputError, hub
 from sercore.cache import model_digest
-from sercore.encoders import AudioInputs, SpeakerEncoder, SpeechEncoder, TextEncoder
+from sercore.encoders import SpeakerEncoder, TextEncoder
 from sercore.features import moments
 from sercore.hub import encoder_config, locate
+from sercore.network.encoders import AudioInputs, SpeechEncoder
 from sercore.params import ParamsError
 
 SMALL = {
@@ -222,14 +224,14 @@ def test_a_hub_model_without_a_network_is_one_clear_sentence(project, monkeypatc
 
 def test_an_encoder_for_another_sampling_rate_is_refused(tmp_path, project):
     Wav2Vec2FeatureExtractor(sampling_rate=8000).save_pretrained(tmp_path / "telephone")
-    with pytest.raises(ParamsError, match="wants audio at 8000 Hz"):
-        AudioInputs(str(tmp_path / "telephone"))
+    with pytest.raises(InputError, match="wants audio at 8000 Hz"):
+        hub.pretrained(AudioInputs, str(tmp_path / "telephone"))
 
 
 def test_a_model_of_another_kind_is_refused(project):
-    with pytest.raises(ParamsError, match=r"a bert model, or .* set speech\.encoder to .* data2vec-audio, hubert, "):
+    with pytest.raises(InputError, match=r"a bert model, or .* set speech\.encoder to .* data2vec-audio, hubert, "):
         SpeechEncoder(encoder_config("sentence-transformers/all-MiniLM-L6-v2"), finetune=True)
-    with pytest.raises(ParamsError, match="add_adapter"):
+    with pytest.raises(InputError, match="add_adapter"):
         SpeechEncoder(Wav2Vec2Config(add_adapter=True), finetune=True)
     with pytest.raises(ParamsError, match="encoder 'models/wavlm-nano' was not trained to tell speakers"):
         SpeakerEncoder("models/wavlm-nano")
@@ -241,7 +243,7 @@ def test_a_model_of_another_kind_is_refused(project):
 def test_a_damaged_model_is_named(checkpoint, name):
     (checkpoint / name).write_bytes((checkpoint / name).read_bytes()[:100])
     with pytest.raises(ParamsError, match=r"holds no usable model .*replace it\.$") as error:
-        SpeechEncoder(encoder_config(str(checkpoint)), finetune=False).load_pretrained(str(checkpoint))
+        hub.pretrained(SpeechEncoder(encoder_config(str(checkpoint)), finetune=False).load_pretrained, str(checkpoint))
     assert "\n" not in str(error.value)
 
 

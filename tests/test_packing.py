@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_encoders import MODELS, inputs, make, packed_average, padded_average, results
 
-from sercore.fast import attention
+from sercore.network import attention
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
 

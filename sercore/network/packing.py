@@ -7,15 +7,15 @@ own length, without the silence that fills its window.
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import count
 from typing import Any
 
 import torch
-from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from sercore.fast.attention import Packing, attend, distance_bias, recomputed
+from .attention import Packing, attend, distance_bias, recomputed
 
 TYPES = ("data2vec-audio", "hubert", "unispeech", "unispeech-sat", "wav2vec2", "wavlm", "whisper")
 """The ``model_type`` of the models that run here."""
@@ -106,7 +106,7 @@ def _convolved(padded: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     longest, (_, inputs, kernel) = padded.shape[1], weight.shape
     groups = padded.shape[2] // inputs
     around = functional.pad(padded.transpose(1, 2), (kernel // 2, kernel - 1 - kernel // 2))
-    size = next_fast_len(longest + kernel - 1, real=True)
+    size = next(each for each in count(longest + kernel - 1) if 30**20 % each == 0)  # no factor but 2, 3 and 5
     signal = torch.fft.rfft(around, size).unflatten(1, (groups, inputs)).permute(3, 1, 0, 2)  # (F, G, B, I)
     filters = torch.fft.rfft(weight, size).unflatten(0, (groups, -1)).conj().permute(3, 0, 2, 1)  # (F, G, I, O)
     mixed = (signal @ filters).permute(2, 1, 3, 0).flatten(1, 2)  # (B, width, F)
