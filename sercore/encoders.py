@@ -106,6 +106,8 @@ class SpeechEncoder(Encoder):
     """
 
     moments: Tensor
+    gradient_checkpointing = False  # set by transformers' `activation_checkpointing_enable`, as the function below is
+    _gradient_checkpointing_func: Any
 
     def __init__(self, config: PretrainedConfig, finetune: bool, lora: int | None = None, states: str = "raw") -> None:
         if config.model_type not in packing.TYPES or getattr(config, "add_adapter", False):
@@ -186,7 +188,8 @@ class SpeechEncoder(Encoder):
 
     def _hidden_states(self, features: Tensor, frames: Tensor) -> Iterator[Tensor]:
         states = packing.whisper_states if self.is_whisper else packing.hidden_states
-        for state in states(self.transformer, features, frames):
+        checkpoint = self._gradient_checkpointing_func if self.gradient_checkpointing and self.training else None
+        for state in states(self.transformer, features, frames, checkpoint):
             yield functional.layer_norm(state, state.shape[-1:]) if self.states == "layer_normalised" else state
 
     def _front_end(self, audio: Tensor, samples: Tensor, frames: Tensor) -> Tensor:

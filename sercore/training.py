@@ -100,6 +100,7 @@ class AttributeTrainer(Trainer):
             weight_decay=training.weight_decay,
             lr_scheduler_type="constant",
             bf16=training.precision == "bfloat16",
+            activation_checkpointing=training.checkpointing,
             use_cpu=not torch.cuda.is_available(),
             seed=params.seed,
             dataloader_pin_memory=torch.cuda.is_available(),

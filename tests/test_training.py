@@ -285,6 +285,15 @@ def test_half_precision_and_accumulation_train(project, tones, small):
     assert np.isfinite(run.history["loss"]).all()
 
 
+@pytest.mark.parametrize("variant", ["fusion", "whisper_lora", "fusion_text_finetuned"])
+def test_checkpointing_changes_no_figure(project, tones, small, variant):
+    found = []
+    for checkpointing in (False, True):
+        small["training"] = {"epochs": 2, "batch_size": 8, "checkpointing": checkpointing}
+        found.append(train(params.load("embedded", variant, 0, small), tones).history)
+    pd.testing.assert_frame_equal(*found, atol=1e-4, rtol=1e-4)
+
+
 def test_features_that_the_disk_cannot_hold_are_computed_in_every_step(project, tones, small, monkeypatch):
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
