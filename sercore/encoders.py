@@ -12,7 +12,14 @@ import torch
 from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoFeatureExtractor, AutoModel, AutoModelForAudioXVector, AutoTokenizer, PretrainedConfig
+from transformers import (
+    AutoFeatureExtractor,
+    AutoModel,
+    AutoModelForAudioXVector,
+    AutoTokenizer,
+    PretrainedConfig,
+    WhisperFeatureExtractor,
+)
 from transformers.models.whisper.modeling_whisper import WhisperConfig, WhisperEncoder
 
 from sercore import ge2e
@@ -25,8 +32,11 @@ from sercore.params import ParamsError
 # Where frozen encoders compute, and predictions for files.
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
-# Samples of a frame of Whisper: 160 of its spectrogram's, halved by the second convolution.
+# Samples of a frame of Whisper: two columns of its spectrogram, of 160 each, which the second convolution joins.
 WHISPER_STRIDE = 2 * 160
+
+SPECTROGRAMS = "log-mel spectrograms"
+"""Of what `SpeechEncoder.kept` names, the only one that is the encoder's input, not its frozen part's output."""
 
 
 class Encoder(nn.Module):
@@ -141,12 +151,15 @@ class SpeechEncoder(Encoder):
         front = [whisper.conv1, whisper.conv2, whisper.embed_positions] if self.is_whisper else [self.front_end]
         return nn.ModuleList(front)
 
-    def frozen_numbers(self, seconds: float) -> float:
-        """How many numbers the frozen part gives for `seconds` of sound, about."""
-        stride = WHISPER_STRIDE if self.is_whisper else math.prod(self.config.conv_stride)
-        channels = self.config.hidden_size if self.is_whisper else self.config.conv_dim[-1]
-        width = channels if self.finetune else self.layers * self.config.hidden_size
-        return seconds * SAMPLE_RATE / stride * width
+    @property
+    def kept(self) -> dict[str, float]:
+        """What may be kept on disk in place of audio, the best first, and how many numbers a second of sound has of it,
+        about. All of Whisper's frozen part but its layers is cheaper to compute than to keep."""
+        frames = SAMPLE_RATE / (WHISPER_STRIDE if self.is_whisper else math.prod(self.config.conv_stride))
+        states = {} if self.finetune else {"hidden states": frames * self.layers * self.config.hidden_size}
+        if self.is_whisper:
+            return states | {SPECTROGRAMS: 2 * frames * self.config.num_mel_bins}
+        return states or {"outputs of the convolutions": frames * self.config.conv_dim[-1]}
 
     @torch.no_grad()
     def frozen_part(self, audio: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
@@ -157,8 +170,8 @@ class SpeechEncoder(Encoder):
         utterance is too short for a frame.
 
         Args:
-            audio: what `AudioInputs` gives: waveforms (utterances, samples), or Whisper's log-mel spectrograms
-                (utterances, mel bins, frames).
+            audio: what `AudioInputs` gives, zeros behind it: waveforms (utterances, samples), or Whisper's log-mel
+                spectrograms (utterances, columns, mel bins).
             samples: valid samples of each utterance at 16 kHz, shape (utterances,).
         """
         if self.is_whisper:
@@ -211,9 +224,15 @@ class AudioInputs:
             raise ParamsError(f"encoder {name!r} wants audio at {self.extractor.sampling_rate} Hz, not {SAMPLE_RATE}.")
 
     def __call__(self, waveform: np.ndarray) -> Tensor:
-        """Waveform (samples,) to the encoder's input, without the batch axis."""
-        inputs = self.extractor(waveform, sampling_rate=SAMPLE_RATE, return_tensors="pt")
-        return next(iter(inputs.values()))[0]
+        """Waveform (samples,) to the encoder's input, without the batch axis: (samples,), or of Whisper (columns, mel
+        bins), two columns a frame and the one behind that its convolutions see, without the silence up to 30 s."""
+        length = {}
+        if isinstance(self.extractor, WhisperFeatureExtractor):
+            frames = -(-len(waveform) // WHISPER_STRIDE)
+            length = {"max_length": min(frames * WHISPER_STRIDE + 160, self.extractor.n_samples)}
+        inputs = self.extractor(waveform, sampling_rate=SAMPLE_RATE, return_tensors="pt", **length)
+        values = next(iter(inputs.values()))[0]
+        return values.mT if values.ndim == 2 else values
 
 
 class TextInputs:

@@ -104,6 +104,7 @@ class AttributeTrainer(Trainer):
             use_cpu=not torch.cuda.is_available(),
             seed=params.seed,
             dataloader_pin_memory=torch.cuda.is_available(),
+            dataloader_num_workers=utterances.features.workers,
             eval_strategy="epoch",
             save_strategy="epoch",
             logging_strategy="epoch",

@@ -51,11 +51,12 @@ def hidden_states(
 def whisper_front_end(encoder: Any, spectrogram: Tensor, frames: Tensor) -> Tensor:
     """What the convolutions and positions of a ``WhisperEncoder`` make of each utterance, packed (frames, width).
 
-    `spectrogram` is log-mel (utterances, mel bins, twice the longest and silence behind it), `frames` (utterances,).
+    `spectrogram` is log-mel (utterances, columns, mel bins): of each, two columns a frame and, unless its window ends
+    there, one more, the last that the convolutions see. `frames` is (utterances,).
     """
     packing = Packing(frames)
-    # The convolutions look one frame ahead.
-    convolved = functional.gelu(encoder.conv1(spectrogram[:, :, : 2 * packing.longest + 2]))
+    exact = spectrogram.to(encoder.conv1.weight.dtype)  # which may be kept in half precision
+    convolved = functional.gelu(encoder.conv1(exact.transpose(1, 2)))
     convolved = functional.gelu(encoder.conv2(convolved)).transpose(1, 2)[:, : packing.longest]
     return packing.pack(convolved + encoder.embed_positions.weight[: packing.longest])
 
