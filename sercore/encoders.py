@@ -184,7 +184,9 @@ class SpeechEncoder(Encoder):
                 raise ValueError(f"an utterance of {int(samples.min())} samples is too short for one frame.")
             features = self._front_end(audio, samples, frames)
         if not self.finetune:
-            features = torch.stack([state.half() for state in self._hidden_states(features, frames)], 1)
+            states = [state.half() for state in self._hidden_states(features, frames)]
+            with torch.autocast(features.device.type, enabled=False):  # that to bfloat16 stacks no half precision
+                features = torch.stack(states, 1)
         return features, frames
 
     def forward(self, features: Tensor, frames: Tensor, weights: Tensor) -> Tensor:

@@ -312,6 +312,7 @@ def test_features_that_the_disk_cannot_hold_are_computed_in_every_step(project, 
 
 
 def test_audio_that_other_processes_prepare_gives_the_same_run(project, tones, small, monkeypatch):
+    small["training"]["precision"] = "bfloat16"
     chosen = params.load("embedded", "whisper_fusion", 0, small | {"speech": FROZEN | {"cache": False}})
     alone = train(chosen, tones)
     alone.folder.rename(project / "alone")
