@@ -12,6 +12,10 @@ BUILD = f"build/{plan.profile}"
 RUNS = "build/{profile}/runs/{condition}/{variant}"
 
 
+onstart:
+    shell(plan.first)
+
+
 rule book:
     message:
         "Building the book"

@@ -150,7 +150,7 @@ def msp_podcast() -> list[Row]:
     operations of fine-tuning, of a frozen encoder a third, whatever is computed again."""
     rows: list[Row] = []
     for lora in (None, 8):
-        for name in ("all together", "with checkpointing", "plain", "exact_ccc, 4 parts")[: 2 if lora else 4]:
+        for name in ("all together", "with checkpointing", "packed", "plain", "exact_ccc, 4 parts")[: 2 if lora else 5]:
             rows += _at_scale("large", name, lora)
     for name in ("all together", "packed"):  # hidden states from disk, or computed from spectrograms in every step
         rows += _at_scale("whisper-large", name, None, finetune=False)
@@ -182,7 +182,7 @@ def _at_scale(size: str, name: str, lora: int | None, finetune: bool = True) -> 
 
         predicted = np.divide(_frames(model, data[0]), timed({name: predict}, 3)[name])
         rows.append(row(name, "predicted frames a second", predicted, **keys))
-        if kind not in ("plain", "with checkpointing") and (finetune or kind == "packed"):
+        if (kind == "all together") == finetune:  # what the encoder's layers compute, and each of them once
             every = sum(models.flops(model, batch) for batch in data) * parts / len(data)
             every *= (2 if lora else 3) if finetune else 1
             rows.append(row(name, "TFLOP/s", np.divide(every / 1e12, seconds), **keys))

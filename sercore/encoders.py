@@ -129,6 +129,11 @@ class SpeechEncoder(Encoder):
             self.register_buffer("moments", torch.zeros(2, self.layers, self.config.hidden_size))
 
     @property
+    def stride(self) -> int:
+        """Samples of a frame."""
+        return WHISPER_STRIDE if self.is_whisper else math.prod(self.config.conv_stride)
+
+    @property
     def shortest(self) -> int:
         """Samples of the shortest utterance that has a frame."""
         samples = 1
@@ -155,7 +160,7 @@ class SpeechEncoder(Encoder):
     def kept(self) -> dict[str, float]:
         """What may be kept on disk in place of audio, the best first, and how many numbers a second of sound has of it,
         about. All of Whisper's frozen part but its layers is cheaper to compute than to keep."""
-        frames = SAMPLE_RATE / (WHISPER_STRIDE if self.is_whisper else math.prod(self.config.conv_stride))
+        frames = SAMPLE_RATE / self.stride
         states = {} if self.finetune else {"hidden states": frames * self.layers * self.config.hidden_size}
         if self.is_whisper:
             return states | {SPECTROGRAMS: 2 * frames * self.config.num_mel_bins}

@@ -41,6 +41,19 @@ def main() -> None:
         COMMANDS[given.command](plan, *given.values)
 
 
+def plan(plan: Plan) -> None:
+    """Print what a study needs of the disk, a GPU and hours, and refuse it where the disk is too small."""
+    from study.needs import needs, require_room
+
+    table, sizes = needs(plan)
+    shown = table.drop(columns="hours" if table["hours"].isna().all() else [])
+    print(shown.to_string(index=False, float_format="{:.2f}".format))
+    print(", ".join(f"{name} {size:.1f} GB" for name, size in sizes.items()))
+    if table["hours"].isna().any():
+        print("hours are not known where no step was measured on such a GPU: `make benchmark` measures.")
+    require_room(sizes)
+
+
 def features(plan: Plan, profile: str, variant: str, condition: str) -> None:
     """Read the corpus and cache what the frozen encoders of a variant make of it."""
     from sercore.features import prepare
@@ -148,7 +161,7 @@ def _of_utterances(folder: str, names: list[str]) -> list[str]:
     return [name for name in names if Path(folder, name).is_file() and not name.endswith(kept)]
 
 
-COMMANDS = {one.__name__: one for one in (features, prepare, test, analyse, execute, pages, commit)}
+COMMANDS = {one.__name__: one for one in (plan, features, prepare, test, analyse, execute, pages, commit)}
 
 
 if __name__ == "__main__":

@@ -96,10 +96,13 @@ def _block(
 def _whisper_block(part: Callable[..., Tensor], layer: Any, hidden: Tensor, packing: Packing) -> Tensor:
     """A layer of Whisper's encoder; `part` as in `_block`."""
     drop = partial(functional.dropout, training=layer.training)
+
+    def narrowed(wide: Tensor) -> Tensor:
+        return layer.fc2(drop(layer.activation_fn(wide), layer.activation_dropout))
+
     attended = attend(layer.self_attn, layer.self_attn_layer_norm(hidden), packing, None, part)
     hidden = hidden + drop(attended, layer.dropout)
-    inner = layer.activation_fn(layer.fc1(layer.final_layer_norm(hidden)))
-    return hidden + drop(layer.fc2(drop(inner, layer.activation_dropout)), layer.dropout)
+    return hidden + drop(part(narrowed, layer.fc1(layer.final_layer_norm(hidden))), layer.dropout)
 
 
 def _feed_forward(module: Any, hidden: Tensor, part: Callable[..., Tensor]) -> Tensor:
