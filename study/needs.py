@@ -141,8 +141,9 @@ def _seconds(model: AttributeModel, run: Params, corpus: Corpus, kept: str) -> f
     way = "packed" if kept in (SPECTROGRAMS, "nothing") else "all together"
     if run.training.checkpointing and speech.finetune:
         way = "with checkpointing"
-    rows = measured().query("device == 'cuda' and part == 'msp_podcast' and size == @size and way == @way")
-    rates = rows.set_index("measure")["estimate"]
+    keys = {"device": "cuda", "part": "msp_podcast", "size": size, "way": way}
+    rows = measured()
+    rates = rows[(rows[list(keys)] == pd.Series(keys)).all(axis=1)].set_index("measure")["estimate"]
     if rates.empty or benchmarks()["cuda"]["machine"]["gpu"] != here:
         return np.nan
     chosen, longest = choose(corpus, run), run.speech.max_seconds
