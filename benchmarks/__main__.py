@@ -9,6 +9,7 @@ are not measured stay as they are. Ways of a part are timed in turn, so that wha
 import argparse
 import dataclasses
 import functools
+import gc
 import json
 import multiprocessing
 import os
@@ -162,6 +163,8 @@ def _at_scale(size: str, name: str, lora: int | None, finetune: bool = True) -> 
     precision, count, parts = settings["precision"], settings["batch_size"], 4 if name == "exact_ccc, 4 parts" else 1
     kind = "all together" if parts > 1 else name
     keys = {"size": size + (", LoRA" if lora else "" if finetune else ", frozen"), "precision": precision}
+    gc.collect()
+    torch.cuda.empty_cache()  # nothing without a GPU
     try:
         model = way(kind, size, lora, finetune)
         data = batches(size, count // parts, WAYS[kind][0], max(parts, 3), finetune)
@@ -269,7 +272,10 @@ def two_processes() -> list[Row]:
             _train(projects[1], "whisper_finetuned", halves, found | {"RANK": rank, "LOCAL_RANK": "0"})
             for rank in ("0", "1")
         ]
-        codes = [process.wait(timeout=240) for process in both]
+        try:
+            codes = [process.wait(timeout=240) for process in both]
+        finally:
+            [process.kill() for process in both]
         if any(codes):
             raise RuntimeError(f"the processes ended with {codes}")
         return [row("two processes", "largest difference of a prediction", _difference(*projects))]
@@ -359,7 +365,7 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
     "intervals": intervals,
     "msp_podcast": msp_podcast,
 }
-"""All parts; the last one is for a GPU, on which one call of all takes a few minutes."""
+"""All parts; intervals are of a CPU alone, and the last is of a GPU, on which one call takes a few minutes."""
 
 
 def machine() -> dict[str, Any]:
@@ -379,7 +385,9 @@ def main() -> None:
     given = parser.parse_args()
     if given.tiny:
         models.shrink()
-    chosen = given.parts or [name for name in PARTS if GPU or given.tiny or name != "msp_podcast"]
+    torch.backends.cudnn.allow_tf32 = False  # with which float32 would have three digits
+    of_other = "" if given.tiny else "intervals" if GPU else "msp_podcast"
+    chosen = given.parts or [name for name in PARTS if name != of_other]
     if unknown := set(chosen) - set(PARTS):
         parser.error(f"unknown part {', '.join(unknown)}; parts are {', '.join(PARTS)}")
     for name in chosen:
