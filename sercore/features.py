@@ -79,7 +79,7 @@ class Features(Dataset[dict[str, Tensor]]):
     def workers(self) -> int:
         """Processes that prepare audio while a GPU computes; none where it is on disk as it is needed."""
         prepared = DEVICE.type == "cpu" or self.speech is not None or self.spectrograms is not None
-        return 0 if prepared else min(8, os.cpu_count() or 1)
+        return 0 if prepared else min(8, os.cpu_count() or 1, len(self) // 64)
 
     def digests(self) -> dict[str, str]:
         """Digest of what each cached embedding was computed from: another encoder, text or audio gives another one."""
