@@ -35,8 +35,8 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 # Samples of a frame of Whisper: two columns of its spectrogram, of 160 each, which the second convolution joins.
 WHISPER_STRIDE = 2 * 160
 
-SPECTROGRAMS = "log-mel spectrograms"
-"""Of what `SpeechEncoder.kept` names, the only one that is the encoder's input, not its frozen part's output."""
+HIDDEN_STATES, SPECTROGRAMS = "hidden states", "log-mel spectrograms"
+"""Of what `SpeechEncoder.kept` names; the latter are the encoder's input, not its frozen part's output."""
 
 
 class Encoder(nn.Module):
@@ -161,7 +161,7 @@ class SpeechEncoder(Encoder):
         """What may be kept on disk in place of audio, the best first, and how many numbers a second of sound has of it,
         about. All of Whisper's frozen part but its layers is cheaper to compute than to keep."""
         frames = SAMPLE_RATE / self.stride
-        states = {} if self.finetune else {"hidden states": frames * self.layers * self.config.hidden_size}
+        states = {} if self.finetune else {HIDDEN_STATES: frames * self.layers * self.config.hidden_size}
         if self.is_whisper:
             return states | {SPECTROGRAMS: 2 * frames * self.config.num_mel_bins}
         return states or {"outputs of the convolutions": frames * self.config.conv_dim[-1]}

@@ -24,6 +24,7 @@ from sercore.corpus import some
 from sercore.disk import cache_folder
 from sercore.encoders import (
     DEVICE,
+    HIDDEN_STATES,
     SPECTROGRAMS,
     WHISPER_STRIDE,
     AudioInputs,
@@ -177,7 +178,7 @@ class FrozenEncoders:
 def kept_as(name: str, params: Params) -> str:
     """The type of the numbers of what `SpeechEncoder.kept` calls `name`. A frozen encoder gives half precision, which
     keeps more digits than the bfloat16 in which other runs compute."""
-    exact = name != "hidden states" and params.training.precision == "float32"
+    exact = name != HIDDEN_STATES and params.training.precision == "float32"
     return "float32" if exact else "float16"
 
 

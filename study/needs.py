@@ -22,7 +22,7 @@ from sercore import ge2e
 from sercore.audio import SAMPLE_RATE
 from sercore.corpus import Corpus
 from sercore.disk import cache_folder
-from sercore.encoders import SPECTROGRAMS
+from sercore.encoders import HIDDEN_STATES, SPECTROGRAMS
 from sercore.features import kept_as
 from sercore.hub import encoder_config, locate, quieten
 from sercore.model import AttributeModel
@@ -104,9 +104,9 @@ def _kept(model: AttributeModel, run: Params, seconds: float, kept: dict[Any, fl
     the study keep."""
     corpus = run.corpus.model_dump_json(exclude={"transcripts"})
     for name, numbers in model.speech.kept.items() if run.speech.cache else ():
-        kind, of_states = kept_as(name, run), run.speech.states == "layer_normalised" and not run.speech.finetune
+        kind, states = kept_as(name, run), run.speech.states if name == HIDDEN_STATES else ""
         size = numbers * seconds * np.dtype(kind).itemsize
-        key = (name, kind, of_states, run.speech.encoder, run.speech.max_seconds, corpus)
+        key = (name, kind, states, run.speech.encoder, run.speech.max_seconds, corpus)
         if key in kept or 2 * size <= free - sum(kept.values()):
             kept[key] = size
             return name, size
