@@ -3,7 +3,6 @@
 import contextlib
 import json
 import shutil
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -40,7 +39,7 @@ def stored(
     kind: str = "float32",
     size: float = 0,
 ) -> Sequence[np.ndarray] | None:
-    """What `compute` yields, from disk if it was computed before under the same key; None where that has no room.
+    """What `compute` yields, from disk if it was computed before under the same key; None where there is no room.
 
     Args:
         root: folder of all caches; None keeps the values in memory alone.
@@ -48,7 +47,7 @@ def stored(
             so nothing is ever served stale. Damaged files are computed again.
         compute: yields one float array of shape (length_i, ...) per item; only the first axis may vary.
         kind: of the numbers that are kept, ``float32`` or ``float16``.
-        size: in bytes, about; as much again must remain free for what a study leaves, else there is a `UserWarning`.
+        size: in bytes, about; as much again must remain free for what a study leaves.
     """
     if root is None:
         return list(compute())
@@ -61,10 +60,7 @@ def stored(
             return Ragged(folder)
         shutil.rmtree(folder)
     root.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(root).free
-    if 2 * size > free:
-        problem = f"features take about {size / 1e9:.1f} GB, too much for {root} ({free / 1e9:.1f} GB are free)"
-        warnings.warn(f"{problem}: every step computes them.", stacklevel=3)
+    if 2 * size > shutil.disk_usage(root).free:
         return None
     complete(folder, lambda partial: _write(partial, compute(), kind))
     return Ragged(folder)

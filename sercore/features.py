@@ -3,16 +3,19 @@
 `FrozenEncoders` gives `Features` of the rows of a table; `sercore.batches` adds labels and collates them.
 """
 
+import os
+import shutil
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
-from torch.utils.data import Dataset
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from sercore import audio, corpora
@@ -21,7 +24,14 @@ from sercore.corpus import some
 from sercore.disk import cache_folder
 from sercore.encoders import DEVICE, SpeakerEncoder, TextEncoder
 from sercore.hub import encoder_config, pretrained, quieten
-from sercore.network.encoders import AudioInputs, SpeechEncoder, TextInputs
+from sercore.network.encoders import (
+    HIDDEN_STATES,
+    SPECTROGRAMS,
+    WHISPER_STRIDE,
+    AudioInputs,
+    SpeechEncoder,
+    TextInputs,
+)
 from sercore.params import Params, ParamsError
 
 SMALLEST = 1e-5  # standard deviation below which a channel counts as constant
@@ -32,17 +42,19 @@ class Features(Dataset[dict[str, Tensor]]):
     """For each row of a table, in its order, the arguments of `AttributeModel.forward` that are not labels.
 
     ``speech``: output of the speech encoder's frozen part, as on disk (frames, ...) a row; if None, every step computes
-    it from the audio of ``paths``, cut after ``max_seconds`` and prepared by ``inputs``. ``text``, ``speaker``: an
-    embedding (1, width) a row. ``tokens``: what a fine-tuned text encoder takes in place of ``text``, (tokens,) a row.
+    it, from Whisper's ``spectrograms`` (columns, mel bins) a row, or from the audio of ``paths``, cut after
+    ``max_seconds`` and prepared by ``inputs``. ``text``, ``speaker``: an embedding (1, width) a row. ``tokens``: what a
+    fine-tuned text encoder takes in place of ``text``, (tokens,) a row.
     """
 
     paths: list[Path]
     max_seconds: float
     inputs: AudioInputs
-    speech: Sequence[np.ndarray] | None
-    text: Sequence[np.ndarray] | None
-    tokens: list[Tensor] | None
-    speaker: Sequence[np.ndarray] | None
+    speech: Sequence[np.ndarray] | None = None
+    spectrograms: Sequence[np.ndarray] | None = None
+    text: Sequence[np.ndarray] | None = None
+    tokens: list[Tensor] | None = None
+    speaker: Sequence[np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -51,6 +63,9 @@ class Features(Dataset[dict[str, Tensor]]):
         example = {}
         if self.speech is not None:
             example["features"] = torch.tensor(self.speech[index])
+        elif self.spectrograms is not None:
+            spectrogram = torch.tensor(self.spectrograms[index])
+            example |= {"audio": spectrogram, "samples": torch.tensor(len(spectrogram) // 2 * WHISPER_STRIDE)}
         else:
             waveform = audio.load(self.paths[index], self.max_seconds)
             example |= {"audio": self.inputs(waveform), "samples": torch.tensor(len(waveform))}
@@ -58,6 +73,12 @@ class Features(Dataset[dict[str, Tensor]]):
             example["tokens"] = self.tokens[index]
         embeddings = {"text": self.text, "speaker_embedding": self.speaker}
         return example | {name: torch.tensor(of[index][0]) for name, of in embeddings.items() if of is not None}
+
+    @property
+    def workers(self) -> int:
+        """Processes that prepare audio while a GPU computes; none where it is on disk as it is needed."""
+        prepared = DEVICE.type == "cpu" or self.speech is not None or self.spectrograms is not None
+        return 0 if prepared else min(8, os.cpu_count() or 1, len(self) // 64)
 
     def digests(self) -> dict[str, str]:
         """Digest of what each cached embedding was computed from: another encoder, text or audio gives another one."""
@@ -83,8 +104,8 @@ class FrozenEncoders:
 
         `ParamsError` if each speaker is to be normalised, but the features are not kept; `AudioError` if a file cannot
         be used, or is too short for the speech encoder. `UserWarning` if utterances are longer than
-        ``speech.max_seconds``, if a system with text gets none for some, or if the disk has no room for the speech
-        features, which every step then computes.
+        ``speech.max_seconds``, if a system with text gets none for some, or if the disk has no room for what is best
+        kept of speech; in its place is what `SpeechEncoder.kept` names next, or every step computes it.
         """
         self.require_frames(table["duration"])
         paths, seconds = list(table["path"]), self.params.speech.max_seconds
@@ -94,9 +115,11 @@ class FrozenEncoders:
             warnings.warn(f"{problem}, and only that much is used of each: {some(long)}; {remedy}.", stacklevel=2)
         root = cache_folder() if cached else None
         text, tokens, speaker = None, None, None
-        speech = self._speech(table, root) if root and self.params.speech.cache else None
+        name, kept = self._kept(table, root) if root and self.params.speech.cache else ("", None)
         if self.params.speech.per_speaker:
-            speech = SpeakerNormalised(require_kept(speech, "speech.per_speaker"), table["speaker"])
+            best = kept if name == next(iter(self.speech.kept)) else None
+            kept = SpeakerNormalised(require_kept(best, "speech.per_speaker"), table["speaker"])
+        speech, spectrograms = (None, kept) if name == SPECTROGRAMS else (kept, None)
         texts = [text if isinstance(text, str) and text.strip() else None for text in table["transcript"]]
         if self.text and None in texts:
             count = f"{texts.count(None)} of {len(texts)} utterances"
@@ -109,7 +132,7 @@ class FrozenEncoders:
             key = ["speaker", x_vector.model, str(seconds), *paths]
             waves = (audio.load(path, seconds) for path in paths)
             speaker = stored(root, key, lambda: map(x_vector, tqdm(waves, "speaker embeddings", len(paths))))
-        return Features(paths, seconds, self.inputs, speech, text, tokens, speaker)
+        return Features(paths, seconds, self.inputs, speech, spectrograms, text, tokens, speaker)
 
     def require_frames(self, durations: pd.Series) -> None:
         """Raise `AudioError`, which names them, if utterances are too short for the speech encoder; index: names."""
@@ -118,25 +141,44 @@ class FrozenEncoders:
             problem = f"{len(short)} utterances are shorter than a frame of {self.params.speech.encoder}"
             raise audio.AudioError(f"{problem} ({shortest:.3f} s): {some(short)}; remove them.")
 
-    def _speech(self, table: pd.DataFrame, root: Path) -> Sequence[np.ndarray] | None:
-        """The output of the speech encoder's frozen part, if there is room for it."""
-        params, speech = self.params.speech, self.speech
-
-        def compute() -> Iterator[np.ndarray]:
-            speech.eval().to(DEVICE)
-            for path in tqdm(table["path"], "speech features"):
-                waveform = audio.load(path, params.max_seconds)
-                samples = torch.tensor([len(waveform)], device=DEVICE)
-                features, _ = speech.frozen_part(self.inputs(waveform)[None].to(DEVICE), samples)
-                yield features.cpu().numpy()
-
+    def _kept(self, table: pd.DataFrame, root: Path) -> tuple[str, Sequence[np.ndarray] | None]:
+        """What is kept of speech, the first of `SpeechEncoder.kept` for which there is room, and its name."""
+        params, speech, inputs = self.params.speech, self.speech, self.inputs
+        seconds = table["duration"].clip(upper=params.max_seconds).sum()
         settings = [str(params.finetune), params.encoder, str(params.max_seconds)]
         settings += [] if params.finetune else [str(speech.states == "layer_normalised"), "frames, layers, width"]
-        # A frozen encoder gives half precision, which keeps more digits than the bfloat16 in which other runs compute.
-        kind = "float32" if params.finetune and self.params.training.precision == "float32" else "float16"
-        seconds = table["duration"].clip(upper=params.max_seconds).sum()
-        size = speech.frozen_numbers(seconds) * np.dtype(kind).itemsize
-        return stored(root, ["packed speech", speech.frozen, *settings, *table["path"]], compute, kind, size)
+        names = list(speech.kept)
+        for name, instead in zip(names, [*names[1:], ""], strict=True):
+            key: list[str | nn.Module] = ["packed speech", speech.frozen, *settings]
+            if name == SPECTROGRAMS:
+                key = ["log-mel", inputs.extractor.to_json_string(), str(params.max_seconds)]
+            kind = kept_as(name, self.params)
+            size = speech.kept[name] * seconds * np.dtype(kind).itemsize
+            kept = stored(root, [*key, *table["path"]], partial(self._computed, name, table), kind, size)
+            if kept is not None:
+                return name, kept
+            free = f"{root} ({shutil.disk_usage(root).free / 1e9:.1f} GB are free)"
+            remedy = f"{instead} are kept instead" if instead else "every step computes them"
+            warnings.warn(f"{name} take about {size / 1e9:.1f} GB, too much for {free}: {remedy}.", stacklevel=3)
+        return "", None
+
+    def _computed(self, name: str, table: pd.DataFrame) -> Iterator[np.ndarray]:
+        """Of each row of a table what `SpeechEncoder.kept` calls `name`."""
+        self.speech.eval().to(DEVICE)
+        raw = Features(list(table["path"]), self.params.speech.max_seconds, self.inputs)
+        for example in tqdm(DataLoader(raw, batch_size=None, num_workers=raw.workers), name, len(raw)):
+            if name == SPECTROGRAMS:
+                yield example["audio"].numpy()
+            else:
+                part, _ = self.speech.frozen_part(*(example[each][None].to(DEVICE) for each in ("audio", "samples")))
+                yield part.cpu().numpy()
+
+
+def kept_as(name: str, params: Params) -> str:
+    """The type of the numbers of what `SpeechEncoder.kept` calls `name`. A frozen encoder gives half precision, which
+    keeps more digits than the bfloat16 in which other runs compute."""
+    exact = name != HIDDEN_STATES and params.training.precision == "float32"
+    return "float32" if exact else "float16"
 
 
 class SpeakerNormalised(Sequence[np.ndarray]):

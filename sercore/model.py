@@ -31,6 +31,16 @@ class AttributeModel(AttributeNetwork):
         """A model with pretrained encoders and new heads, for so many `speakers` and a corpus's `scale` of attributes;
         `ParamsError` if an encoder cannot be loaded.
         """
+        model = cls(cls.configured(params, speakers, scale))
+        for name, encoder in model.encoders().items():
+            pretrained(encoder.load_pretrained, getattr(params, name).encoder)
+        if not params.speech.finetune:
+            model.config.encoder_digest = model_digest(model.speech.frozen)
+        return model
+
+    @staticmethod
+    def configured(params: Params, speakers: int, scale: tuple[float, float]) -> AttributeConfig:
+        """The configuration of such a model, for which no weights are read."""
         sections = params.model_dump(mode="json", include={"speech", "text", "heads", "loss"})
         config = AttributeConfig(**sections, speakers=speakers, scale=scale)
         config.encoders = {"speech": encoder_config(params.speech.encoder).to_dict()}
@@ -42,12 +52,7 @@ class AttributeModel(AttributeNetwork):
             config.speaker_width = ge2e.WIDTH
             if (name := params.speaker.encoder) != ge2e.NAME:  # `SpeakerEncoder` refuses a model without x-vectors
                 config.speaker_width = getattr(encoder_config(name), "xvector_output_dim", 0)
-        model = cls(config)
-        for name, encoder in model.encoders().items():
-            pretrained(encoder.load_pretrained, getattr(params, name).encoder)
-        if not params.speech.finetune:
-            config.encoder_digest = model_digest(model.speech.frozen)
-        return model
+        return config
 
     @classmethod
     def from_pretrained(cls, *arguments: Any, **options: Any) -> Self:

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from pyarrow import ArrowInvalid
 from safetensors import SafetensorError
 from scipy.io import wavfile
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from sercore import ATTRIBUTES, InputError, audio, corpora, runs
@@ -28,7 +27,7 @@ from sercore.batches import collate
 from sercore.corpus import CorpusError, some
 from sercore.disk import complete_file
 from sercore.encoders import DEVICE
-from sercore.features import FrozenEncoders
+from sercore.features import Features, FrozenEncoders
 from sercore.hub import pretrained, quieten
 from sercore.model import AttributeModel, require_finite
 from sercore.params import Params, ParamsError, with_corpus
@@ -98,12 +97,13 @@ class Predictor:
             raise audio.AudioError(f"the same file is given twice: {some(names[names.duplicated()])}; give each once.")
         table = pd.DataFrame(columns, index=names)
         low, high = self.model.config.scale
-        pooled: list[Tensor] = []
+        pooled: list[torch.Tensor] = []
         keep = self.model.pooling.register_forward_hook(lambda *each: pooled.append(each[-1].cpu()))
         with keep, tempfile.TemporaryDirectory() as folder:
             parts = _parts(table, self.encoders.params.speech.max_seconds, Path(folder)) if windows else table
             parts = parts.sort_values("duration", ascending=False, kind="stable")
-            values = _predictions(self.model, self.encoders(parts, cached=False), BATCH_SIZE).astype(np.float64)
+            features = self.encoders(parts, cached=False)
+            values = _predictions(self.model, features, range(len(features)), BATCH_SIZE).astype(np.float64)
         predicted = pd.DataFrame(low + (high - low) * values, parts.index, list(ATTRIBUTES))
         if embeddings and pooled:
             vectors = pd.DataFrame(torch.cat(pooled).numpy(), parts.index).add_prefix("embedding_")
@@ -145,8 +145,9 @@ def evaluate(folder: Path, test: str, corpus: Mapping[str, Any]) -> Path:
     rows = tested.table[whole | (tested.table["split"] != "train")].dropna(subset=list(ATTRIBUTES))
     if rows.empty:
         raise CorpusError(f"corpus {tested.name} has no labelled utterance outside its training split to test on.")
-    chosen = Subset(predictor.encoders(tested.table), tested.table.index.get_indexer(rows.index).tolist())
-    values = _predictions(predictor.model, chosen, own.training.batch_size, own.training.precision == "bfloat16")
+    features, places = predictor.encoders(tested.table), tested.table.index.get_indexer(rows.index).tolist()
+    half = own.training.precision == "bfloat16"
+    values = _predictions(predictor.model, features, places, own.training.batch_size, half)
     low, high = tested.scale
     predictions = rows[["split"]].reset_index()
     predictions[runs.PREDICTED] = low + (high - low) * values
@@ -197,11 +198,11 @@ def _published(folder: Path) -> Predictor:
 
 @torch.no_grad()
 def _predictions(
-    model: AttributeModel, examples: Dataset[dict[str, Tensor]], batch_size: int, half_precision: bool = False
+    model: AttributeModel, features: Features, places: Sequence[int], batch_size: int, half_precision: bool = False
 ) -> NDArray[np.float32]:
-    """Predictions (utterances, 3), from 0 to 1."""
+    """Predictions (utterances, 3), from 0 to 1, for the rows of `features` at `places`."""
     model.to(DEVICE)  # type: ignore[arg-type]  # transformers hides the signature
-    batches = DataLoader(examples, batch_size, collate_fn=collate)
+    batches = DataLoader(Subset(features, places), batch_size, collate_fn=collate, num_workers=features.workers)
     parts = [np.empty((0, len(ATTRIBUTES)), np.float32)]  # for no utterance
     # cuDNN would convolve in TF32, which rounds to three digits, and differently from batch to batch.
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):

@@ -168,6 +168,7 @@ class Training(Section):
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(0.0, ge=0)
     precision: Literal["float32", "bfloat16"] = "float32"
+    checkpointing: bool = Field(False, description="keep of each fine-tuned layer its input alone: less memory, slower")
     every_epoch: bool = Field(False, description="keep what every epoch predicts of the labelled other splits")
 
 

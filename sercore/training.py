@@ -100,9 +100,12 @@ class AttributeTrainer(Trainer):
             weight_decay=training.weight_decay,
             lr_scheduler_type="constant",
             bf16=training.precision == "bfloat16",
+            activation_checkpointing=training.checkpointing,
+            ddp_find_unused_parameters=True,  # also with checkpointing, with which transformers would not look for them
             use_cpu=not torch.cuda.is_available(),
             seed=params.seed,
             dataloader_pin_memory=torch.cuda.is_available(),
+            dataloader_num_workers=utterances.features.workers,
             eval_strategy="epoch",
             save_strategy="epoch",
             logging_strategy="epoch",

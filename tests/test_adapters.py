@@ -76,7 +76,7 @@ def test_a_trained_whisper_is_transformers_own_where_speech_fills_its_window(lor
     awaken(speech)
     layers = merge_into(plain, speech.transformer)
     spectrogram, weights = torch.randn(1, 20, 100, dtype=torch.float64), torch.rand(3, dtype=torch.float64)
-    ours = speech(*speech.frozen_part(spectrogram, torch.tensor([16_000])), weights)
+    ours = speech(*speech.frozen_part(spectrogram.mT, torch.tensor([16_000])), weights)
     states = plain(spectrogram, output_hidden_states=True).hidden_states
     theirs = torch.einsum("l,lnw->nw", weights, torch.cat(states))
     ours.square().sum().backward()

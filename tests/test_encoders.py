@@ -159,11 +159,13 @@ def test_whisper_states_are_those_of_transformers_that_attend_to_no_silence(whis
     """Each utterance has its own length; where it fills the window, the states are those of transformers as it is."""
     encoder, inputs = load(whisper, False), AudioInputs(str(whisper))
     theirs = WhisperModel.from_pretrained(whisper).encoder.eval()
-    sounds = waveforms(8000, 32_000, 100)
-    spectrograms = torch.stack([inputs(sound) for sound in sounds])
-    features, frames = encoder.frozen_part(spectrograms, torch.tensor([len(sound) for sound in sounds]))
+    sounds, extractor = waveforms(8000, 32_000, 100), WhisperFeatureExtractor.from_pretrained(whisper)
+    spectrograms = extractor(sounds, sampling_rate=16_000, return_tensors="pt").input_features
+    assert [len(inputs(sound)) for sound in sounds] == [51, 200, 3]  # without the silence that fills the window
+    packed = torch.nn.utils.rnn.pad_sequence([inputs(sound) for sound in sounds], batch_first=True)
+    features, frames = encoder.frozen_part(packed, torch.tensor([len(sound) for sound in sounds]))
     assert frames.tolist() == [25, 100, 1]  # at 50 Hz
-    assert encoder.frozen_part(spectrograms[:1], torch.tensor([99 * 16_000]))[1].item() == 100  # all it has
+    assert encoder.frozen_part(packed[:1], torch.tensor([99 * 16_000]))[1].item() == 100  # all it has
     for row, utterance in enumerate(features.split(frames.tolist())):
         silent = torch.arange(100) >= frames[row]
         mask = torch.zeros(1, 1, 1, 100).masked_fill(silent, -torch.inf)

@@ -22,18 +22,37 @@ class Interrupted(Exception):
     pass
 
 
-def test_cached_features_give_the_predictions_of_raw_audio(project, tones, small):
-    cached = params.load("embedded", "fusion", 0, small)
-    raw = params.load("embedded", "fusion", 0, small | {"speech": {"cache": False}})
+@pytest.mark.parametrize("variant", ["fusion", "whisper_finetuned", "whisper_fusion"])
+def test_cached_features_give_the_predictions_of_raw_audio(project, tones, small, variant):
+    """Of a frozen Whisper also where only its spectrograms have room; both are kept in half precision."""
+    is_whisper, is_frozen = variant != "fusion", variant == "whisper_fusion"
+    small["training"]["precision"] = "bfloat16" if is_frozen else "float32"
+    cached = params.load("embedded", variant, 0, small)
     torch.manual_seed(0)
     model = AttributeModel.from_params(cached, speakers=4, scale=tones.scale).eval()
     outputs = []
-    for chosen in (cached, raw):
+
+    def predict(chosen):
         features = FrozenEncoders(chosen, model.speech)(tones.table)
         dataset = Utterances(tones, features, []).of(tones.split("test3"))
         with torch.no_grad():
             outputs.append(model(**collate([dataset[index] for index in range(len(dataset))])).predictions)
-    torch.testing.assert_close(*outputs, atol=1e-5, rtol=1e-5)
+        return features
+
+    if is_frozen:
+        size = 2 * tones.table["duration"].sum() * model.speech.kept["hidden states"]
+        free = type("Usage", (), {"free": 2 * size - 1})
+        told = "hidden states take .* are free\\): log-mel spectrograms are kept instead"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("shutil.disk_usage", lambda _: free)
+            with pytest.warns(UserWarning, match=told):
+                features = predict(cached)
+            assert features.spectrograms is not None
+    features = predict(cached)
+    assert (features.speech is None) == (is_whisper and not is_frozen) == (features.spectrograms is not None)
+    predict(params.load("embedded", variant, 0, small | {"speech": {"cache": False}}))
+    for one in outputs[1:]:
+        torch.testing.assert_close(one, outputs[0], atol=1e-3 if is_frozen else 1e-5, rtol=1e-5)
 
 
 def test_a_changed_audio_text_or_model_is_never_served_stale(project, tones, small):
@@ -82,7 +101,8 @@ def test_features_of_a_run_in_half_precision_take_half_the_room(project, tones, 
         model = AttributeModel.from_params(chosen, speakers=4, scale=tones.scale)
         features = FrozenEncoders(chosen, model.speech)(tones.table).speech
         sizes[precision] = (features.folder / "values").stat().st_size
-        expected = model.speech.frozen_numbers(tones.table["duration"].sum()) * (4 if precision == "float32" else 2)
+        (numbers,) = model.speech.kept.values()
+        expected = numbers * tones.table["duration"].sum() * (4 if precision == "float32" else 2)
         assert 0.75 * expected < sizes[precision] <= expected  # the shorter the sound, the fewer frames a second
         if precision == "float32":
             exact = features[5]

@@ -15,11 +15,12 @@ from sercore import ATTRIBUTES, params, runs, training
 from sercore.audio import AudioError
 from sercore.batches import Utterances, collate
 from sercore.corpus import GENDERS, Corpus, CorpusError
-from sercore.features import FrozenEncoders
+from sercore.features import Features, FrozenEncoders
 from sercore.model import AttributeModel
 from sercore.significance import interval
 from sercore.sums import speaker_sums
 from sercore.training import train
+from tests import faults
 
 
 class Interrupted(Exception):
@@ -295,10 +296,19 @@ def test_half_precision_and_accumulation_train(project, tones, small):
     assert np.isfinite(run.history["loss"]).all()
 
 
+@pytest.mark.parametrize("variant", ["fusion", "whisper_lora", "fusion_text_finetuned"])
+def test_checkpointing_changes_no_figure(project, tones, small, variant):
+    found = []
+    for checkpointing in (False, True):
+        small["training"] = {"epochs": 2, "batch_size": 8, "checkpointing": checkpointing}
+        found.append(train(params.load("embedded", variant, 0, small), tones).history)
+    pd.testing.assert_frame_equal(*found, atol=1e-4, rtol=1e-4)
+
+
 def test_features_that_the_disk_cannot_hold_are_computed_in_every_step(project, tones, small, monkeypatch):
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
-    with pytest.warns(UserWarning, match=r"features take about 0.0 GB, too much for .*: every step computes them"):
+    with pytest.warns(UserWarning, match=r"convolutions take about 0.0 GB, too much for .*: every step computes them"):
         run = train(params.load("embedded", "speech_only", 0, small), tones)
     monkeypatch.undo()
     monkeypatch.chdir(project)
@@ -309,6 +319,20 @@ def test_features_that_the_disk_cannot_hold_are_computed_in_every_step(project, 
         atol=1e-4,
         rtol=1e-3,
     )
+
+
+def test_audio_that_other_processes_prepare_gives_the_same_run(project, tones, small, monkeypatch):
+    small["training"]["precision"] = "bfloat16"
+    chosen = params.load("embedded", "whisper_fusion", 0, small | {"speech": FROZEN | {"cache": False}})
+    alone = train(chosen, tones)
+    alone.folder.rename(project / "alone")
+    monkeypatch.setattr(Features, "workers", 2)
+    pd.testing.assert_frame_equal(train(chosen, tones).predictions, alone.predictions)
+    broken = project / "broken.wav"
+    faults.wav(broken, np.full(8000, np.nan), subtype="FLOAT")
+    table = tones.table.assign(path=[broken, *tones.table["path"][1:]])
+    with pytest.raises(AudioError, match=rf"^{broken} has samples that are NaN or infinite: replace the file\.$"):
+        train(params.load("embedded", "speech_only", 0, small), replace(tones, table=table))
 
 
 def test_speakers_in_two_splits_are_refused(project, tones, small):

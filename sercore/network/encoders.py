@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer, PretrainedConfig
+from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer, PretrainedConfig, WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperConfig, WhisperEncoder
 from transformers.utils import is_peft_available
 
@@ -19,8 +19,11 @@ from .packing import TYPES, hidden_states, whisper_front_end, whisper_states
 if is_peft_available():  # a published model has no adapters, so it does without
     from peft import LoraConfig, inject_adapter_in_model
 
-# Samples of a frame of Whisper: 160 of its spectrogram's, halved by the second convolution.
+# Samples of a frame of Whisper: two columns of its spectrogram, of 160 each, which the second convolution joins.
 WHISPER_STRIDE = 2 * 160
+
+HIDDEN_STATES, SPECTROGRAMS = "hidden states", "log-mel spectrograms"
+"""Of what `SpeechEncoder.kept` names; the latter are the encoder's input, not its frozen part's output."""
 
 
 class Encoder(nn.Module):
@@ -100,6 +103,8 @@ class SpeechEncoder(Encoder):
     """
 
     moments: Tensor
+    gradient_checkpointing = False  # set by transformers' `activation_checkpointing_enable`, as the function below is
+    _gradient_checkpointing_func: Any
 
     def __init__(self, config: PretrainedConfig, finetune: bool, lora: int | None = None, states: str = "raw") -> None:
         if config.model_type not in TYPES or getattr(config, "add_adapter", False):
@@ -109,6 +114,11 @@ class SpeechEncoder(Encoder):
         self.states = states
         if states == "standardised":
             self.register_buffer("moments", torch.zeros(2, self.layers, self.config.hidden_size))
+
+    @property
+    def stride(self) -> int:
+        """Samples of a frame."""
+        return WHISPER_STRIDE if self.is_whisper else math.prod(self.config.conv_stride)
 
     @property
     def shortest(self) -> int:
@@ -133,12 +143,15 @@ class SpeechEncoder(Encoder):
         front = [whisper.conv1, whisper.conv2, whisper.embed_positions] if self.is_whisper else [self.front_end]
         return nn.ModuleList(front)
 
-    def frozen_numbers(self, seconds: float) -> float:
-        """How many numbers the frozen part gives for `seconds` of sound, about."""
-        stride = WHISPER_STRIDE if self.is_whisper else math.prod(self.config.conv_stride)
-        channels = self.config.hidden_size if self.is_whisper else self.config.conv_dim[-1]
-        width = channels if self.finetune else self.layers * self.config.hidden_size
-        return seconds * SAMPLE_RATE / stride * width
+    @property
+    def kept(self) -> dict[str, float]:
+        """What may be kept on disk in place of audio, the best first, and how many numbers a second of sound has of it,
+        about. All of Whisper's frozen part but its layers is cheaper to compute than to keep."""
+        frames = SAMPLE_RATE / self.stride
+        states = {} if self.finetune else {HIDDEN_STATES: frames * self.layers * self.config.hidden_size}
+        if self.is_whisper:
+            return states | {SPECTROGRAMS: 2 * frames * self.config.num_mel_bins}
+        return states or {"outputs of the convolutions": frames * self.config.conv_dim[-1]}
 
     @torch.no_grad()
     def frozen_part(self, audio: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
@@ -149,8 +162,8 @@ class SpeechEncoder(Encoder):
         utterance is too short for a frame.
 
         Args:
-            audio: what `AudioInputs` gives: waveforms (utterances, samples), or Whisper's log-mel spectrograms
-                (utterances, mel bins, frames).
+            audio: what `AudioInputs` gives, zeros behind it: waveforms (utterances, samples), or Whisper's log-mel
+                spectrograms (utterances, columns, mel bins).
             samples: valid samples of each utterance at 16 kHz, shape (utterances,).
         """
         if self.is_whisper:
@@ -163,7 +176,9 @@ class SpeechEncoder(Encoder):
                 raise ValueError(f"an utterance of {int(samples.min())} samples is too short for one frame.")
             features = self._front_end(audio, samples, frames)
         if not self.finetune:
-            features = torch.stack([state.half() for state in self._hidden_states(features, frames)], 1)
+            states = [state.half() for state in self._hidden_states(features, frames)]
+            with torch.autocast(features.device.type, enabled=False):  # that to bfloat16 stacks no half precision
+                features = torch.stack(states, 1)
         return features, frames
 
     def forward(self, features: Tensor, frames: Tensor, weights: Tensor) -> Tensor:
@@ -180,7 +195,8 @@ class SpeechEncoder(Encoder):
 
     def _hidden_states(self, features: Tensor, frames: Tensor) -> Iterator[Tensor]:
         states = whisper_states if self.is_whisper else hidden_states
-        for state in states(self.transformer, features, frames):
+        checkpoint = self._gradient_checkpointing_func if self.gradient_checkpointing and self.training else None
+        for state in states(self.transformer, features, frames, checkpoint):
             yield functional.layer_norm(state, state.shape[-1:]) if self.states == "layer_normalised" else state
 
     def _front_end(self, audio: Tensor, samples: Tensor, frames: Tensor) -> Tensor:
@@ -202,9 +218,15 @@ class AudioInputs:
             raise InputError(f"encoder {name!r} wants audio at {self.extractor.sampling_rate} Hz, not {SAMPLE_RATE}.")
 
     def __call__(self, waveform: np.ndarray) -> Tensor:
-        """Waveform (samples,) to the encoder's input, without the batch axis."""
-        inputs = self.extractor(waveform, sampling_rate=SAMPLE_RATE, return_tensors="pt")
-        return next(iter(inputs.values()))[0]
+        """Waveform (samples,) to the encoder's input, without the batch axis: (samples,), or of Whisper (columns, mel
+        bins), two columns a frame and the one behind that its convolutions see, without the silence up to 30 s."""
+        length = {}
+        if isinstance(self.extractor, WhisperFeatureExtractor):
+            frames = -(-len(waveform) // WHISPER_STRIDE)
+            length = {"max_length": min(frames * WHISPER_STRIDE + 160, self.extractor.n_samples)}
+        inputs = self.extractor(waveform, sampling_rate=SAMPLE_RATE, return_tensors="pt", **length)
+        values = next(iter(inputs.values()))[0]
+        return values.mT if values.ndim == 2 else values
 
 
 class TextInputs:

@@ -68,6 +68,7 @@ class AttributeNetwork(PreTrainedModel):
 
     config_class = AttributeConfig
     main_input_name = "features"
+    supports_gradient_checkpointing = True
 
     def __init__(self, config: AttributeConfig) -> None:
         super().__init__(config)
