@@ -37,7 +37,7 @@ show.scores(
     name="emotale",
 )
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot: each readout of a frozen encoder against another, on EmoTale"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "readout-forest", "caption": "Readouts of a frozen encoder on EmoTale: difference of mean CCC. Thin bar clear of 0: a difference; thick bar within the grey margin: an equivalence. CCCs and n: {numref}`readout-emotale`."}, "image": {"alt": "Forest plot: each readout of a frozen encoder against another, on EmoTale"}}
 differences = comparisons.differences(real, question)
 grid = show.forest(differences)
 

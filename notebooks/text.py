@@ -26,12 +26,10 @@ question = plan.question(profile, "text")
 differences = comparisons.differences(study, question)
 show.answer(differences)
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot: what text adds to WavLM and to Whisper, and Whisper compared with WavLM"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "text-forest", "caption": "Difference of mean CCC: text, and Whisper against WavLM. Thin bar clear of 0: a difference; thick bar within the grey margin: an equivalence; cross: the paper's. Numbers and n: {numref}`text-differences`."}, "image": {"alt": "Forest plot: what text adds to WavLM and to Whisper, and Whisper compared with WavLM"}}
 grid = show.forest(differences)
 # %% tags=["hide-input"]
-show.differences(
-    differences, "Difference of mean CCC: what text adds to each speech encoder, and Whisper against WavLM."
-)
+show.differences(differences, "Difference of mean CCC: what text adds to each encoder, and Whisper against WavLM.")
 
 # %% [markdown]
 # ## CCC with and without text
@@ -47,7 +45,7 @@ show.scores(comparisons.scores(study, question), "CCC of each system, of one rat
 # difference is one of encoder and adaptation together.
 #
 # On simulated speech the gain follows from the design: a voice there carries next to no valence, and only the words tell
-# it. The paper's system without text hears most of the valence (the table above), so that text has far less to add.
+# it. The paper's system without text hears most of the valence ({numref}`text-scores`), so that text has far less to add.
 #
 # ## Comparison with the paper
 

@@ -35,7 +35,7 @@ scores = transcripts.scores(study, question, rates).query("endpoint in ['valence
 words = scores[scores["evaluation"].str.startswith("words")]
 differences = transcripts.differences(study, question, rates, ["words", "recognised"])
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "CCC of valence and mean CCC against the word error rate, of three systems"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "transcripts-wer", "caption": "CCC of valence and mean CCC by word error rate, with 95 % intervals over speakers. Differences and n: {numref}`transcripts-differences`."}, "image": {"alt": "CCC of valence and mean CCC against the word error rate, of three systems"}}
 grid = show.curves(words, "wer", ("word error rate", "CCC"), hue="system", col="endpoint")
 
 # %% tags=["hide-input"]
@@ -90,8 +90,8 @@ show.show(
 # ## Discussion
 #
 # Errors drawn here fall on any word alike. A recogniser errs on rare words and unclear speech, and emotional speech is
-# less clear; where the table has a row `recognised`, read it first. It is one recogniser on synthetic voices, so its
-# error rate says nothing about human speech.
+# less clear; where {numref}`transcripts-differences` has a row `recognised`, read it first. It is one recogniser on
+# synthetic voices, so its error rate says nothing about human speech.
 #
 # In the simulation a single word of a short sentence carries the emotion or valence, if any does, and it is right or
 # wrong. In real speech, affect is spread over more words, so the same error rate may cost less, or it is not in the
