@@ -27,7 +27,7 @@ show.show(efficiency.machines(), "What was measured on. A GPU adds rows of its o
 # outside attention, the positional convolution by FFT, torch's fused attention on utterances of similar length with
 # recomputation in the backward pass, and the weighted average over layers summed on the way.
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "How many times as fast as the plain way each way is, by kind of step"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "efficiency-ways", "caption": "Times as fast as the plain way, by kind of step; bars: range over rounds. Numbers: {numref}`efficiency-speed`."}, "image": {"alt": "How many times as fast as the plain way each way is, by kind of step"}}
 speed = measured.query("measure == 'times as fast' and way != 'plain'")
 grid = show.points(speed.query("part.str.contains('step')"), "part", "times as fast as plain (bars: range)", hue="way")
 
@@ -57,9 +57,9 @@ show.show(
 
 # %% tags=["hide-input"]
 show.show(
-    measured.query("part in ['exact CCC', 'killed and resumed', 'msp_podcast']")[
-        ["device", "part", "size", "way", "precision", "measure", "estimate"]
-    ].fillna("–"),
+    measured.query("part in ['exact CCC', 'killed and resumed', 'msp_podcast']")
+    .fillna({"size": "–", "precision": "–"})
+    .pivot_table("estimate", ["device", "part", "size", "way", "precision"], "measure", sort=False),
     "Distance of a gradient from the whole batch's, relative to its length; a killed training beside a whole one.",
     "equality",
 )
