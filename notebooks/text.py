@@ -29,9 +29,7 @@ show.answer(differences)
 # %% tags=["hide-input"] mystnb={"figure": {"name": "text-forest", "caption": "Difference of mean CCC: text, and the frozen against the fine-tuned encoder. Thin bar clear of 0: a difference; thick bar within the grey margin: an equivalence; cross: the paper's. Numbers and n: {numref}`text-differences`."}, "image": {"alt": "Forest plot: what text adds to each speech encoder, and the frozen encoder compared with the fine-tuned one"}}
 grid = show.forest(differences)
 # %% tags=["hide-input"]
-show.differences(
-    differences, "Difference of mean CCC: what text adds to each encoder, and the frozen against the fine-tuned one."
-)
+show.differences(differences, "Difference of mean CCC: text, and the frozen against the fine-tuned encoder.")
 
 # %% [markdown]
 # ## CCC with and without text
