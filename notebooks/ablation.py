@@ -5,7 +5,7 @@
 # notebooks/ablation.ipynb OUT.ipynb -p variant fusion_gender` trains another system, `-p profile emotale` takes another
 # corpus. A complete run is read instead of trained again.
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "hide-input"]
 profile = "embedded"
 variant = "fusion"
 seeds = [0]
@@ -47,7 +47,7 @@ show.show(
     ablation.summary(AttributeModel.from_pretrained(runs[0].folder / "model")), "Parameters of each part.", "parameters"
 )
 
-# %% tags=["nbval-ignore-output", "hide-input"]
+# %% tags=["nbval-ignore-output", "hide-input"] mystnb={"figure": {"name": "ablation-curves", "caption": "Training loss, and CCC on the validation set, by epoch."}, "image": {"alt": "Curves: training loss and validation CCC of each attribute by epoch"}}
 curves = ablation.learning_curves(runs)
 style = {"kind": "line", "hue": "endpoint", "col": "measure", "height": 3.2, "facet_kws": {"sharey": False}}
 grid = show.relplot(curves, "epoch", "value", ("epoch", ""), **style)
@@ -64,7 +64,7 @@ show.scores(
     rows=("system", "split"),
 )
 
-# %% tags=["nbval-ignore-output", "hide-input"]
+# %% tags=["nbval-ignore-output", "hide-input"] mystnb={"figure": {"name": "ablation-predictions", "caption": "Predictions against gold values on the reported split; the darker, the more utterances."}, "image": {"alt": "Two-dimensional histograms: predictions against gold values of each attribute"}}
 predictions = ablation.predictions(runs, reported_split(runs))
 grid = sns.displot(predictions, x="gold", y="predicted", col="endpoint", bins=25, height=2.6, aspect=0.9)
 grid = grid.set_axis_labels("gold (points of the scale)", "predicted").set_titles("{col_name}")
@@ -75,7 +75,7 @@ grid = grid.set_axis_labels("gold (points of the scale)", "predicted").set_title
 # Most utterances are neutral, so a system may be good on average and fail on rare emotions. Bias is the mean of
 # prediction minus gold.
 
-# %% tags=["nbval-ignore-output", "hide-input"]
+# %% tags=["nbval-ignore-output", "hide-input"] mystnb={"figure": {"name": "ablation-emotions", "caption": "RMSE and bias of each attribute by emotion, on the reported split."}, "image": {"alt": "RMSE and bias of each attribute by emotion"}}
 errors = undersampling.errors_by_emotion(runs, reported_split(runs))
 grid = show.points(errors, "emotion", "points of the scale", hue="endpoint", col="statistic", height=4, sharex=False)
 

@@ -38,7 +38,7 @@ question = plan.question(profile, "adaptation")
 differences = comparisons.differences(study, question)
 show.answer(differences)
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot: ways to adapt encoders, and one system per attribute, against references"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "adaptation-forest", "caption": "Ways to adapt encoders: difference of mean CCC. Thin bar clear of 0: a difference; thick bar within the grey margin: an equivalence. Numbers and n: {numref}`adaptation-differences`."}, "image": {"alt": "Forest plot: ways to adapt encoders, and one system per attribute, against references"}}
 grid = show.forest(differences)
 
 # %% tags=["hide-input"]
@@ -47,7 +47,7 @@ show.differences(differences, "Difference of mean CCC between ways to adapt the 
 # %% [markdown]
 # ## Cost
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Mean CCC of each system against its trained parameters and seconds of training"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "adaptation-prices", "caption": "Mean CCC of each system against its trained parameters and the seconds of a run, on logarithmic scales. Numbers: {numref}`adaptation-costs`."}, "image": {"alt": "Mean CCC of each system against its trained parameters and seconds of training"}}
 costs = adaptation.costs(study, question)
 prices = costs.melt(["system", "estimate"], ["trained parameters", "seconds a run"], "cost", "amount")
 style = {"hue": "system", "col": "cost", "s": 60, "height": 3, "aspect": 1.1, "facet_kws": {"sharex": False}}

@@ -39,20 +39,18 @@ show.differences(
     differences.drop(columns="paper"), "Difference of mean CCC; a family a condition.", rows=("condition",)
 )
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Difference of mean CCC to training without O and X against their share, by condition"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "ambiguity_content-doses", "caption": "Difference of mean CCC to training without O and X, by the share of these trained on, with simultaneous 95 % intervals. Numbers and n: {numref}`ambiguity_content-differences`."}, "image": {"alt": "Difference of mean CCC to training without O and X against their share, by condition"}}
 doses = ambiguity_content.doses(differences, studies[0])
 grid = show.curves(doses, "share", ("share of O and X trained on", "difference of mean CCC to none"), hue="condition")
 
 # %% [markdown]
 # ## What these utterances are like
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Mean of each attribute for agreed utterances, O and X, in this study and in WHiSER"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "ambiguity_content-kinds", "caption": "Mean of each attribute for agreed utterances, O and X. Bars: 95 % interval over speakers; WHiSER {cite:p}`whiser` publishes none."}, "image": {"alt": "Mean of each attribute for agreed utterances, O and X, in this study and in WHiSER"}}
 kinds = ambiguity_content.kinds(studies[0])
 grid = show.points(kinds, "kind", "points of the scale", col="endpoint", hue="source", height=2.6)
 
 # %% [markdown]
-# Bars: 95 % interval over speakers; WHiSER {cite:p}`whiser` publishes none.
-#
 # ## What it means
 #
 # - **Mechanism.** O and X may help as more utterances, as another kind of speech, or as labels of another quality.

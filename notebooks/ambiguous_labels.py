@@ -36,7 +36,7 @@ question = plan.question(profile, "ambiguous_labels")
 differences = comparisons.differences(study, question)
 show.answer(differences)
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot: six other training sets, each compared with fusion"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "ambiguous_labels-forest", "caption": "Other training sets against `fusion`: difference of mean CCC. Thin bar clear of 0: a difference; thick bar within the grey margin: an equivalence; cross: the paper's. Numbers and n: {numref}`ambiguous_labels-differences`."}, "image": {"alt": "Forest plot: six other training sets, each compared with fusion"}}
 grid = show.forest(differences)
 
 # %% tags=["hide-input"]
@@ -61,17 +61,16 @@ development = comparisons.scores(study, question, "development")
 validation = ambiguous_labels.validation_scores(study.runs, question.compared)
 compared = pd.concat([validation, development, scores]).query("endpoint == 'mean' and system in @question.compared")
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Mean CCC of each system on the validation set, the development and the test split"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "ambiguous_labels-sets", "caption": "Mean CCC of each system by set. Bars: range over seeds on the validation set, 95 % interval over speakers elsewhere."}, "image": {"alt": "Mean CCC of each system on the validation set, the development and the test split"}}
 grid = show.points(compared, "system", "mean CCC", hue="split")
 
 # %% [markdown]
-# Bars: range over seeds on the validation set, 95 % interval over speakers elsewhere. The development split here holds
-# the utterances on which none of the systems was trained.
+# The development split here holds the utterances on which none of the systems was trained.
 
 # %% tags=["hide-input"]
 show.differences(
     comparisons.differences(study, question, "development"),
-    "Difference of mean CCC to `fusion` on the development split, to be read beside the test split's.",
+    "Difference of mean CCC to `fusion` on the development split.",
     name="development-differences",
 )
 

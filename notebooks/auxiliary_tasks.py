@@ -30,7 +30,7 @@ question = plan.question(profile, "auxiliary_tasks")
 differences = comparisons.differences(study, question)
 show.answer(differences)
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot: speaker embedding, speaker and gender prediction, each against fusion"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "auxiliary_tasks-forest", "caption": "Difference of mean CCC to `fusion`. Thin bar clear of 0: a difference; thick bar within the grey margin: an equivalence; cross: the paper's. Numbers and n: {numref}`auxiliary_tasks-differences`."}, "image": {"alt": "Forest plot: speaker embedding, speaker and gender prediction, each against fusion"}}
 grid = show.forest(differences)
 
 # %% tags=["hide-input"]

@@ -40,7 +40,7 @@ show.show(report.printed_scores(scores), "CCC of each system with 95 % intervals
 # %% tags=["hide-input"]
 show.differences(differences, "Difference of mean CCC.")
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot: the difference of the two systems with its intervals and the margin"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "compare-forest", "caption": "Difference of mean CCC of the two systems. Thin bar clear of 0: a difference; thick bar within the grey margin: an equivalence. Numbers and n: {numref}`compare-differences`."}, "image": {"alt": "Forest plot: the difference of the two systems with its intervals and the margin"}}
 grid = show.forest(differences)
 
 # %% [markdown]

@@ -40,13 +40,14 @@ show.scores(
     name="matrix",
 )
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Heat maps: mean CCC of all pairs of corpora, as predicted and aligned, by system"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "cross_corpus-heat", "caption": "Mean CCC of all pairs of corpora, as predicted and aligned, with 95 % intervals over speakers."}, "image": {"alt": "Heat maps: mean CCC of all pairs of corpora, as predicted and aligned, by system"}}
 cells = means.query("measure in ['CCC', 'aligned CCC']")
 grid = show.heatmap(cells, "train", "test", ("tested on", "trained on"), col="measure", row="system")
 
 # %% [markdown]
-# Within a column all systems are tested on the same utterances; columns differ in how hard these are. On the diagonal a
-# system is tested on unseen speakers of its own corpus, with folds pooled; elsewhere each run is tested by itself.
+# Within a column of {numref}`cross_corpus-heat` all systems are tested on the same utterances; columns differ in how hard
+# these are. On the diagonal a system is tested on unseen speakers of its own corpus, with folds pooled; elsewhere each
+# run is tested by itself.
 #
 # ## Text across corpora
 

@@ -37,21 +37,20 @@ show.show(
 #
 # The emotion decides what an epoch draws ([the sampler](/method)); the three attributes are predicted.
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Bar chart: share of each emotion in each split"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "data-emotions", "caption": "Share of each emotion in each split."}, "image": {"alt": "Bar chart: share of each emotion in each split"}}
 panels = {"height": 3.4, "aspect": 0.65}
 bars = {"stat": "percent", "common_norm": False, "shrink": 0.8}
 grid = sns.displot(corpus.dropna(subset="emotion"), y="emotion", col="split", **bars, **panels)
 grid = grid.set_axis_labels("utterances (%)", "").set_titles("{col_name}")
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Box plots of arousal, valence and dominance for each emotion"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "data-attributes", "caption": "Attributes by emotion. Boxes: quartiles and median; whiskers: 5th and 95th percentile."}, "image": {"alt": "Box plots of arousal, valence and dominance for each emotion"}}
 attributes = corpus.melt("emotion", list(ATTRIBUTES), "attribute")
 boxes = {"kind": "box", "order": list(EMOTIONS.values()), "whis": (5, 95), "showfliers": False}
 grid = sns.catplot(attributes.dropna(), x="value", y="emotion", col="attribute", **boxes, **panels)
 grid = grid.set_axis_labels("points of the scale", "").set_titles("{col_name}")
 
 # %% [markdown]
-# Boxes: quartiles and median; whiskers: 5th and 95th percentile. Emotions overlap: the emotion does not determine the
-# attributes.
+# Emotions overlap: the emotion does not determine the attributes.
 #
 # ## Audio samples
 #
@@ -88,18 +87,18 @@ show.show(
 # %% [markdown]
 # ## Speakers
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Curve: share of the utterances spoken by the most talkative speakers, for each split"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "data-speakers", "caption": "Share of the utterances spoken by the most talkative speakers. On the diagonal everyone would speak equally often."}, "image": {"alt": "Curve: share of the utterances spoken by the most talkative speakers, for each split"}}
 labels = "share of the speakers, most talkative first", "share of the utterances"
 style = {"kind": "line", "hue": "split", "height": 3.4, "aspect": 1.5}
 grid = show.relplot(data.talkativeness(study.corpus), "speakers", "spoken", labels, **style)
 
 # %% [markdown]
-# On the diagonal everyone would speak equally often. Utterances of one speaker resemble each other, so the number of
-# speakers limits what a test split can show; every interval in this book takes speakers as its units.
+# Utterances of one speaker resemble each other, so the number of speakers limits what a test split can show; every
+# interval in this book takes speakers as its units.
 #
 # ## Durations
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Distribution of the utterances' durations, for each split"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "data-durations", "caption": "Cumulative distribution of the utterances' durations, by split."}, "image": {"alt": "Distribution of the utterances' durations, for each split"}}
 grid = sns.displot(corpus, x="duration", hue="split", kind="ecdf", height=3, aspect=1.7)
 grid = show.legend_above(grid.set_axis_labels("duration (s)", "share of the utterances"))
 
@@ -107,7 +106,7 @@ grid = show.legend_above(grid.set_axis_labels("duration (s)", "share of the utte
 # ## Assumptions of the simulation
 #
 # These choices were made before any system was compared with another. Signs of the acoustic cues follow
-# {cite:t}`scherer2003` and {cite:t}`juslin2003`. The table is empty for real speech.
+# {cite:t}`scherer2003` and {cite:t}`juslin2003`. {numref}`data-assumptions` is empty for real speech.
 
 # %% tags=["hide-input"]
 show.show(

@@ -29,7 +29,7 @@ show.show(efficiency.machines(), "What was measured on. A GPU adds rows of its o
 # outside attention, the positional convolution by FFT, torch's fused attention on utterances of similar length with
 # recomputation in the backward pass, and the weighted average over layers summed on the way.
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "How many times as fast as the plain way each way is, by kind of step"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "efficiency-ways", "caption": "Times as fast as the plain way, by kind of step; bars: range over rounds. Numbers: {numref}`efficiency-speed`."}, "image": {"alt": "How many times as fast as the plain way each way is, by kind of step"}}
 speed = measured.query("measure == 'times as fast' and way != 'plain'")
 grid = show.points(speed.query("part.str.contains('step')"), "part", "times as fast as plain (bars: range)", hue="way")
 
@@ -59,11 +59,10 @@ show.show(
 
 # %% tags=["hide-input"]
 show.show(
-    measured.query("part in ['exact CCC', 'killed and resumed', 'two processes']")[
-        ["device", "part", "way", "measure", "estimate"]
-    ],
-    "Distance of a gradient from the whole batch's, relative to its length; trainings that were killed and resumed, or "
-    "shared by two processes, beside a whole one.",
+    measured.query("part in ['exact CCC', 'killed and resumed', 'two processes']")
+    .fillna({"size": "–", "precision": "–"})
+    .pivot_table("estimate", ["device", "part", "size", "way", "precision"], "measure", sort=False),
+    "Distance of a gradient from the whole batch's, relative to its length; trainings killed and resumed, or shared.",
     "equality",
 )
 

@@ -31,7 +31,7 @@ question = plan.question(profile, "ensembles")
 differences = comparisons.differences(study, question)
 show.answer(differences)
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot: ensembles compared with the baseline, their members and each other"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "ensembles-forest", "caption": "Ensembles against members and baseline: difference of mean CCC. Thin bar clear of 0: a difference; thick bar within the grey margin: an equivalence; cross: the paper's. Numbers and n: {numref}`ensembles-differences`."}, "image": {"alt": "Forest plot: ensembles compared with the baseline, their members and each other"}}
 grid = show.forest(differences)
 
 # %% tags=["hide-input"]
@@ -66,7 +66,7 @@ show.beside_the_paper(differences)
 
 # %% tags=["hide-input"]
 show.show(
-    paper.printed().query("data == 'Test3'")[["arousal", "valence", "dominance", "mean"]].fillna("–"),
+    paper.results().query("data == 'Test3'")[["arousal", "valence", "dominance", "mean"]],
     "CCC on Test3, from the paper (second-hand).",
     "challenge",
 )

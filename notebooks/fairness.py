@@ -29,12 +29,12 @@ show.banner(read(profile, results).params, read("emotale", human).params)
 gaps = tables["gaps"].rename(columns={"system": "model", "group": "system"}).query("model == 'fusion'")
 show.differences(
     gaps,
-    "Gaps in mean CCC of `fusion`; all gaps of both systems are one family.",
+    "Gaps in mean CCC of `fusion`.",
     rows=("condition", "grouping"),
     name="gaps",
 )
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Mean CCC of fusion by gender, duration and emotion, in both corpora"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fairness-mean", "caption": "Mean CCC of `fusion` by gender, duration and emotion, with 95 % intervals over speakers. Numbers and n: {numref}`fairness-groups`."}, "image": {"alt": "Mean CCC of fusion by gender, duration and emotion, in both corpora"}}
 groups = tables["groups"].query("endpoint == 'mean' and system == 'fusion'").sort_values("grouping", kind="stable")
 grid = show.points(groups, "group", "mean CCC", hue="condition", height=5.5)
 
@@ -64,7 +64,6 @@ show.show(
 #   mostly another sentence than its shortest.
 # - Age, accent, first language and health are not in these tables, nor are intersections of groups.
 # - The raters are part of the measurement: a system that agrees with biased raters has a small gap and is not fair.
-# - What simulated voices show follows from how they were made.
 #
 # On your own corpus: `make study CHAPTER=fairness PROFILE=msp_podcast DATA=/path/to/release`. Groups that the corpus
 # does not know are left out.

@@ -30,7 +30,7 @@ show.banner(studies[0].params)
 differences = comparisons.by_condition(comparisons.differences, studies, question)
 show.answer(differences)
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot: each weight compared with weight 0, for each condition"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "gender_weight-forest", "caption": "Each weight against weight 0, by condition: difference of mean CCC. Thin bar clear of 0: a difference; thick bar within the grey margin: an equivalence; cross: the paper's. Numbers and n: {numref}`gender_weight-differences`."}, "image": {"alt": "Forest plot: each weight compared with weight 0, for each condition"}}
 grid = show.forest(differences, row="condition")
 
 # %% tags=["hide-input"]
@@ -42,7 +42,7 @@ show.differences(differences, "Difference of mean CCC to weight 0, under each co
 #
 # ## CCC by attribute
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Difference of CCC to weight 0 against the weight, by attribute and condition"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "gender_weight-weights", "caption": "Difference of CCC to weight 0 by weight and attribute; intervals 95 %, those of the mean simultaneous."}, "image": {"alt": "Difference of CCC to weight 0 against the weight, by attribute and condition"}}
 weights = differences.assign(weight=differences["system"].map(gender_weight.weights(studies[0])).astype(str))
 labels = "weight of the gender loss", "difference of CCC to weight 0"
 grid = show.curves(weights, "weight", labels, hue="endpoint", col="condition")
@@ -70,8 +70,8 @@ show.show(
 # %% [markdown]
 # ## Effect of the gender link
 #
-# A weight that helps under one condition alone need not work better there. The table asks this directly: the gain
-# with the link minus the gain without.
+# A weight that helps under one condition alone need not work better there. {numref}`gender_weight-link-effects`
+# asks this directly: the gain with the link minus the gain without.
 
 # %% tags=["hide-input"]
 effects = gender_weight.link_effects(studies, question)

@@ -30,7 +30,8 @@ show.findings(found)
 
 # %% [markdown]
 # The steps whose differences the paper prints are one confirmatory family; all other comparisons are exploratory. [The
-# method](/method) defines the verdicts.
+# method](/method) defines the verdicts ({numref}`verdicts`). {numref}`overview-leaderboard` ranks the systems,
+# {numref}`overview-steps` shows each step by attribute, {numref}`overview-forest` every tested difference.
 
 # %% tags=["hide-input"]
 show.scores(
@@ -40,21 +41,14 @@ show.scores(
     name="leaderboard",
 )
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Heat map: difference of CCC by step and attribute"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "overview-steps", "caption": "Difference of CCC by step (the paper's names) and attribute, with 95 % intervals; those of the mean are simultaneous."}, "image": {"alt": "Heat map: difference of CCC by step and attribute"}}
 grid = show.heatmap(next(iter(found.values())), "step", "endpoint", ("", ""), height=7)
 
-# %% [markdown]
-# Difference of CCC by step (the paper's names) and attribute, with 95 % intervals; those of the mean are simultaneous.
-
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot: every tested difference of mean CCC with its intervals, by question"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "overview-forest", "caption": "Difference of mean CCC {cite:p}`lin1989` by question. Thin bar clear of 0: a difference; thick bar within the grey margin: an equivalence; cross: the paper's. Numbers and n: {numref}`overview-differences`."}, "image": {"alt": "Forest plot: every tested difference of mean CCC with its intervals, by question"}}
 differences = comparisons.all_differences(study)
 grid = show.forest(differences, row="question")
 
 # %% [markdown]
-# A mark is the difference of mean CCC {cite:p}`lin1989` of the three attributes. A thin bar clear of 0 is a difference,
-# a thick bar within the grey margin an equivalence. Crosses are the paper's differences, on other speech with other
-# encoders.
-#
 # ## What became of the paper's claims
 
 # %% tags=["hide-input"]
@@ -89,5 +83,5 @@ show.caveat()
 # %% [markdown]
 # Read on: [the data](/notebooks/data), [the method](/method), [how reliable the tests are, and what the paper could
 # have detected](/notebooks/significance), [one run from sound to CCC](/notebooks/ablation), [every
-# run](/notebooks/runs), and [your own corpus](/your_corpus). The chapters on what the paper leaves open are made by
-# `make study CHAPTER=open`.
+# run](/notebooks/runs), [your own corpus](/your_corpus), and [how to cite](/cite). The chapters on what the paper leaves
+# open are made by `make study CHAPTER=open`.

@@ -37,7 +37,7 @@ show.scores(
     name="emotale",
 )
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot: each readout of a frozen encoder against another, on EmoTale"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "readout-forest", "caption": "Readouts of a frozen encoder on EmoTale: difference of mean CCC. Thin bar clear of 0: a difference; thick bar within the grey margin: an equivalence. CCCs and n: {numref}`readout-emotale`."}, "image": {"alt": "Forest plot: each readout of a frozen encoder against another, on EmoTale"}}
 differences = comparisons.differences(real, question)
 grid = show.forest(differences)
 
@@ -64,7 +64,7 @@ show.answer(comparisons.differences(study, plan.question(profile, "readout")))
 #   network fed with them may stay below a linear model on the same states, and the encoder then looks worse than it is.
 #   Scaling and longer training work together: either alone may do little.
 # - **In the simulation** the encoder has few layers and was pretrained on such voices, so less may need repair; on human
-#   speech the table above has an encoder that people use.
+#   speech {numref}`readout-emotale` has an encoder that people use.
 # - **In practice**, normalise. Layer normalisation needs no statistics of a corpus and works where features do not fit
 #   on the disk, so it is the default of every profile where an encoder is frozen; standardisation is the alternative. A
 #   fine-tuned encoder adapts its own scales; there the paper's raw average stays.

@@ -31,7 +31,7 @@ show.answer(differences)
 scores = comparisons.scores(study, question)
 show.scores(scores, "CCC of each system, of one rater and of guessing.", rows=("system", "encoder"))
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot: each comparison of systems on EmoTale"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "real_speech-forest", "caption": "Difference of mean CCC on EmoTale. Thin bar clear of 0: a difference; thick bar within the grey margin: an equivalence; cross: the paper's. Numbers and n: {numref}`real_speech-differences`."}, "image": {"alt": "Forest plot: each comparison of systems on EmoTale"}}
 grid = show.forest(differences)
 
 # %% tags=["hide-input"]
@@ -49,17 +49,14 @@ show.differences(differences, "Differences of mean CCC, one family.")
 #
 # ## Which layers carry emotion
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Learned weight of each hidden state, and CCC of a ridge regression on it alone"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "real_speech-layers", "caption": "Left: learned weights, mean and standard deviation over runs. Right: mean CCC of a ridge regression on one hidden state, with its interval over speakers."}, "image": {"alt": "Learned weight of each hidden state, and CCC of a ridge regression on it alone"}}
 layers = read_tables(results, ["layers"])["layers"]
 grid = show.curves(layers, "layer", ("hidden state", ""), col="measure", facet_kws={"sharey": False})
 
 # %% [markdown]
-# Left: learned weights, mean and standard deviation over runs. Right: mean CCC of a ridge regression on one hidden state,
-# with its interval over speakers.
-#
 # ## By gender and emotion
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Mean CCC of speech_only on EmoTale, by gender and by emotion"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "real_speech-groups", "caption": "Mean CCC of `speech_only` by gender and by emotion, with 95 % intervals over speakers."}, "image": {"alt": "Mean CCC of speech_only on EmoTale, by gender and by emotion"}}
 groups = read_tables(fairness, ["groups"])["groups"].query("endpoint == 'mean' and system == 'speech_only'")
 grid = show.points(groups.query("grouping in ['all', 'gender', 'emotion']"), "group", "mean CCC", hue="grouping")
 

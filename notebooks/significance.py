@@ -17,7 +17,8 @@ show.refuse_unknown(In)
 # %% [markdown]
 # ## Current practice and recommendations
 #
-# ```{list-table}
+# ```{list-table} Current practice and what we recommend.
+# :name: significance-practice
 # :header-rows: 1
 #
 # * - What one wants
@@ -52,7 +53,7 @@ show.refuse_unknown(In)
 # no difference. A simulation of numbers, where the truth is known, checks this: two equally good systems predict
 # speakers of unequal size, each slightly better on some of them.
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Coverage and false rejections against the number of speakers, a line a method"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "significance-coverage", "caption": "Coverage (nominal: .95) and false rejections (nominal: .05) by number of speakers; bars: interval of the simulation. Numbers: {numref}`significance-rates`."}, "image": {"alt": "Coverage and false rejections against the number of speakers, a line a method"}}
 rates = significance.rates(folder)
 rates["speakers"] = rates["speakers"].astype(str)
 grid = show.curves(
@@ -72,9 +73,9 @@ show.scores(
 # ## Verdicts
 #
 # A family of four comparisons, two of systems that do not differ and two of systems that differ by just the margin: every
-# verdict but *inconclusive* is false. The table also asks how often the difference that planning calls detectable is
-# found. The plan takes the standard error as known; with few runs it is not, so read the detectable difference as one
-# that is found more often than not, and plan with a reserve.
+# verdict but *inconclusive* is false. {numref}`significance-promises` also asks how often the difference that planning
+# calls detectable is found. The plan takes the standard error as known; with few runs it is not, so read the detectable
+# difference as one that is found more often than not, and plan with a reserve.
 
 # %% tags=["hide-input"]
 promises = significance.promises(folder)

@@ -26,12 +26,10 @@ question = plan.question(profile, "text")
 differences = comparisons.differences(study, question)
 show.answer(differences)
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot: what text adds to each speech encoder, and the frozen encoder compared with the fine-tuned one"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "text-forest", "caption": "Difference of mean CCC: text, and the frozen against the fine-tuned encoder. Thin bar clear of 0: a difference; thick bar within the grey margin: an equivalence; cross: the paper's. Numbers and n: {numref}`text-differences`."}, "image": {"alt": "Forest plot: what text adds to each speech encoder, and the frozen encoder compared with the fine-tuned one"}}
 grid = show.forest(differences)
 # %% tags=["hide-input"]
-show.differences(
-    differences, "Difference of mean CCC: what text adds to each encoder, and the frozen against the fine-tuned one."
-)
+show.differences(differences, "Difference of mean CCC: text, and the frozen against the fine-tuned encoder.")
 
 # %% [markdown]
 # ## CCC with and without text
@@ -46,7 +44,7 @@ show.scores(comparisons.scores(study, question), "CCC of each system, of one rat
 #   valence, and least to an encoder that already recognises words, as large ones do {cite:p}`wagner2023`.
 # - **In the simulation** the gain is by design: valence is a weak cue of the voice, and the words tell it. The
 #   transcripts have no recognition errors, so the gain is an upper bound.
-# - **On human speech** the paper's system without text already hears most of the valence (the table above), so text has
+# - **On human speech** the paper's system without text already hears most of the valence ({numref}`text-scores`), so text has
 #   far less to add. EmoTale's sentences are neutral: text is a negative control there ([real
 #   speech](/notebooks/real_speech)).
 # - **In practice**, report valence with and without text, and with the transcripts that a user would have

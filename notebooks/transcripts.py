@@ -35,7 +35,7 @@ scores = transcripts.scores(study, question, rates).query("endpoint in ['valence
 words = scores[scores["evaluation"].str.startswith("words")]
 differences = transcripts.differences(study, question, rates, ["words", "recognised"])
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "CCC of valence and mean CCC against the word error rate, of three systems"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "transcripts-wer", "caption": "CCC of valence and mean CCC by word error rate, with 95 % intervals over speakers. Differences and n: {numref}`transcripts-differences`."}, "image": {"alt": "CCC of valence and mean CCC against the word error rate, of three systems"}}
 grid = show.curves(words, "wer", ("word error rate", "CCC"), hue="system", col="endpoint")
 
 # %% tags=["hide-input"]

@@ -26,7 +26,7 @@ question = plan.question(profile, "undersampling")
 differences = comparisons.differences(study, question)
 show.answer(differences)
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Forest plot: training on the whole data against undersampling, with and without text"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "undersampling-forest", "caption": "Whole data against undersampling: difference of mean CCC. Thin bar clear of 0: a difference; thick bar within the grey margin: an equivalence; cross: the paper's. Numbers and n: {numref}`undersampling-differences`."}, "image": {"alt": "Forest plot: training on the whole data against undersampling, with and without text"}}
 grid = show.forest(differences)
 
 # %% tags=["hide-input"]
@@ -41,13 +41,14 @@ show.scores(comparisons.scores(study, question), "CCC of each system, of one rat
 # %% [markdown]
 # ## Error by emotion
 #
-# Undersampling is meant for the rare emotions, which an average hides. Bias is the mean of prediction minus gold.
+# Undersampling is meant for the rare emotions, which an average hides ({numref}`undersampling-emotions`). Bias
+# is the mean of prediction minus gold.
 
 # %% tags=["hide-input"]
 errors = read_tables(results, ["emotions"])["emotions"]
 errors["training"] = errors["system"].map({"fusion": "undersampling", "fusion_whole_data": "whole data"})
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "RMSE and bias of each attribute by emotion, with undersampling and on the whole data"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "undersampling-emotions", "caption": "RMSE and bias of each attribute by emotion, with undersampling and on the whole data; mean over runs, without intervals."}, "image": {"alt": "RMSE and bias of each attribute by emotion, with undersampling and on the whole data"}}
 panels = {"hue": "training", "col": "endpoint", "row": "statistic", "sharex": "row", "height": 3.4}
 grid = show.points(errors.dropna(subset="training"), "emotion", "points of the scale", **panels)
 

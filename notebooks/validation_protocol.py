@@ -42,7 +42,7 @@ show.show(
 #
 # ## What another draw would have said of two systems
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Standard deviation over draws of a reported difference against k, a panel a pair"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "validation_protocol-draws", "caption": "Standard deviation of a reported difference over draws of a validation set of k utterances of each emotion."}, "image": {"alt": "Standard deviation over draws of a reported difference against k, a panel a pair"}}
 drawn = tables["differences"]
 drawn["pair"] = drawn["system"] + " − " + drawn["reference"]
 style = {"kind": "line", "hue": "draw", "col": "pair", "col_wrap": 1, "height": 1.8, "aspect": 3.6}

@@ -92,7 +92,7 @@ def latex(texts: pd.DataFrame, source: str) -> str:
     """A table of texts as LaTeX with booktabs' rules; `source` is a comment at its top."""
     style = texts.style.format(escape="latex").format_index(escape="latex", axis=0).format_index(escape="latex", axis=1)
     text = style.to_latex(hrules=True, multicol_align="c")
-    text = text.replace("−", "$-$").replace("–", "--").replace("<", "$<$")
+    text = text.replace("−", "$-$").replace("–", "--").replace("<", "$<$").replace("±", r"$\pm$")
     return f"% {source}\n% \\usepackage{{booktabs,multirow}}\n{text}"
 
 
@@ -122,10 +122,11 @@ def forest(table: pd.DataFrame, row: str | None = None) -> "FacetGrid":
     shown_verdicts = [name for name in VERDICTS if name in set(shown["verdict"])]
     shown = shown.assign(pair=shown["system"].map(_broken) + "\n− " + shown["reference"].map(_broken))
     lines = shown["pair"].str.count("\n") + 1.5
-    heights = lines.groupby(shown[row], sort=False).sum() if row else pd.Series([lines.sum()])
+    panels = lines.groupby(shown[row] if row else lines.map(bool), sort=False)
+    heights = panels.size() * panels.max()  # rows of a panel have equal heights
     height = (0.9 + 0.2 * heights.sum()) / len(heights)
-    panels = {"row": row, "sharey": False, "gridspec_kws": {"height_ratios": [*heights]}}
-    grid = sns.FacetGrid(shown, height=height, aspect=WIDTH / height, **panels).map_dataframe(draw)
+    style = {"row": row, "sharey": False, "gridspec_kws": {"height_ratios": [*heights]}}
+    grid = sns.FacetGrid(shown, height=height, aspect=WIDTH / height, **style).map_dataframe(draw)
     grid.add_legend(label_order=shown_verdicts)
     sns.move_legend(grid, "lower center", bbox_to_anchor=(0.5, 1), ncol=2, title=None)
     where = f" on {', '.join(shown['split'].unique())}" if "split" in shown else ""

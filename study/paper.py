@@ -1,6 +1,6 @@
 """What the paper prints, from ``book/paper_results.yaml`` alone."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pandas as pd
@@ -8,6 +8,7 @@ import yaml
 
 from sercore import ATTRIBUTES
 from sercore.params import project_root, read_yaml
+from sercore.report import number, signed
 from study.plan import paper_row
 
 
@@ -38,15 +39,32 @@ def difference(system: str, reference: str) -> tuple[float, int] | None:
     rows, texts = results().loc[names], printed().loc[names, "mean"]
     if len(set(rows["data"])) > 1 or rows["mean"].isna().any():
         return None
-    return float(rows["mean"].iloc[0] - rows["mean"].iloc[1]), min(len(text.split(".")[1]) for text in texts)
+    return float(rows["mean"].iloc[0] - rows["mean"].iloc[1]), min(map(_digits, texts))
+
+
+def stated_difference(system: str, reference: str) -> str:
+    """HTML: `difference` as in `printed_scores`, or a dash."""
+    found = difference(system, reference)
+    return _stated(found[0], 10.0 ** -found[1], signed) if found else "–"
 
 
 def printed_scores(systems: Iterable[str]) -> pd.DataFrame | None:
-    """The paper's CCCs of `systems` as text, a row each, a dash where it has none; None where it has none of them. What
-    was measured on other data than most of the paper's rows says so."""
+    """HTML: the paper's CCCs of `systems`, a row each, a dash where it has none; None where it has none of them. All
+    have three decimals; where the paper prints fewer, it says how far they may be off. What was measured on other data
+    than most of the paper's rows says so too."""
     rows = printed().reindex([paper_row(name) for name in systems])
     if rows["mean"].isna().all():
         return None
     elsewhere = rows["data"].notna() & (rows["data"] != quoted()["data"])
+    names = [*ATTRIBUTES, "mean"]
+    rows[names] = rows[names].map(lambda text: _stated(float(text), 0.5 / 10 ** _digits(text)), na_action="ignore")
     rows["mean"] = rows["mean"].where(~elsewhere, rows["mean"] + "<br><small>" + rows["data"].astype(str) + "</small>")
-    return rows[[*ATTRIBUTES, "mean"]].fillna("–")
+    return rows[names].fillna("–")
+
+
+def _digits(text: str) -> int:
+    return len(text.split(".")[1])
+
+
+def _stated(value: float, off: float, form: Callable[[float], str] = number) -> str:
+    return form(value) + (f"<br><small>± {number(off)}</small>" if off > 1e-3 else "")

@@ -35,7 +35,7 @@ def jobs(folder: Path, *config: str) -> dict[str, int]:
 @pytest.fixture
 def clone(tmp_path):
     """The project's own files, and nothing that a study makes."""
-    for name in ("params", "models", "notebooks", "book", "results", "_config.yml"):
+    for name in ("params", "models", "notebooks", "book", "results", "_config.yml", "CITATION.cff"):
         (tmp_path / name).symlink_to(ROOT / name)
     return tmp_path
 

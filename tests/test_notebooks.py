@@ -51,7 +51,7 @@ def test_the_book_has_every_notebook_and_each_question_its_chapter():
 def test_the_papers_chapters_link_to_pages_of_their_own_book_alone():
     """A study builds a book without the chapters of open questions, in which a link to them would be broken."""
     paper = [path.stem for path in NOTEBOOKS if path.stem not in questions.open_questions("embedded")]
-    pages = {"method", "your_corpus", "api", "references", *(f"notebooks/{name}" for name in questions.PAGES)}
+    pages = {"method", "your_corpus", "api", "cite", "references", *(f"notebooks/{name}" for name in questions.PAGES)}
     texts = {f"notebooks/{name}": (FOLDER / f"{name}.py").read_text() for name in paper}
     texts |= {page: (FOLDER.parent / "book" / f"{page}.md").read_text() for page in ("method", "your_corpus")}
     links = {(page, link) for page, text in texts.items() for link in re.findall(r"\]\(/([\w/]+)\)", text)}
@@ -90,6 +90,18 @@ def test_code_is_folded(notebook):
         cell.source for cell in code_cells(notebook)[1:] if not {"hide-input", "remove-input"} & {*cell.metadata.tags}
     ]
     assert not shown
+
+
+def test_captions_are_short_and_figures_have_one(notebook):
+    texts = [
+        output.data.get("text/html", "") for cell in code_cells(notebook) for output in cell.outputs if "data" in output
+    ]
+    captions = re.findall(r'<p class="caption">(.*?)</p>', "".join(texts))
+    for cell in code_cells(notebook):
+        if any("image/svg+xml" in output.get("data", {}) for output in cell.outputs):
+            captions.append(cell.metadata["mystnb"]["figure"]["caption"])
+            assert cell.metadata["mystnb"]["image"]["alt"]
+    assert not [caption for caption in captions if len(caption.split()) > 35]
 
 
 def test_outputs_are_committed(notebook):

@@ -62,7 +62,7 @@ def read(params, seed):
 @pytest.fixture
 def laboratory(tmp_path, monkeypatch):
     """A clone with a reader outside the packages, and a profile that names it."""
-    for name in ("models", "notebooks", "benchmarks", "book", "results", "_config.yml"):
+    for name in ("models", "notebooks", "benchmarks", "book", "results", "_config.yml", "CITATION.cff"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "params").mkdir()
     for path in (ROOT / "params").glob("*.yaml"):

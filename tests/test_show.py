@@ -14,7 +14,7 @@ from made_up import make_study, write_results
 from sercore import params
 from sercore.corpus import PRIMARY_EMOTIONS
 from sercore.report import number, probability, signed
-from study import comparisons, show
+from study import comparisons, paper, show
 from study.chapters import ablation, undersampling
 from study.comparisons import CEILING, FLOOR
 from study.plan import Question, questions
@@ -63,11 +63,11 @@ def test_the_table_of_scores_has_floor_and_ceiling_and_the_paper_beside(study):
     scores = comparisons.scores(study, TEXT)
     table = show.scores(scores, "What.").data
     assert table.index(">fusion<") < table.index(CEILING) < table.index(FLOOR)
-    assert re.search(r'<td [^>]*class="data[^"]* paper" ?>.6588<', table)  # MMWavLM, as printed
+    assert re.search(r'<td class="data[^"]* paper" ?>.659<', table)  # MMWavLM, printed as .6588
     best = scores.query("system == 'fusion' and endpoint == 'mean'").iloc[0]
     assert f"{best.estimate:.3f}<br><small>[{best.low:.2f}, {best.high:.2f}]".replace("0.", ".") in table
     count = (study.corpus["split"] == "test3").sum()
-    assert f"What. {count} utterances, 12 speakers, 2 seeds; in brackets: 95 % interval." in table
+    assert f"What. {count} utterances, 12 speakers, 2 seeds; [95 % interval]." in table
     other = show.scores(comparisons.scores(study, Question("q", "?", (("speech_only", "fusion"),))), "").data
     assert ".579" not in other
 
@@ -88,14 +88,47 @@ def test_files_hold_the_numbers_and_the_shown_table(differences):
     assert text.count(r"\\") == 1 + len(TEXT.pairs)
     assert text.startswith("% What.")
     assert not re.search(r"<|[^\x00-\x7f]", text.split(r"\begin")[1].replace("$<$", ""))
-    assert ">+.0194<" in table  # the paper's
+    assert ">+.019<" in table  # the paper's, printed as +.0194
 
 
 def test_a_table_says_what_it_rests_on(study):
     assert basis(pd.DataFrame({"utterances": [1600, 1600], "seeds": [5.0, np.nan]})) == "1,600 utterances, 5 seeds."
     pooled = pd.DataFrame({"seeds": [3, 3], "sets": [1, 1], "low": [0, 0]})
     assert basis(pd.DataFrame({"seeds": [1]})) == "1 seed."
-    assert basis(pooled) == "3 seeds (folds, pooled); in brackets: 95 % interval."
+    assert basis(pooled) == "3 seeds (folds, pooled); [95 % interval]."
+    families = {"family": ["first", "second", "second"], "comparisons": [11, 3, 2], "margin": 0.02}
+    judged = pd.DataFrame({"speakers": [14, 1000, 14], **families})
+    said = "14–1,000 speakers; first family of 11, second family of 3, 2; margin .02; [simultaneous 95 % interval]."
+    assert basis(judged) == said
+
+
+def test_a_column_has_equal_decimals_and_no_id_repeats():
+    table = pd.DataFrame(
+        {
+            "system": ["a_b", "c"],
+            "ccc": [0.5, 2.0],
+            "seconds": [0.25, 100.0],
+            "gradient": [0.0, 3e-6],
+            "p": [0.0004, 1.0],
+            "count": [1600, 2],
+            "epoch": [3.0, np.nan],
+        }
+    )
+    html = show.show(table, "What.", "name").data
+    cells = re.findall(r'<td class="data[^"]*" ?>(.*?)</td>', html)
+    assert cells[:7] == ["a_<wbr>b", ".500", "0", "0e+00", "&lt;&nbsp;.001", "1,600", "3"]
+    assert cells[7:] == ["c", "2.000", "100", "3e-06", "1.000", "2", "–"]
+    assert 'col0 first" >a_' in html
+    assert "id=" not in html
+    assert "$<$ .001" in linked(html, "name.tex")
+
+
+def test_a_figure_that_the_paper_prints_with_two_digits_says_so():
+    assert paper.stated_difference("fusion_development_ambiguous", "fusion") == "+.001<br><small>± .010</small>"
+    assert paper.stated_difference("fusion", "speech_only") == "+.019"
+    assert paper.stated_difference("whisper_only", "speech_only") == "–"
+    row = paper.printed_scores(["fusion_development_ambiguous"]).iloc[0]
+    assert row["valence"] == ".710<br><small>± .005</small>"
 
 
 def test_the_answer_follows_the_verdicts(study, differences):

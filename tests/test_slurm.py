@@ -13,7 +13,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PROJECT = ("Makefile", "Snakefile", "_config.yml", "book", "models", "models.lock", "notebooks", "params", "profiles")
 PROJECT += ("pyproject.toml", "requirements.lock", "results", "sercore", "simulation", "study")
-SMALL = "training.epochs=1 corpus.train_utterances=400 corpus.development_utterances=200 corpus.test_speakers=24"
+SMALL = """training.epochs=1 training.batch_size=8 sampling.samples_per_emotion=2 sampling.validation_per_emotion=1
+corpus.train_utterances=400 corpus.development_utterances=200
+corpus.test_utterances_per_emotion=30 corpus.test_speakers=24"""
 
 pytestmark = [
     pytest.mark.slow,
@@ -39,6 +41,7 @@ def cluster(tmp_path):
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
         "SLURM_CONF": str(folder / "slurm.conf"),
         "SNAKEMAKE_PROFILE": str(tmp_path / "site"),
+        "TQDM_DISABLE": "1",
     }
     for name in ("slurmd", "slurmctld", "munged"):
         subprocess.run(["kill", (folder / f"{name}.pid").read_text().strip()], check=False)
@@ -60,14 +63,17 @@ def test_a_study_runs_to_its_book_though_a_training_is_killed(cluster, tmp_path)
         jobs = [line.split("|") for line in listed]
         return [number for number, now, comment in jobs if comment.startswith("rule_train") and now == state]
 
-    command = ["make", "study", "CLUSTER=slurm", "CHAPTER=fairness", "SEEDS=1", f"SET={SMALL}"]
+    command = ["make", "study", "CLUSTER=slurm", "CHAPTER=fairness", "SEEDS=1", f"SET={' '.join(SMALL.split())}"]
     with (tmp_path / "shown").open("w") as shown:
         study = subprocess.Popen(command, stdout=shown, stderr=subprocess.STDOUT, cwd=clone, env=cluster)
-    while not (running := trainings("RUNNING")):
-        assert study.poll() is None, (tmp_path / "shown").read_text()
-        time.sleep(1)
-    slurm("scancel", running[0])
-    assert study.wait(timeout=1200) == 0, (tmp_path / "shown").read_text()
+    try:
+        while not (running := trainings("RUNNING")):
+            assert study.poll() is None, (tmp_path / "shown").read_text()
+            time.sleep(1)
+        slurm("scancel", running[0])
+        assert study.wait(timeout=1200) == 0, (tmp_path / "shown").read_text()
+    finally:
+        study.terminate()
     assert (clone / "build" / "embedded" / "book" / "_build" / "html" / "index.html").exists()
     assert (trainings("CANCELLED"), len(trainings("COMPLETED"))) == ([running[0]], 2)
     asked = slurm("scontrol", "show", "job", running[0])

@@ -74,7 +74,7 @@ def claims(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     first, *others = (comparisons.tested(table) for table in tables.values())
     quoted = first[first["paper"].notna()]
     pairs = list(zip(quoted["system"], quoted["reference"], strict=True))
-    columns = {"the paper": [signed(*(paper.difference(*pair) or (0, 0))) for pair in pairs]}
+    columns = {"the paper": [paper.stated_difference(*pair) for pair in pairs]}
     columns[next(iter(tables))] = [_told(row) for _, row in quoted.iterrows()]
     for table in others:
         rows = table.set_index(["system", "reference"])
@@ -84,7 +84,7 @@ def claims(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _told(row: pd.Series) -> str:
-    return f"{signed(row['estimate'])} {interval(row, 3)}<br><small>{row['verdict']}</small>"
+    return f"{signed(row['estimate'])}<br><small>{interval(row, 3)}<br>{row['verdict']}</small>"
 
 
 def write_readme() -> None:

@@ -5,6 +5,7 @@ are drawn by handing seaborn all three values of a row: their median is the esti
 is never the only cue: marks and lines differ as well.
 """
 
+import textwrap
 from typing import Any
 
 import pandas as pd
@@ -61,11 +62,12 @@ def relplot(table: pd.DataFrame, x: str, y: str, labels: tuple[str, str], **opti
 
 def heatmap(table: pd.DataFrame, y: str, x: str, labels: tuple[str, str], **options: Any) -> sns.FacetGrid:
     """Estimates as colours, each with its interval in figures, by two columns of categories; `labels` of both axes."""
-    cells = table.assign(text=[f"{number(row['estimate'], 2)}\n{interval(row)}" for _, row in table.iterrows()])
+    texts = [f"{number(row['estimate'], 2)}\n{interval(row)}" for _, row in table.iterrows()]
+    cells = table.assign(text=texts, **{y: table[y].map(lambda name: textwrap.fill(str(name), 26))})
     size = {"height": 1 + 0.7 * table[y].nunique(), "sharex": False, "sharey": False} | options
     grid = sns.FacetGrid(cells, **size | {"aspect": _aspect(table, size["height"], options)})
-    span = {"vmin": min(0, table["estimate"].min()), "vmax": max(0, table["estimate"].max())}
-    grid.map_dataframe(_draw_heatmap, y, x, cmap="Blues" if span["vmin"] == 0 else "RdBu", **span)
+    low, high = -table["estimate"].abs().max() if (table["estimate"] < 0).any() else 0, table["estimate"].abs().max()
+    grid.map_dataframe(_draw_heatmap, y, x, cmap="RdBu" if low else "Blues", vmin=low, vmax=high)
     return _titled(grid.set_axis_labels(*labels))
 
 
@@ -80,7 +82,8 @@ def legend_above(grid: sns.FacetGrid) -> sns.FacetGrid:
 def _draw_heatmap(y: str, x: str, *, data: pd.DataFrame, color: Any, **options: Any) -> None:
     values, texts = (data.pivot_table(name, y, x, aggfunc="first", sort=False) for name in ("estimate", "text"))
     order = {"index": list(dict.fromkeys(data[y])), "columns": list(dict.fromkeys(data[x]))}
-    sns.heatmap(values.reindex(**order), annot=texts.reindex(**order), fmt="", cbar=False, linewidths=1, **options)
+    annotated = {"annot": texts.reindex(**order), "annot_kws": {"size": 10}, "fmt": ""}
+    sns.heatmap(values.reindex(**order), cbar=False, linewidths=1, **annotated, **options)
 
 
 def _titled(grid: sns.FacetGrid) -> sns.FacetGrid:

@@ -2,13 +2,14 @@
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 from IPython.display import HTML
+from pandas.io.formats.style import Styler
 
-from sercore.report import interval, latex, number, printed_differences, signed
+from sercore.report import interval, latex, number, printed_differences, probability, signed
 from sercore.verdicts import CLAIMING
 from study import paper
 from study.comparisons import tested
@@ -39,40 +40,55 @@ def differences(table: pd.DataFrame, caption: str, *, rows: tuple[str, ...] = ()
     shown = tested(table)
     text = (
         printed_differences(shown)
-        .replace("<", "&lt;", regex=True)
+        .replace("< ", "&lt;&nbsp;", regex=True)
         .replace({"difference": r" \[(.*)\]"}, r"<br><small>[\1]</small>", regex=True)
     )
     if "paper" in shown and shown["paper"].notna().any():
-        text["the paper"] = [printed(*pair) for pair in shown[["system", "reference"]].to_numpy()]
-    names = [*(shown[row].map(str) for row in rows), text.index.map(breakable)]
+        text["the paper"] = [paper.stated_difference(*pair) for pair in shown[["system", "reference"]].to_numpy()]
+    names = [*(shown[row].map(str) for row in rows), text.index]
     text = text.set_axis(pd.MultiIndex.from_arrays(names) if rows else names[0])
     return show(text, f"{caption} {basis(shown)}", name, table)
 
 
 def show(shown: pd.DataFrame, caption: str, name: str, numbers: pd.DataFrame | None = None) -> HTML:
     """A table of texts or numbers, its index only where it holds texts, with its caption and, as CSV, the `numbers`
-    behind it (by default itself). Floats get three decimals, none where they are large, and an exponent where they are
-    small; the paper's columns the class ``paper``."""
+    behind it (by default itself). All floats of a column have three decimals, or none where they are large, or an
+    exponent where they are small. Classes: `name`, and of columns ``first`` and ``paper`` (its figures)."""
     shown = shown.rename_axis(index=[None] * shown.index.nlevels, columns=[None] * shown.columns.nlevels)
-    texts = shown.map(_text)
-    quoted = np.where(shown.columns.to_frame().eq("the paper").any(axis=1), "paper", "")
-    classes = pd.DataFrame([quoted] * len(shown), shown.index, shown.columns)
-    style = texts.style.set_table_attributes('class="dataframe"').set_uuid(name).set_td_classes(classes)
     named = not pd.api.types.is_numeric_dtype(shown.index)
+    texts = shown.apply(_texts).rename(index=breakable)
+    quoted = np.where(shown.columns.to_frame().eq("the paper").any(axis=1), "paper", "")
+    classes = pd.DataFrame([quoted] * len(shown), texts.index, texts.columns)
+    style = Styler(texts, cell_ids=False).set_table_attributes(f'class="dataframe {name}"')
     if not named:
+        classes.iloc[:, :1] = "first"
         style = style.hide(axis="index")
     table, index = (shown, named) if numbers is None else (numbers, False)
     csv = table.to_csv(index=index, float_format="%.6g", lineterminator="\n")
     tex = latex(texts.map(_plain).rename(index=_plain, columns=_plain), caption)
     links = f"{_link(f'{name}.csv', 'text/csv', csv)} · {_link(f'{name}.tex', 'application/x-tex', tex)}"
     shown_caption = re.sub("`(.+?)`", r"<code>\1</code>", caption)
-    return HTML(f'{style.to_html()}<p class="caption">{shown_caption}</p><p class="downloads">{links}</p>')
+    # Without the Styler's ids, which would repeat where a page shows two tables.
+    html = re.sub(r'(?s)<style.*?</style>\s*| id="T_[^"]*"', "", style.set_td_classes(classes).to_html())
+    return HTML(
+        f'<div class="scroll" tabindex="0">{html}</div>'
+        f'<p class="caption">{shown_caption}</p><p class="downloads">{links}</p>'
+    )
 
 
-def _text(value: object) -> str:
-    if isinstance(value, float) and not (abs(value) >= 100 or (abs(value) >= 2 and value.is_integer())):
-        return f"{value:.0e}" if 0 < abs(value) < 5e-4 else number(value)
-    return f"{value:,.0f}" if isinstance(value, float | int | np.integer) else str(value)
+def _texts(column: pd.Series) -> pd.Series:
+    sizes = [abs(value) for value in column if isinstance(value, float) and np.isfinite(value)]
+    largest = max(sizes, default=0)
+    whole = largest >= 100 or (largest >= 2 and all(size.is_integer() for size in sizes))
+    plain = "{:,.0f}".format if whole else "{:.0e}".format if 0 < largest < 5e-3 else number
+    form = probability if column.name == "p" else plain
+    return pd.Series([_text(value, form) for value in column], column.index, dtype=object)
+
+
+def _text(value: object, form: Callable[[float], str]) -> str:
+    if isinstance(value, float):
+        return form(value).replace("< ", "&lt;&nbsp;") if np.isfinite(value) else "–"
+    return f"{value:,}" if isinstance(value, int | np.integer) else breakable(str(value))
 
 
 def basis(table: pd.DataFrame) -> str:
@@ -82,13 +98,13 @@ def basis(table: pd.DataFrame) -> str:
     if "pooled" in table:
         parts[1] += f" ({table['pooled'].max()} of few utterances count as one)"
     pooled = " (folds, pooled)" if {"sets", "seeds"} <= {*table} and (table["sets"] < table["seeds"]).any() else ""
-    limits = "; in brackets: 95 % interval" if "low" in table else ""
+    limits = "; [95 % interval]" if "low" in table else ""
     if "margin" in table:
-        families = table.assign(family=table.get("family", "exploratory")).drop_duplicates(["family", "comparisons"])
-        sizes = [f"{row['family']} family of {row['comparisons']:.0f}" for _, row in families.iterrows()]
+        families = table.assign(family=table.get("family", "exploratory")).groupby("family", sort=False)["comparisons"]
+        sizes = [f"{name} family of {', '.join(f'{size:.0f}' for size in some.unique())}" for name, some in families]
         models = "; of these trained models" if table.get("sets", pd.Series(CLAIMING)).min() < CLAIMING else ""
-        limits = f"{models}; {', '.join(sizes)}, margin {number(table['margin'].max(), 2)}; in brackets: simultaneous"
-        limits += " 95 % interval"
+        margin = number(table["margin"].max(), 2)
+        limits = f"{models}; {', '.join(sizes)}; margin {margin}; [simultaneous 95 % interval]"
     return f"{', '.join(parts)}{pooled}{limits}." if parts else ""
 
 
@@ -100,24 +116,18 @@ def with_interval(table: pd.DataFrame, *, sign: bool = False) -> pd.DataFrame:
     return table.assign(cell=table["estimate"].map(form) + shown)
 
 
-def printed(system: str, reference: str) -> str:
-    """The paper's difference of two systems with the digits that it has, or a dash."""
-    found = paper.difference(system, reference)
-    return signed(*found) if found else "–"
-
-
-def breakable(name: str) -> str:
-    """HTML: a system's name that a narrow column may break after an underscore."""
-    return name.replace("_", "_<wbr>")
+def breakable(text: object) -> str:
+    """HTML: names of systems that a narrow column may break after an underscore."""
+    return str(text).replace("_", "_<wbr>")
 
 
 def _plain(text: object) -> str:
-    return re.sub(r"<[^>]+>", "", str(text).replace("<br>", " ")).replace("&lt;", "<").replace("&shy;", "")
+    return re.sub(r"<[^>]+>", "", str(text).replace("<br>", " ")).replace("&lt;", "<").replace("&nbsp;", " ")
 
 
 def _counted(values: pd.Series) -> str:
     low, high = np.nanmin(values), np.nanmax(values)
-    shown = f"{low:,.0f}" if low == high else f"{low:,.0f} to {high:,.0f}"
+    shown = f"{low:,.0f}" if low == high else f"{low:,.0f}–{high:,.0f}"
     return f"{shown} {values.name}".removesuffix("s" if high == 1 else "")
 
 

@@ -10,7 +10,7 @@ from sercore.verdicts import CLAIMING, WITHIN
 from study import paper
 from study.comparisons import tested
 from study.plan import paper_row, questions
-from study.show.tables import basis, printed
+from study.show.tables import basis
 
 
 def answer(table: pd.DataFrame) -> Markdown:
@@ -85,7 +85,8 @@ def _pair(row: pd.Series) -> str:
 
 
 def _beside(row: pd.Series) -> str:
-    printed_here, quoted = signed(row["estimate"]), printed(row["system"], row["reference"])
+    found = paper.difference(row["system"], row["reference"])
+    printed_here, quoted = signed(row["estimate"]), signed(*found) if found else "–"
     same = "the same" if row["paper"] * row["estimate"] > 0 else "another"
     if row["verdict"] == "inconclusive":
         here = "here, inconclusive"
