@@ -61,12 +61,20 @@ class Encoder(nn.Module):
         """The modules whose output can be cached."""
         return nn.ModuleList([] if self.finetune else self.children())
 
-    def load_pretrained(self, name: str) -> None:
-        """Take the weights of a folder or hub model."""
+    def borrowed(self) -> dict[str, Tensor]:
+        """Weights by name, those of a frozen encoder and those beside adapters, that a saved model does without: they
+        are where they came from. Of an encoder that is trained itself there are none."""
+        if self.finetune and not self.lora:
+            return {}
+        own = {name: value for name, value in self.state_dict().items() if "lora_" not in name}
+        return {name: value for name, value in own.items() if name.startswith(("front_end.", "transformer."))}
+
+    def load_pretrained(self, name: str, revision: str | None = None) -> None:
+        """Take the weights of a folder or hub model, of a `revision` of the hub, and new adapters."""
         load, names = AutoModel.from_pretrained, None
         if self.is_whisper:
             load, names = WhisperEncoder.from_pretrained, {r"^(model\.)?encoder\.": ""}  # with or without a decoder
-        self._hold(pretrained(load, name, dtype=torch.float32, key_mapping=names))
+        self._hold(pretrained(load, name, dtype=torch.float32, key_mapping=names, revision=revision))
 
     def _hold(self, model: Any) -> None:
         # Where a checkpoint has no pooler, as RoBERTa's, it would be random, and with it the key of the cache.
@@ -151,26 +159,31 @@ class SpeechEncoder(Encoder):
         """Output of the frozen part, packed, and the frames of each utterance (utterances,).
 
         Packed, the frames of all utterances stand behind each other without any padding: (frames, channels), or
-        (frames, layers, width) in half precision, as it is kept on disk, when all is frozen. `ValueError` if an
-        utterance is too short for a frame.
+        (frames, layers, width) when all is frozen. Computed in float32, also within a training in half precision, and
+        given in the type that is kept on disk: half precision within such a training, or when all is frozen.
+        `ValueError` if an utterance is too short for a frame.
 
         Args:
             audio: what `AudioInputs` gives: waveforms (utterances, samples), or Whisper's log-mel spectrograms
                 (utterances, mel bins, frames).
             samples: valid samples of each utterance at 16 kHz, shape (utterances,).
         """
-        if self.is_whisper:
-            frames = -(-samples // WHISPER_STRIDE)
-            frames = frames.clamp(max=self.config.max_source_positions)  # its spectrogram ends there
-            features = packing.whisper_front_end(self.transformer, audio, frames)
-        else:
-            frames = self.transformer._get_feat_extract_output_lengths(samples)
-            if int(frames.min()) < 1:
-                raise ValueError(f"an utterance of {int(samples.min())} samples is too short for one frame.")
-            features = self._front_end(audio, samples, frames)
-        if not self.finetune:
-            features = torch.stack([state.half() for state in self._hidden_states(features, frames)], 1)
-        return features, frames
+        kind = audio.device.type
+        half = not self.finetune or torch.is_autocast_enabled(kind)
+        # cuDNN would convolve in TF32, which rounds to three digits, and differently from batch to batch.
+        with torch.autocast(kind, enabled=False), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            if self.is_whisper:
+                frames = -(-samples // WHISPER_STRIDE)
+                frames = frames.clamp(max=self.config.max_source_positions)  # its spectrogram ends there
+                features = packing.whisper_front_end(self.transformer, audio, frames)
+            else:
+                frames = self.transformer._get_feat_extract_output_lengths(samples)
+                if int(frames.min()) < 1:
+                    raise ValueError(f"an utterance of {int(samples.min())} samples is too short for one frame.")
+                features = self._front_end(audio, samples, frames)
+            if not self.finetune:
+                features = torch.stack([state.half() for state in self._hidden_states(features, frames)], 1)
+        return features.half() if half else features, frames
 
     def forward(self, features: Tensor, frames: Tensor, weights: Tensor) -> Tensor:
         """Sum, packed (frames, width), of all hidden states by `weights` (layers,), from the frozen part's output."""

@@ -3,16 +3,22 @@
 `FrozenEncoders` gives `Features` of the rows of a table; `sercore.batches` adds labels and collates them.
 """
 
+import os
+import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from sercore import audio, corpora
@@ -24,6 +30,7 @@ from sercore.hub import encoder_config, quieten
 from sercore.params import Params, ParamsError
 
 SMALLEST = 1e-5  # standard deviation below which a channel counts as constant
+BATCH = 1 if DEVICE.type == "cpu" else 16  # utterances whose speech features are computed at once, to be kept
 
 
 @dataclass(frozen=True)
@@ -102,11 +109,12 @@ class FrozenEncoders:
         if isinstance(self.text, TextInputs):
             tokens = self.text(texts)
         elif encoder := self.text:
-            text = stored(root, ["text", encoder.model.transformer, *map(str, texts)], lambda: encoder(texts))
+            key = ["text", encoder.model.transformer, *map(str, texts)]
+            text = stored(root, key, lambda start: islice(encoder(texts), start, None))
         if x_vector := self.speaker:
             key = ["speaker", x_vector.model, str(seconds), *paths]
-            waves = (audio.load(path, seconds) for path in paths)
-            speaker = stored(root, key, lambda: map(x_vector, tqdm(waves, "speaker embeddings", len(paths))))
+            work = Work("speaker embeddings", partial(audio.load, max_seconds=seconds), partial(map, x_vector))
+            speaker = stored(root, key, lambda start: work.done(paths, start))
         return Features(paths, seconds, self.inputs, speech, text, tokens, speaker)
 
     def require_frames(self, durations: pd.Series) -> None:
@@ -118,15 +126,20 @@ class FrozenEncoders:
 
     def _speech(self, table: pd.DataFrame, root: Path) -> Sequence[np.ndarray] | None:
         """The output of the speech encoder's frozen part, if there is room for it."""
-        params, speech = self.params.speech, self.speech
+        params, speech, paths = self.params.speech, self.speech, list(table["path"])
 
-        def compute() -> Iterator[np.ndarray]:
+        def read(path: Path) -> tuple[np.ndarray, int]:
+            waveform = audio.load(path, params.max_seconds)
+            return self.inputs(waveform).numpy(), len(waveform)
+
+        def frozen(batch: Sequence[tuple[np.ndarray, int]]) -> Iterator[np.ndarray]:
+            inputs = pad_sequence([torch.from_numpy(one) for one, _ in batch], batch_first=True).to(DEVICE)
+            features, frames = speech.frozen_part(inputs, torch.tensor([count for _, count in batch], device=DEVICE))
+            return (one.numpy() for one in features.cpu().split(frames.tolist()))
+
+        def compute(start: int) -> Iterator[np.ndarray]:
             speech.eval().to(DEVICE)
-            for path in tqdm(table["path"], "speech features"):
-                waveform = audio.load(path, params.max_seconds)
-                samples = torch.tensor([len(waveform)], device=DEVICE)
-                features, _ = speech.frozen_part(self.inputs(waveform)[None].to(DEVICE), samples)
-                yield features.cpu().numpy()
+            return Work("speech features", read, frozen).done(paths, start)
 
         settings = [str(params.finetune), params.encoder, str(params.max_seconds)]
         settings += [] if params.finetune else [str(speech.states == "layer_normalised"), "frames, layers, width"]
@@ -134,7 +147,40 @@ class FrozenEncoders:
         kind = "float32" if params.finetune and self.params.training.precision == "float32" else "float16"
         seconds = table["duration"].clip(upper=params.max_seconds).sum()
         size = speech.frozen_numbers(seconds) * np.dtype(kind).itemsize
-        return stored(root, ["packed speech", speech.frozen, *settings, *table["path"]], compute, kind, size)
+        return stored(root, ["packed speech", speech.frozen, *settings, *paths], compute, kind, size)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Arrays that `compute` makes of a batch of what `read` gives of files; `what` names them in the progress bar."""
+
+    what: str
+    read: Callable[[Path], Any]
+    compute: Callable[[Sequence[Any]], Iterable[np.ndarray]]
+
+    def done(self, paths: Sequence[Path], start: int) -> Iterator[np.ndarray]:
+        """The array of each of `paths`, in order, from number `start` on; `AudioError` if a file cannot be used.
+
+        Processes, one a core, read; where there is no GPU they compute as well, each in one thread.
+        """
+        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
+        workers = min(cores, len(paths) // 100) if cores > 1 else 0  # which take a while to start
+        options: dict[str, Any] = {"multiprocessing_context": "fork"} if workers else {}
+        loader = DataLoader(paths[start:], BATCH, collate_fn=self._prepared, num_workers=workers, **options)
+        with tqdm(total=len(paths), initial=start, desc=self.what) as bar:
+            for batch in loader:
+                if isinstance(batch, audio.AudioError):
+                    raise batch
+                for array in batch if DEVICE.type == "cpu" else self.compute(batch):
+                    yield array
+                    bar.update()
+
+    def _prepared(self, paths: Sequence[Path]) -> Any:
+        try:
+            batch = [self.read(path) for path in paths]
+        except audio.AudioError as error:  # of which a worker would lose the sentence
+            return error
+        return list(self.compute(batch)) if DEVICE.type == "cpu" else batch
 
 
 class SpeakerNormalised(Sequence[np.ndarray]):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,8 +15,9 @@ from transformers.utils import ModelOutput
 
 from sercore import ATTRIBUTES, ge2e
 from sercore.cache import model_digest
-from sercore.corpus import GENDERS
-from sercore.encoders import SpeechEncoder, TextModel
+from sercore.corpus import GENDERS, some
+from sercore.disk import complete_file
+from sercore.encoders import Encoder, SpeechEncoder, TextModel
 from sercore.hub import encoder_config
 from sercore.losses import AdditiveAngularMargin, ccc_loss, classification_loss, reverse_gradient
 from sercore.params import Params, ParamsError
@@ -28,7 +30,9 @@ class AttributeConfig(PretrainedConfig):
     Args:
         speech, text, heads, loss: sections of the parameters, see `sercore.sections`.
         encoders: the own configurations of ``speech`` and, where it is fine-tuned, ``text``.
-        encoder_digest: of the weights of a frozen speech encoder, which is not saved again.
+        frozen: for each encoder whose weights are not saved again, or only the adapters', its name (``encoder``), its
+            ``revision`` on the hub, if it comes from there, and the ``digest`` of its weights.
+        encoder_digest: that of a frozen speech encoder, in older models.
         text_width, speaker_width: sizes of the embeddings that are concatenated; 0 without.
         speakers: classes of the speaker head.
         scale: lowest and highest value of the attributes in the corpus's own scale.
@@ -42,6 +46,7 @@ class AttributeConfig(PretrainedConfig):
     heads: dict[str, Any] = field(default_factory=dict)
     loss: dict[str, Any] = field(default_factory=dict)
     encoders: dict[str, Any] = field(default_factory=dict)
+    frozen: dict[str, dict[str, str | None]] = field(default_factory=dict)
     encoder_digest: str | None = None
     text_width: int = 0
     speaker_width: int = 0
@@ -99,9 +104,7 @@ class AttributeModel(PreTrainedModel):
             self.speaker_margin = AdditiveAngularMargin(heads.width, config.speakers, margin, scale)
         self.post_init()
         self.freeze()
-        if not speech.finetune:
-            saved_elsewhere = ("speech.transformer.", "speech.front_end.")
-            self._keys_to_ignore_on_save = [name for name in self.state_dict() if name.startswith(saved_elsewhere)]
+        self._keys_to_ignore_on_save = self.borrowed()
 
     def freeze(self) -> None:
         """Ask for no gradient in what is not trained."""
@@ -113,6 +116,10 @@ class AttributeModel(PreTrainedModel):
     def encoders(self) -> dict[str, SpeechEncoder | TextModel]:
         """The encoders that are part of the model, by the section of `sercore.params.Params` that names them."""
         return {name: getattr(self, name) for name in self.config.encoders}
+
+    def borrowed(self) -> list[str]:
+        """Names of the weights that are not saved, see `sercore.encoders.Encoder.borrowed`."""
+        return [f"{name}.{part}" for name, encoder in self.encoders().items() for part in encoder.borrowed()]
 
     def _init_weights(self, module: nn.Module) -> None:
         """Leave new layers as torch makes them: transformers' standard deviation of .02 all but stops the signal."""
@@ -135,21 +142,38 @@ class AttributeModel(PreTrainedModel):
                 config.speaker_width = getattr(encoder_config(name), "xvector_output_dim", 0)
         model = cls(config)
         for name, encoder in model.encoders().items():
-            encoder.load_pretrained(getattr(params, name).encoder)
-        if not params.speech.finetune:
-            config.encoder_digest = model_digest(model.speech.frozen)
+            encoder.load_pretrained(source := getattr(params, name).encoder)
+            if encoder.borrowed():
+                revision = getattr(encoder.config, "_commit_hash", None)
+                config.frozen[name] = {"encoder": source, "revision": revision, "digest": _borrowed_digest(encoder)}
         return model
+
+    def save_pretrained(self, save_directory: str | Path, *, whole: bool = False, **options: Any) -> None:
+        """As in transformers; `whole` also saves the weights of frozen encoders, so that the model loads without these.
+        Whoever may read the configuration may read the weights."""
+        self._keys_to_ignore_on_save = [] if whole else self.borrowed()
+        super().save_pretrained(save_directory, **options)
+        for path in Path(save_directory).glob("*.safetensors"):  # which safetensors keeps for its user
+            path.chmod(Path(save_directory, "config.json").stat().st_mode)
 
     @classmethod
     def from_pretrained(cls, *arguments: Any, **options: Any) -> "AttributeModel":
-        """As in transformers, which asks for gradients everywhere; what is frozen is frozen again, and a frozen speech
-        encoder taken from where it was; `ParamsError` if that is another one."""
-        model = super().from_pretrained(*arguments, **options)
-        if not model.speech.finetune:
-            model.speech.load_pretrained(name := model.config.speech["encoder"])
-            if model_digest(model.speech.frozen) != model.config.encoder_digest:
-                problem = f"encoder {name!r} is not the one with which the model was trained"
-                raise ParamsError(f"{problem}: restore it, or train again.")
+        """As in transformers, which asks for gradients everywhere; what is frozen is frozen again, and the weights of
+        frozen encoders that were not saved are taken from where they were; `ParamsError` if those are others,
+        `ValueError` if some of the model's own are missing."""
+        model, found = super().from_pretrained(*arguments, output_loading_info=True, **options)
+        if lost := set(found["missing_keys"]) - set(model.borrowed()):
+            raise ValueError(f"weights are missing: {some(sorted(lost))}")
+        if found["missing_keys"]:
+            older = {"speech": {"encoder": model.config.speech["encoder"], "digest": model.config.encoder_digest}}
+            for name, source in (model.config.frozen or older).items():
+                encoder = getattr(model, name)
+                adapters = {part: value for part, value in encoder.state_dict().items() if "lora_" in part}
+                encoder.load_pretrained(source["encoder"], source.get("revision"))
+                encoder.load_state_dict(adapters, strict=False)
+                if _borrowed_digest(encoder) != source["digest"]:
+                    problem = f"encoder {source['encoder']!r} is not the one with which the model was trained"
+                    raise ParamsError(f"{problem}: restore it, or train again.")
         model.freeze()
         return model
 
@@ -212,6 +236,16 @@ class AttributeModel(PreTrainedModel):
         if self.learnt.speaker:
             total = total + self.learnt.speaker * classification_loss(outputs["speaker"], labels["speaker"])
         return total
+
+
+def make_whole(folder: Path) -> None:
+    """Add to a saved model the weights of its frozen encoders, without which it then loads; errors as it is loaded."""
+    model = AttributeModel.from_pretrained(folder)
+    complete_file(folder / "model.safetensors", lambda partial: model.save_pretrained(partial.parent, whole=True))
+
+
+def _borrowed_digest(encoder: Encoder) -> str:
+    return model_digest(encoder.borrowed() if encoder.finetune else encoder.frozen)  # the latter as in older models
 
 
 def require_finite(predictions: NDArray, where: str) -> None:

@@ -167,6 +167,10 @@ class Training(Section):
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(0.0, ge=0)
     precision: Literal["float32", "bfloat16"] = "float32"
+    processes: int | None = Field(
+        None, ge=1, description="that share a step, as torchrun starts them; null: any number"
+    )
+    deterministic: bool = Field(True, description="on a GPU, only kernels that give the same figures each time")
     every_epoch: bool = Field(False, description="keep what every epoch predicts of the labelled other splits")
 
 
