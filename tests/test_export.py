@@ -133,8 +133,8 @@ def test_a_folder_holds_what_is_on_no_hub_and_no_path_of_this_machine(exported):
         assert not re.search(r'"[^"]*/home|"/|"models/', text), system
         config = json.loads(text)
         assert config["id2label"] == {"0": "arousal", "1": "valence", "2": "dominance"}
-        named = config["text_encoder"]
-        on_hub = "sentence-transformers/all-MiniLM-L6-v2" if system in ("wavlm and text", "adapters") else None
+        named = {name: source["encoder"] for name, source in config["frozen"].items()}
+        on_hub = {"text": "sentence-transformers/all-MiniLM-L6-v2"} if system in ("wavlm and text", "adapters") else {}
         assert named == on_hub
         assert ((folder / "model.safetensors").stat().st_size > 80e6) == (bool(run.params.text) and not named)
     assert json.loads((exported["adapters"][1] / "config.json").read_text())["speech"]["encoder"] == "wavlm-nano"
