@@ -17,15 +17,17 @@ def main() -> None:
 
 
 def _train(given: argparse.Namespace) -> None:
-    from accelerate import PartialState
-
     from sercore import corpora, params, training
+    from sercore.model import make_whole
 
-    overrides = params.parse_yaml(given.overrides, "--overrides")
+    overrides, state = params.parse_yaml(given.overrides, "--overrides"), training.processes()
     for chosen in params.load_seeds(given.profile, given.variant, given.seeds, overrides):
         corpus = corpora.read(chosen.corpus, chosen.seed)
-        print(corpus, file=sys.stderr)
-        PartialState().print(training.train(chosen, corpus).folder)
+        state.print(corpus, file=sys.stderr)
+        run = training.train(chosen, corpus)
+        if given.whole and state.is_main_process and run.folder:
+            make_whole(run.folder / "model")
+        state.print(run.folder)
 
 
 def _predict(given: argparse.Namespace) -> None:
@@ -99,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("variant", help="an entry of params/variants.yaml")
     train.add_argument("seeds", nargs="+", type=int, metavar="seed")
     train.add_argument("--overrides", default="{}", help="YAML, e.g. '{training: {epochs: 5}}'")
+    train.add_argument("--whole", action="store_true", help="save frozen encoders, too, which are else loaded by name")
     train.set_defaults(command=_train)
 
     predict = commands.add_parser("predict", help="print a CSV: utterance, arousal, valence, dominance of each file")

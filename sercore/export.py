@@ -77,9 +77,12 @@ def _write(run: runs.Run, predictor: Predictor, folder: Path, name: str, onnx: b
         if base in PACKAGED or not Path(encoder.config.name_or_path).is_absolute():
             bases[part] = base
         setattr(config, part, getattr(config, part) | {"encoder": bases.get(part, Path(base).name), "lora": None})
-    config.text_encoder = bases.get("text") if text and not text.finetune else None
+    config.frozen, config.encoder_digest = {}, None
+    if text and not text.finetune and "text" in bases:
+        revision = getattr(encoders["text"].config, "_commit_hash", None)
+        config.frozen = {"text": {"encoder": bases["text"], "revision": revision}}
     config.loss |= {"speaker": 0.0, "adversarial": False}  # a speaker head tells of the corpus's speakers
-    config.encoder_digest, config.id2label = None, dict(enumerate(map(str, ATTRIBUTES)))
+    config.id2label = dict(enumerate(map(str, ATTRIBUTES)))
     network = AttributeNetwork(config)
     merged = {key.replace(".base_layer", ""): value for key, value in weights.items() if ".lora_" not in key}
     network.load_state_dict({key: value for key, value in merged.items() if not key.startswith("speaker")})

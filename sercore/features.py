@@ -5,23 +5,27 @@
 
 import os
 import shutil
+import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from sercore import audio, corpora
 from sercore.cache import Ragged, stored
 from sercore.corpus import some
-from sercore.disk import cache_folder
+from sercore.disk import cache_folder, readable
 from sercore.encoders import DEVICE, SpeakerEncoder, TextEncoder
 from sercore.hub import encoder_config, pretrained, quieten
 from sercore.network.encoders import (
@@ -35,6 +39,7 @@ from sercore.network.encoders import (
 from sercore.params import Params, ParamsError
 
 SMALLEST = 1e-5  # standard deviation below which a channel counts as constant
+BATCH = 1 if DEVICE.type == "cpu" else 16  # utterances whose speech features are computed at once, to be kept
 
 
 @dataclass(frozen=True)
@@ -127,11 +132,12 @@ class FrozenEncoders:
         if isinstance(self.text, TextInputs):
             tokens = self.text(texts)
         elif encoder := self.text:
-            text = stored(root, ["text", encoder.model.transformer, *map(str, texts)], lambda: encoder(texts))
+            key = ["text", encoder.model.transformer, *map(str, texts)]
+            text = stored(root, key, lambda start: islice(encoder(texts), start, None))
         if x_vector := self.speaker:
             key = ["speaker", x_vector.model, str(seconds), *paths]
-            waves = (audio.load(path, seconds) for path in paths)
-            speaker = stored(root, key, lambda: map(x_vector, tqdm(waves, "speaker embeddings", len(paths))))
+            work = Work("speaker embeddings", partial(audio.load, max_seconds=seconds), partial(map, x_vector))
+            speaker = stored(root, key, lambda start: work.done(paths, start))
         return Features(paths, seconds, self.inputs, speech, spectrograms, text, tokens, speaker)
 
     def require_frames(self, durations: pd.Series) -> None:
@@ -143,7 +149,7 @@ class FrozenEncoders:
 
     def _kept(self, table: pd.DataFrame, root: Path) -> tuple[str, Sequence[np.ndarray] | None]:
         """What is kept of speech, the first of `SpeechEncoder.kept` for which there is room, and its name."""
-        params, speech, inputs = self.params.speech, self.speech, self.inputs
+        params, speech, paths = self.params.speech, self.speech, list(table["path"])
         seconds = table["duration"].clip(upper=params.max_seconds).sum()
         settings = [str(params.finetune), params.encoder, str(params.max_seconds)]
         settings += [] if params.finetune else [str(speech.states == "layer_normalised"), "frames, layers, width"]
@@ -151,27 +157,33 @@ class FrozenEncoders:
         for name, instead in zip(names, [*names[1:], ""], strict=True):
             key: list[str | nn.Module] = ["packed speech", speech.frozen, *settings]
             if name == SPECTROGRAMS:
-                key = ["log-mel", inputs.extractor.to_json_string(), str(params.max_seconds)]
+                key = ["log-mel", self.inputs.extractor.to_json_string(), str(params.max_seconds)]
             kind = kept_as(name, self.params)
             size = speech.kept[name] * seconds * np.dtype(kind).itemsize
-            kept = stored(root, [*key, *table["path"]], partial(self._computed, name, table), kind, size)
+            kept = stored(root, [*key, *paths], partial(self._computed, name, paths), kind, size)
             if kept is not None:
                 return name, kept
-            free = f"{root} ({shutil.disk_usage(root).free / 1e9:.1f} GB are free)"
+            free = f"{root} ({readable(shutil.disk_usage(root).free)} are free)"
             remedy = f"{instead} are kept instead" if instead else "every step computes them"
-            warnings.warn(f"{name} take about {size / 1e9:.1f} GB, too much for {free}: {remedy}.", stacklevel=3)
+            warnings.warn(f"{name} take about {readable(size)}, too much for {free}: {remedy}.", stacklevel=3)
         return "", None
 
-    def _computed(self, name: str, table: pd.DataFrame) -> Iterator[np.ndarray]:
-        """Of each row of a table what `SpeechEncoder.kept` calls `name`."""
-        self.speech.eval().to(DEVICE)
-        raw = Features(list(table["path"]), self.params.speech.max_seconds, self.inputs)
-        for example in tqdm(DataLoader(raw, batch_size=None, num_workers=raw.workers), name, len(raw)):
+    def _computed(self, name: str, paths: Sequence[Path], start: int) -> Iterator[np.ndarray]:
+        """Of each of `paths`, from number `start` on, what `SpeechEncoder.kept` calls `name`."""
+        speech = self.speech.eval().to(DEVICE)
+
+        def read(path: Path) -> tuple[np.ndarray, int]:
+            waveform = audio.load(path, self.params.speech.max_seconds)
+            return self.inputs(waveform).numpy(), len(waveform)
+
+        def compute(batch: Sequence[tuple[np.ndarray, int]]) -> Iterable[np.ndarray]:
             if name == SPECTROGRAMS:
-                yield example["audio"].numpy()
-            else:
-                part, _ = self.speech.frozen_part(*(example[each][None].to(DEVICE) for each in ("audio", "samples")))
-                yield part.cpu().numpy()
+                return [spectrogram for spectrogram, _ in batch]
+            inputs = pad_sequence([torch.from_numpy(one) for one, _ in batch], batch_first=True).to(DEVICE)
+            features, frames = speech.frozen_part(inputs, torch.tensor([count for _, count in batch], device=DEVICE))
+            return [one.numpy() for one in features.cpu().split(frames.tolist())]
+
+        return Work(name, read, compute).done(paths, start)
 
 
 def kept_as(name: str, params: Params) -> str:
@@ -179,6 +191,34 @@ def kept_as(name: str, params: Params) -> str:
     keeps more digits than the bfloat16 in which other runs compute."""
     exact = name != HIDDEN_STATES and params.training.precision == "float32"
     return "float32" if exact else "float16"
+
+
+@dataclass(frozen=True)
+class Work:
+    """Arrays that `compute` makes of a batch of what `read` gives of files; `what` names them in the progress bar."""
+
+    what: str
+    read: Callable[[Path], Any]
+    compute: Callable[[Sequence[Any]], Iterable[np.ndarray]]
+
+    def done(self, paths: Sequence[Path], start: int) -> Iterator[np.ndarray]:
+        """The array of each of `paths`, in order, from number `start` on; `AudioError` if a file cannot be used.
+
+        Processes, one a core, read; where there is no GPU they compute as well, each in one thread.
+        """
+        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
+        workers = min(cores, len(paths) // 100) if cores > 1 else 0  # which take a while to start
+        options: dict[str, Any] = {"multiprocessing_context": "fork"} if workers else {}
+        loader = DataLoader(paths[start:], BATCH, collate_fn=self._prepared, num_workers=workers, **options)
+        with tqdm(total=len(paths), initial=start, desc=self.what) as bar:
+            for batch in loader:
+                for array in batch if DEVICE.type == "cpu" else self.compute(batch):
+                    yield array
+                    bar.update()
+
+    def _prepared(self, paths: Sequence[Path]) -> Any:
+        batch = [self.read(path) for path in paths]
+        return list(self.compute(batch)) if DEVICE.type == "cpu" else batch
 
 
 class SpeakerNormalised(Sequence[np.ndarray]):

@@ -1,5 +1,6 @@
 """`AttributeModel`: the network of a run, with pretrained encoders."""
 
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -8,7 +9,9 @@ from transformers import AutoConfig
 
 from sercore import ge2e
 from sercore.cache import model_digest
+from sercore.disk import complete
 from sercore.hub import encoder_config, pretrained
+from sercore.network.encoders import Encoder
 from sercore.network.model import AttributeConfig, AttributeNetwork
 from sercore.params import Params, ParamsError
 
@@ -16,15 +19,14 @@ AutoConfig.register(AttributeConfig.model_type, AttributeConfig)  # so that no c
 
 
 class AttributeModel(AttributeNetwork):
-    """`AttributeNetwork` whose encoders come from where `sercore.hub` finds them; a frozen speech encoder is not saved
-    again."""
+    """`AttributeNetwork` whose encoders come from where `sercore.hub` finds them; what is frozen is not saved again."""
 
     fetch = staticmethod(pretrained)
 
     def __init__(self, config: AttributeConfig) -> None:
+        if config.encoder_digest:
+            config.frozen = {"speech": {"encoder": config.speech["encoder"], "digest": config.encoder_digest}}
         super().__init__(config)
-        if not config.speech["finetune"]:
-            self.leave_out("speech.transformer.", "speech.front_end.")
 
     @classmethod
     def from_params(cls, params: Params, speakers: int, scale: tuple[float, float]) -> Self:
@@ -34,8 +36,9 @@ class AttributeModel(AttributeNetwork):
         model = cls(cls.configured(params, speakers, scale))
         for name, encoder in model.encoders().items():
             pretrained(encoder.load_pretrained, getattr(params, name).encoder)
-        if not params.speech.finetune:
-            model.config.encoder_digest = model_digest(model.speech.frozen)
+            if source := model.config.frozen.get(name):
+                source["revision"] = getattr(encoder.config, "_commit_hash", None)
+                source["digest"] = _borrowed_digest(encoder)
         return model
 
     @staticmethod
@@ -52,19 +55,37 @@ class AttributeModel(AttributeNetwork):
             config.speaker_width = ge2e.WIDTH
             if (name := params.speaker.encoder) != ge2e.NAME:  # `SpeakerEncoder` refuses a model without x-vectors
                 config.speaker_width = getattr(encoder_config(name), "xvector_output_dim", 0)
+        sections = {name: getattr(params, name) for name in config.encoders}
+        unsaved = {name: each for name, each in sections.items() if each.lora or not each.finetune}
+        config.frozen = {name: {"encoder": each.encoder} for name, each in unsaved.items()}
         return config
 
     @classmethod
     def from_pretrained(cls, *arguments: Any, **options: Any) -> Self:
-        """As of `AttributeNetwork`, but a run's frozen speech encoder is taken from where it was; `ParamsError` if that
-        is another one."""
+        """As of `AttributeNetwork`; `ParamsError` if an encoder is not the one with which a run's model was trained."""
         model = super().from_pretrained(*arguments, **options)
-        if digest := model.config.encoder_digest:
-            pretrained(model.speech.load_pretrained, name := model.config.speech["encoder"])
-            if model_digest(model.speech.frozen) != digest:
-                problem = f"encoder {name!r} is not the one with which the model was trained"
+        for name, source in model.config.frozen.items():
+            if source.get("digest") not in (None, _borrowed_digest(getattr(model, name))):
+                problem = f"encoder {source['encoder']!r} is not the one with which the model was trained"
                 raise ParamsError(f"{problem}: restore it, or train again.")
         return model
+
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:
+        """As in transformers; whoever may read the configuration may read the weights."""
+        super().save_pretrained(save_directory, **options)
+        for path in Path(save_directory).glob("*.safetensors"):  # which safetensors keeps for its user
+            path.chmod(Path(save_directory, "config.json").stat().st_mode)
+
+
+def make_whole(folder: Path) -> None:
+    """Add to a saved model the weights of its frozen encoders, without which it then loads; errors as it is loaded."""
+    model = AttributeModel.from_pretrained(folder)
+    model.config.frozen, model.config.encoder_digest, model._keys_to_ignore_on_save = {}, None, None
+    complete(folder, model.save_pretrained, replace=True)
+
+
+def _borrowed_digest(encoder: Encoder) -> str:
+    return model_digest(encoder.borrowed() if encoder.finetune else encoder.frozen)  # the latter as in older models
 
 
 def require_finite(predictions: NDArray, where: str) -> None:

@@ -84,10 +84,11 @@ def plan(plan: Plan) -> None:
 
 
 def features(plan: Plan, profile: str, variant: str, condition: str) -> None:
-    """Read the corpus and cache what the frozen encoders of a variant make of it."""
-    from sercore.features import prepare
+    """Read the corpus and cache what the frozen encoders of a variant make of it, unless it cannot be trained."""
+    from sercore import corpora, training
 
-    prepare(plan.parameters(variant, condition, profile=profile))
+    params = plan.parameters(variant, condition, profile=profile)
+    training.prepare(params, corpora.read(params.corpus, params.seed))
 
 
 def prepare(plan: Plan, part: str, condition: str) -> None:

@@ -20,6 +20,7 @@ from transformers import AutoModel
 
 from sercore import ge2e
 from sercore.audio import SAMPLE_RATE
+from sercore.checkpoints import room
 from sercore.corpus import Corpus
 from sercore.disk import cache_folder
 from sercore.features import kept_as
@@ -32,7 +33,6 @@ from study.plan import Plan, corpus_of, used_encoders
 
 GB = 1e9
 PER_FRAME = ("kB a frame and layer", "kB a frame, all else")
-CHECKPOINTS = 3  # of a run at once: that of the best epoch, the last one, and one that is being written
 LARGE = {("wavlm", 1024, 24): "large", ("whisper", 1280, 32): "whisper-large"}  # how `benchmarks` calls encoders
 
 
@@ -67,12 +67,11 @@ def needs(plan: Plan) -> tuple[pd.DataFrame, dict[str, float]]:
         durations = corpus.table["duration"].clip(upper=run.speech.max_seconds)
         name, size = _kept(model, run, durations.sum(), kept, free)
         trained = _bytes(one for one in model.parameters() if one.requires_grad)
-        unsaved = set(model._keys_to_ignore_on_save or [])
-        saved = _bytes(one for key, one in model.state_dict().items() if key not in unsaved)
+        saved = room(model, checkpoints=0)
         copies = 3.5 if run.training.precision == "bfloat16" else 3  # gradients, Adam's moments, and autocast's own
         memory = _bytes(model.parameters()) + copies * trained + _activations(model, run, durations)
         sizes = {"features (GB)": size, "models (GB)": seeds * saved, "GPU memory (GB)": memory}
-        sizes["checkpoints (GB)"] = CHECKPOINTS * (saved + 2 * trained)
+        sizes["checkpoints (GB)"] = room(model) - saved
         row = {"condition": condition, "system": variant, "runs": seeds, "keeps of speech": name}
         row |= {name: size / GB for name, size in sizes.items()}
         rows.append(row | {"hours": seeds * _seconds(model, run, corpus, name) / 3600})

@@ -20,6 +20,7 @@ from transformers import AutoTokenizer
 
 import sercore
 from sercore import ATTRIBUTES, hub, params, predict, runs
+from sercore.encoders import SpeakerEncoder
 from sercore.export import export
 from sercore.params import ParamsError
 from sercore.significance import interval
@@ -133,8 +134,8 @@ def test_a_folder_holds_what_is_on_no_hub_and_no_path_of_this_machine(exported):
         assert not re.search(r'"[^"]*/home|"/|"models/', text), system
         config = json.loads(text)
         assert config["id2label"] == {"0": "arousal", "1": "valence", "2": "dominance"}
-        named = config["text_encoder"]
-        on_hub = "sentence-transformers/all-MiniLM-L6-v2" if system in ("wavlm and text", "adapters") else None
+        named = {name: source["encoder"] for name, source in config["frozen"].items()}
+        on_hub = {"text": "sentence-transformers/all-MiniLM-L6-v2"} if system in ("wavlm and text", "adapters") else {}
         assert named == on_hub
         assert ((folder / "model.safetensors").stat().st_size > 80e6) == (bool(run.params.text) and not named)
     assert json.loads((exported["adapters"][1] / "config.json").read_text())["speech"]["encoder"] == "wavlm-nano"
@@ -163,7 +164,7 @@ def test_a_published_model_is_fetched_by_its_name(exported, spoken, expected, mo
     pd.testing.assert_frame_equal(sercore.load("someone/wavlm")(spoken[0]), expected["wavlm"])
 
 
-def test_what_cannot_be_exported_or_sent_is_one_sentence(exported, tones, tmp_path, monkeypatch):
+def test_what_cannot_be_exported_or_sent_is_one_sentence(exported, tmp_path, monkeypatch):
     run, folder = exported["wavlm"]
     with pytest.raises(SystemExit, match=r"^error: .* exists: name another folder, or remove it\.$"):
         command(monkeypatch, "export", run.folder, folder)
@@ -171,10 +172,11 @@ def test_what_cannot_be_exported_or_sent_is_one_sentence(exported, tones, tmp_pa
     with pytest.raises(SystemExit, match=r"^error: new is complete, but .* login`, then `hf upload me/mine new`\.$"):
         command(monkeypatch, "export", run.folder, "new", "--push-to", "me/mine")
     assert (tmp_path / "new" / "README.md").read_text().count("me/mine") == 4
-    with contextlib.chdir(run.folder.parents[3]):
-        speakers = train(params.load("embedded", "fusion_speaker_embedding", 0, SMALL), tones)
+    predictor = sercore.load(run)
+    predictor.encoders.speaker = SpeakerEncoder("Resemblyzer")
+    monkeypatch.setattr("sercore.export.load", lambda _: predictor)
     with pytest.raises(ParamsError, match="takes embeddings of a speaker encoder, which is not exported"):
-        export(speakers.folder, tmp_path / "no", "no")
+        export(run.folder, tmp_path / "no", "no")
     assert not (tmp_path / "no").exists()
 
 

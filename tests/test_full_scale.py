@@ -289,7 +289,7 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_starts(podcast, tra
     monkeypatch.chdir(podcast)
     usage = type("Usage", (), {"free": 0})
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
-    monkeypatch.setattr(needs, "CHECKPOINTS", 10_000)
+    monkeypatch.setattr(needs, "room", lambda model, checkpoints=1: checkpoints * 1e12)
     monkeypatch.setattr(sys, "argv", ["study", "--profile", "msp_podcast", "--set", CHANGES, "plan"])
     with pytest.raises(SystemExit) as ended:
         study_main()

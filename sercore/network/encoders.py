@@ -58,8 +58,13 @@ class Encoder(nn.Module):
         """The modules whose output can be cached."""
         return nn.ModuleList([] if self.finetune else self.children())
 
+    def borrowed(self) -> dict[str, Tensor]:
+        """Weights by name that a saved model may do without, since they are where they came from: all but adapters."""
+        own = {name: value for name, value in self.state_dict().items() if "lora_" not in name}
+        return {name: value for name, value in own.items() if name.startswith(("front_end.", "transformer."))}
+
     def load_pretrained(self, name: str, **options: Any) -> None:
-        """Take the weights of a folder or hub model; `options` as for ``from_pretrained``."""
+        """Take the weights of a folder or hub model, and new adapters; `options` as for ``from_pretrained``."""
         load, names = AutoModel.from_pretrained, None
         if self.is_whisper:
             load, names = WhisperEncoder.from_pretrained, {r"^(model\.)?encoder\.": ""}  # with or without a decoder
@@ -158,28 +163,31 @@ class SpeechEncoder(Encoder):
         """Output of the frozen part, packed, and the frames of each utterance (utterances,).
 
         Packed, the frames of all utterances stand behind each other without any padding: (frames, channels), or
-        (frames, layers, width) in half precision, as it is kept on disk, when all is frozen. `ValueError` if an
-        utterance is too short for a frame.
+        (frames, layers, width) when all is frozen. Computed in float32, also within a training in half precision, and
+        given in the type that is kept on disk: half precision within such a training, or when all is frozen.
+        `ValueError` if an utterance is too short for a frame.
 
         Args:
             audio: what `AudioInputs` gives, zeros behind it: waveforms (utterances, samples), or Whisper's log-mel
                 spectrograms (utterances, columns, mel bins).
             samples: valid samples of each utterance at 16 kHz, shape (utterances,).
         """
-        if self.is_whisper:
-            frames = -(-samples // WHISPER_STRIDE)
-            frames = frames.clamp(max=self.config.max_source_positions)  # its spectrogram ends there
-            features = whisper_front_end(self.transformer, audio, frames)
-        else:
-            frames = self.transformer._get_feat_extract_output_lengths(samples)
-            if int(frames.min()) < 1:
-                raise ValueError(f"an utterance of {int(samples.min())} samples is too short for one frame.")
-            features = self._front_end(audio, samples, frames)
-        if not self.finetune:
-            states = [state.half() for state in self._hidden_states(features, frames)]
-            with torch.autocast(features.device.type, enabled=False):  # that to bfloat16 stacks no half precision
-                features = torch.stack(states, 1)
-        return features, frames
+        kind = audio.device.type
+        half = not self.finetune or torch.is_autocast_enabled(kind)
+        # cuDNN would convolve in TF32, which rounds to three digits, and differently from batch to batch.
+        with torch.autocast(kind, enabled=False), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            if self.is_whisper:
+                frames = -(-samples // WHISPER_STRIDE)
+                frames = frames.clamp(max=self.config.max_source_positions)  # its spectrogram ends there
+                features = whisper_front_end(self.transformer, audio, frames)
+            else:
+                frames = self.transformer._get_feat_extract_output_lengths(samples)
+                if int(frames.min()) < 1:
+                    raise ValueError(f"an utterance of {int(samples.min())} samples is too short for one frame.")
+                features = self._front_end(audio, samples, frames)
+            if not self.finetune:
+                features = torch.stack([state.half() for state in self._hidden_states(features, frames)], 1)
+        return features.half() if half else features, frames
 
     def forward(self, features: Tensor, frames: Tensor, weights: Tensor) -> Tensor:
         """Sum, packed (frames, width), of all hidden states by `weights` (layers,), from the frozen part's output."""

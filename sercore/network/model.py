@@ -24,8 +24,9 @@ class AttributeConfig(PretrainedConfig):
     Args:
         speech, text, heads, loss: sections of the parameters, see `sercore.sections`.
         encoders: the own configurations of ``speech`` and, where it is part of the model, ``text``.
-        encoder_digest: of the weights of a frozen speech encoder, which a run does not save again.
-        text_encoder: name on the hub of the frozen text encoder, which a published model does not save.
+        frozen: for each encoder whose weights are not saved again, or only the adapters', its name (``encoder``), its
+            ``revision`` on the hub, if it comes from there, and of a run's the ``digest`` of its weights.
+        encoder_digest: that of a frozen speech encoder, in older models.
         text_width, speaker_width: sizes of the embeddings that are concatenated; 0 without.
         speakers: classes of the speaker head.
         scale: lowest and highest value of the attributes in the corpus's own scale.
@@ -39,8 +40,8 @@ class AttributeConfig(PretrainedConfig):
     heads: dict[str, Any] = field(default_factory=dict)
     loss: dict[str, Any] = field(default_factory=dict)
     encoders: dict[str, Any] = field(default_factory=dict)
+    frozen: dict[str, dict[str, str | None]] = field(default_factory=dict)
     encoder_digest: str | None = None
-    text_encoder: str | None = None
     text_width: int = 0
     speaker_width: int = 0
     speakers: int = 0
@@ -99,13 +100,13 @@ class AttributeNetwork(PreTrainedModel):
             self.speaker_margin = AdditiveAngularMargin(heads.width, config.speakers, margin, scale)
         self.post_init()
         self.freeze()
-        if config.text_encoder:
-            self.leave_out("text.")
+        self._keys_to_ignore_on_save = self.borrowed()
+        missed = r"\.(front_end|transformer)\.(?!.*lora_)"
+        self._keys_to_ignore_on_load_missing |= {f"^{name}{missed}" for name in config.frozen}
 
-    def leave_out(self, *parts: str) -> None:
-        """Neither save nor miss weights whose names begin so: they are elsewhere."""
-        self._keys_to_ignore_on_save = {name for name in self.state_dict() if name.startswith(parts)}
-        self._keys_to_ignore_on_load_missing = {f"^{part}" for part in parts}
+    def borrowed(self) -> set[str]:
+        """Names of the weights that are not saved: those of ``config.frozen``."""
+        return {f"{name}.{part}" for name in self.config.frozen for part in getattr(self, name).borrowed()}
 
     def freeze(self) -> None:
         """Ask for no gradient in what is not trained."""
@@ -123,19 +124,24 @@ class AttributeNetwork(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, *arguments: Any, **options: Any) -> Self:
-        """As in transformers, which asks for gradients everywhere; what is frozen is frozen again, and a text encoder
-        that is not saved is taken from the hub."""
-        model = super().from_pretrained(*arguments, **options)
-        if model.config.text_encoder:
-            cls.fetch(model.text.load_pretrained, model.config.text_encoder)
-            model.text.to(model.device)
+        """As in transformers, which asks for gradients everywhere; what is frozen is frozen again, and weights that
+        were not saved are taken from where they were; `ValueError` if some of the model's own are missing."""
+        model, found = super().from_pretrained(*arguments, output_loading_info=True, **options)
+        if lost := sorted(found["missing_keys"]):
+            raise ValueError(f"weights are missing: {', '.join(lost[:3])}")
+        for name, source in model.config.frozen.items():
+            encoder = getattr(model, name)
+            adapters = {part: value for part, value in encoder.state_dict().items() if "lora_" in part}
+            cls.fetch(encoder.load_pretrained, source["encoder"], revision=source.get("revision"))
+            encoder.load_state_dict(adapters, strict=False)
+            encoder.to(model.device)
         model.freeze()
         return model
 
     @staticmethod
-    def fetch(load: Callable[[str], None], name: str) -> None:
+    def fetch(load: Callable[..., None], name: str, **options: Any) -> None:
         """Have `load` take weights from the hub."""
-        load(name)
+        load(name, **options)
 
     @cached_property
     def inputs(self) -> tuple[AudioInputs, TextInputs | None]:
