@@ -159,12 +159,14 @@ def test_a_fine_tuned_text_encoder_begins_where_the_frozen_one_stays(project, to
     torch.testing.assert_close(*outputs, atol=1e-5, rtol=1e-5)
 
 
-def test_adapted_and_fine_tuned_encoders_share_the_cache_of_their_front_end(project, tones, small):
+def test_adapted_and_fine_tuned_encoders_share_what_is_kept(project, tones, small):
+    """The outputs of WavLM's convolutions, Whisper's spectrograms, and all hidden states of those that are frozen."""
     folders = {}
     for variant in ("fusion", "fusion_lora", "fusion_frozen", "whisper_fusion", "whisper_lora", "whisper_finetuned"):
         chosen = params.load("embedded", variant, 0, small | {"text": None})
         model = AttributeModel.from_params(chosen, speakers=4, scale=tones.scale)
-        folders[variant] = FrozenEncoders(chosen, model.speech)(tones.table.head(3)).speech.folder
+        features = FrozenEncoders(chosen, model.speech)(tones.table.head(3))
+        folders[variant] = (features.speech or features.spectrograms).folder
     assert folders["fusion"] == folders["fusion_lora"]
     assert folders["whisper_finetuned"] == folders["whisper_lora"]
     assert len(set(folders.values())) == 4
