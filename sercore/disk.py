@@ -63,9 +63,10 @@ def complete(folder: Path, write: Callable[[Path], object], *, replace: bool = F
             shutil.rmtree(place, ignore_errors=True)
 
 
-def complete_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Make or replace `path` by `write`, which writes the file that it is given; it appears only when complete."""
-    with making(path) as place:
+def complete_file(path: Path, write: Callable[[Path], object], size: float = 0) -> None:
+    """Make or replace `path` by `write`, which writes the file that it is given; it appears only when complete. A full
+    disk is an `OSError` that tells its `size` in bytes, if that is known."""
+    with making(path, size) as place:
         try:
             made = place / path.name  # of the same suffix, by which pandas chooses the compression
             write(made)
@@ -135,7 +136,8 @@ def kept(what: str, paths: Iterable[Path], look: Callable[[Path], Any]) -> list[
         known |= found
         stay = {now: value for now, value in found.items() if not isinstance(value, Exception)}  # which names the place
         if stay:  # beside what another process has looked at since
-            complete_file(index, lambda partial: partial.write_bytes(pickle.dumps(_known(index) | stay)))
+            entry = pickle.dumps(_known(index) | stay)
+            complete_file(index, lambda partial: partial.write_bytes(entry), len(entry))
     return [known[marks[name]] for name in names]
 
 

@@ -209,7 +209,8 @@ class Work:
         cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
         workers = min(cores, len(paths) // 100) if cores > 1 else 0  # which take a while to start
         options: dict[str, Any] = {"multiprocessing_context": "fork"} if workers else {}
-        loader = DataLoader(paths[start:], BATCH, collate_fn=self._prepared, num_workers=workers, **options)
+        files: Any = paths[start:]
+        loader = DataLoader(files, BATCH, collate_fn=self._prepared, num_workers=workers, **options)
         with tqdm(total=len(paths), initial=start, desc=self.what) as bar:
             for batch in loader:
                 for array in batch if DEVICE.type == "cpu" else self.compute(batch):

@@ -70,9 +70,9 @@ class AttributeModel(AttributeNetwork):
                 raise ParamsError(f"{problem}: restore it, or train again.")
         return model
 
-    def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:
+    def save_pretrained(self, save_directory: Any, *arguments: Any, **options: Any) -> None:
         """As in transformers; whoever may read the configuration may read the weights."""
-        super().save_pretrained(save_directory, **options)
+        super().save_pretrained(save_directory, *arguments, **options)
         for path in Path(save_directory).glob("*.safetensors"):  # which safetensors keeps for its user
             path.chmod(Path(save_directory, "config.json").stat().st_mode)
 

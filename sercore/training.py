@@ -89,7 +89,7 @@ def prepare(params: Params, corpus: Corpus) -> tuple[AttributeModel, Rows, list[
         torch.cuda.reset_peak_memory_stats()
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without which cuBLAS is not deterministic
         torch.use_deterministic_algorithms(params.training.deterministic)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # of which nothing is read
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads it
         torch.backends.cudnn.benchmark = False  # which chooses by timing
     corpus.require_disjoint_speakers()
     set_seed(params.seed)
@@ -148,13 +148,14 @@ class AttributeTrainer(Trainer):
     def complete(self) -> None:
         """Train, from the last checkpoint if there is one, predict, and complete the run's folder."""
         with self.accelerator.main_process_first():
-            checkpoint, state = last_checkpoint(Path(self.args.output_dir))
+            checkpoint, state = last_checkpoint(self.partial / "checkpoints")
+        callbacks: Any = state.stateful_callbacks or {}
         earlier = [entry["eval_seconds"] for entry in state.log_history if "eval_seconds" in entry]
         self.started = time.perf_counter() - max(earlier, default=0)
         name, epochs = self.args.run_name, self.params.training.epochs
         quiet: dict[str, Any] = {} if self.is_world_process_zero() else {"disable": True}  # {}: as TQDM_DISABLE says
         with tqdm(total=epochs, initial=round(state.epoch or 0), desc=name, unit="epoch", **quiet) as self.bar:
-            if state.stateful_callbacks.get("TrainerControl", {}).get("args", {}).get("should_training_stop"):
+            if callbacks.get("TrainerControl", {}).get("args", {}).get("should_training_stop"):
                 self.state = state
                 self._load_best_model()
             else:
@@ -207,7 +208,7 @@ class AttributeTrainer(Trainer):
 
     def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
         """transformers' own; then the last and the best checkpoint are kept, or the last two if the last is best."""
-        folder = Path(self.args.output_dir)
+        folder = self.partial / "checkpoints"
         with written(self.partial, room(self.model, checkpoints=1)):
             super()._save_checkpoint(*arguments, **options)
             self.accelerator.wait_for_everyone()  # each process writes its random state

@@ -218,7 +218,7 @@ def cached(root: Path, options: str, read: Callable[[], Corpus]) -> Corpus:
         messages = [(str(warning.message).replace(str(root), "\0"), warning.category) for warning in caught]
         table = corpus.table.assign(path=[str(each).removeprefix(here) for each in corpus.table["path"]])
         entry = pickle.dumps((messages, *(vars(corpus) | {"table": table}).values()))
-        complete_file(path, lambda partial: partial.write_bytes(entry))
+        complete_file(path, lambda partial: partial.write_bytes(entry), len(entry))
     for message, category in messages:
         warnings.warn(message.replace("\0", str(root)), category, stacklevel=3)
     return corpus
