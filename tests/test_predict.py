@@ -254,7 +254,7 @@ def test_the_commands_that_are_written_down_are_commands(page):
     found = re.findall(r"-m sercore ([^`\n]+)", text)
     assert found
     for words in found:
-        given = _parser().parse_args(shlex.split(words))
+        given = _parser().parse_args(shlex.split(words, comments=True))
         assert given.command.__name__ == f"_{words.split()[0]}"
 
 
@@ -270,7 +270,7 @@ def test_the_command_trains_once_for_each_seed_and_names_the_runs_that_predict(p
 
 def test_help_lists_the_commands_of_the_module():
     done = subprocess.run([sys.executable, "-m", "sercore", "--help"], capture_output=True, text=True, check=True)
-    assert re.findall(r"^    (\w+)", done.stdout, re.MULTILINE) == ["train", "predict", "submission"]
+    assert re.findall(r"^    (\w+)", done.stdout, re.MULTILINE) == ["train", "predict", "compare", "submission"]
 
 
 def test_the_package_itself_stays_light():
