@@ -133,7 +133,7 @@ def test_it_is_trained_on_and_reported(laboratory):
     assert sorted(f"{run.parent.name}/{run.name[:7]}" for run in runs) == [
         f"{name}/seed-{seed}-" for name in ("fusion", "speech_only") for seed in range(3)
     ]
-    assert any("Acted speech" in out and "which nobody ever spoke" in out for out in shown)
+    assert any("Acted and enacted speech" in out and "which nobody ever spoke" in out for out in shown)
     assert "Nothing to be done" in study()[0]
     path = next((laboratory / "data" / "tones").glob("*.wav"))
     tone, rate = soundfile.read(path)
