@@ -17,6 +17,8 @@
 folder = "results/compare"
 
 # %% tags=["remove-input"]
+from pathlib import Path
+
 from IPython.display import Markdown
 
 from sercore import report
@@ -32,8 +34,8 @@ show.refuse_unknown(In)
 # The two files are predictions of this study for simulated speech, as a challenge's participant would submit them.
 
 # %% tags=["hide-input"]
-systems = {name: str(resolve(folder) / f"{name}.csv") for name in ("fusion", "speech_only")}
-scores, differences = compare(systems, resolve(folder) / "labels.csv", Options())
+systems = {name: str(resolve(Path(folder)) / f"{name}.csv") for name in ("fusion", "speech_only")}
+scores, differences = compare(systems, resolve(Path(folder)) / "labels.csv", Options())
 show.show(report.printed_scores(scores), "CCC of each system with 95 % intervals.", "scores", scores)
 
 # %% tags=["hide-input"]

@@ -293,7 +293,7 @@ def rates(folder: Path | str = RESULTS) -> pd.DataFrame:
     """Coverage and false rejections of each method by number of speakers, a row each; `USED` ones are marked by a tick.
     Columns ``family``, ``method``, ``speakers``, ``estimate``, ``low``, ``high`` (95 %, of the simulation's own
     chance), ``repetitions``."""
-    table = pd.read_csv(resolve(folder) / "rates.csv").rename(columns={"rate": "estimate"})
+    table = pd.read_csv(resolve(Path(folder)) / "rates.csv").rename(columns={"rate": "estimate"})
     rate, names = table["estimate"], {one: f"{one} ✓" for one in USED}
     half_width = stats.norm.ppf(0.975) * np.sqrt(rate * (1 - rate) / table["repetitions"])
     return table.assign(low=rate - half_width, high=rate + half_width, method=table["method"].replace(names))
@@ -301,13 +301,13 @@ def rates(folder: Path | str = RESULTS) -> pd.DataFrame:
 
 def promises(folder: Path | str = RESULTS) -> pd.DataFrame:
     """Family-wise error of verdicts, and how often what planning calls detectable is found, by speakers and runs."""
-    return pd.read_csv(resolve(folder) / "verdicts.csv")
+    return pd.read_csv(resolve(Path(folder)) / "verdicts.csv")
 
 
 def power(folder: Path | str = RESULTS) -> pd.DataFrame:
     """Detectable difference of two trained systems by set and correlation of their errors, and for each of `STEPS` the
     power to detect the paper's difference, were it the true one."""
-    table = pd.read_csv(resolve(folder) / "power.csv")
+    table = pd.read_csv(resolve(Path(folder)) / "power.csv")
     errors = table["standard_error"], table["speakers"] - 1
     table["detectable"] = verdicts.detectable_difference(*errors)
     for name, pair in STEPS.items():
