@@ -82,7 +82,13 @@ promises = significance.promises(folder)
 show.show(
     promises[
         ["speakers", "runs", "false", "detectable", "power", "detectable_equivalence", "equivalence_power"]
-    ].rename(columns={"false": "families with a false verdict", "detectable_equivalence": "margin for equivalence"}),
+    ].rename(
+        columns={
+            "false": "families with a false verdict",
+            "detectable_equivalence": "margin for equivalence",
+            "equivalence_power": "power for equivalence",
+        }
+    ),
     "Nominal: .05 of the families at most, and .80 of the differences and equivalences; 20 utterances a speaker.",
     "promises",
     promises,
