@@ -102,7 +102,8 @@ class AttributeNetwork(PreTrainedModel):
         self.freeze()
         self._keys_to_ignore_on_save = self.borrowed()
         missed = r"\.(front_end|transformer)\.(?!.*lora_)"
-        self._keys_to_ignore_on_load_missing |= {f"^{name}{missed}" for name in config.frozen}
+        unsaved = {f"^{name}{missed}" for name in config.frozen}
+        self._keys_to_ignore_on_load_missing = {*(self._keys_to_ignore_on_load_missing or ()), *unsaved}
 
     def borrowed(self) -> set[str]:
         """Names of the weights that are not saved: those of ``config.frozen``."""
@@ -126,7 +127,8 @@ class AttributeNetwork(PreTrainedModel):
     def from_pretrained(cls, *arguments: Any, **options: Any) -> Self:
         """As in transformers, which asks for gradients everywhere; what is frozen is frozen again, and weights that
         were not saved are taken from where they were; `ValueError` if some of the model's own are missing."""
-        model, found = super().from_pretrained(*arguments, output_loading_info=True, **options)
+        loaded: Any = super().from_pretrained(*arguments, output_loading_info=True, **options)
+        model, found = loaded
         if lost := sorted(found["missing_keys"]):
             raise ValueError(f"weights are missing: {', '.join(lost[:3])}")
         for name, source in model.config.frozen.items():
