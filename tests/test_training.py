@@ -231,26 +231,35 @@ def restore(monkeypatch, project):
     monkeypatch.chdir(project)
 
 
-OVERSHOOTING = {"epochs": 6, "learning_rate": 0.03}  # an early epoch is the best one
+@pytest.fixture
+def worsening(tones):
+    """The tones, rated the other way round in the development split: the more is learnt, the worse, from the start."""
+    table = tones.table.copy()
+    table.loc[table["split"] == "development", [*ATTRIBUTES]] *= -1
+    table.loc[table["split"] == "development", [*ATTRIBUTES]] += 8
+    return replace(tones, table=table)
+
+
+WORSENING = {"epochs": 4, "learning_rate": 0.01}
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("patience", [None, 2])
 def test_a_run_that_lacks_only_its_predictions_is_not_trained_any_more(
-    project, tones, small, monkeypatch, patience, precision
+    project, worsening, small, monkeypatch, patience, precision
 ):
     """Also where an earlier epoch was the best, and where patience has ended it."""
-    small["training"] |= OVERSHOOTING | {"patience": patience, "precision": precision}
+    small["training"] |= WORSENING | {"patience": patience, "precision": precision}
     chosen = params.load("embedded", "fusion_gender", 0, small)
-    whole = train(chosen, tones)
+    whole = train(chosen, worsening)
     assert whole.metrics["best_epoch"] < whole.metrics["epochs"]
     whole.folder.rename(project / "whole")
     interrupt(monkeypatch, "predicted", 1)
     with pytest.raises(Interrupted):
-        train(chosen, tones)
+        train(chosen, worsening)
     restore(monkeypatch, project)
     interrupt(monkeypatch, "training_step", 0)
-    resumed, whole = train(chosen, tones), runs.read(project / "whole")
+    resumed, whole = train(chosen, worsening), runs.read(project / "whole")
     pd.testing.assert_frame_equal(resumed.history, whole.history)
     pd.testing.assert_frame_equal(resumed.predictions, whole.predictions)
     assert {path.name for path in resumed.folder.iterdir()} == {*runs.FILES, "model"}
@@ -270,15 +279,15 @@ def shorten(path):
         (lambda last, best: shorten(best / "model.safetensors"), None),
     ],
 )
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(project, tones, small, monkeypatch, damage, begun):
-    small["training"] |= OVERSHOOTING
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(project, worsening, small, monkeypatch, damage, begun):
+    small["training"] |= WORSENING
     chosen = params.load("embedded", "fusion_gender", 0, small)
-    whole = train(chosen, tones)
+    whole = train(chosen, worsening)
     best, steps = whole.metrics["best_epoch"], 5  # 10 emotions, 4 of each, 8 a step
     whole.folder.rename(project / "whole")
     interrupt(monkeypatch, "training_step", best + 1)
     with pytest.raises(Interrupted):
-        train(chosen, tones)
+        train(chosen, worsening)
     restore(monkeypatch, project)
     folder = whole.folder.with_name(".seed-0.partial") / "checkpoints"
     assert {path.name for path in folder.iterdir()} == {f"checkpoint-{steps * epoch}" for epoch in (best, best + 1)}
@@ -289,7 +298,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(project, tones, small
         "train",
         lambda trainer, **options: resumed.append(options["resume_from_checkpoint"]) or steps_done(trainer, **options),
     )
-    pd.testing.assert_frame_equal(train(chosen, tones).history, runs.read(project / "whole").history)
+    pd.testing.assert_frame_equal(train(chosen, worsening).history, runs.read(project / "whole").history)
     assert resumed == [str(folder / f"checkpoint-{steps * best}") if begun else None]
 
 
