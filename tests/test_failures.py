@@ -294,7 +294,7 @@ def test_what_is_in_the_way_is_named(project, monkeypatch, capsys, spoil, wanted
     [
         ("pathlib.Path.mkdir", OSError(30, "Read-only file system", "/x/runs"), ["/x/runs", "Read-only", "written"]),
         ("pathlib.Path.mkdir", PermissionError(13, "Permission denied", "/x/runs"), ["/x/runs", "permissions"]),
-        ("pathlib.Path.write_text", OSError(28, "No space left"), [".partial", "No space left", "make room"]),
+        ("pathlib.Path.write_text", OSError(28, "No space left"), ["data/cache", "No space left for about", "make room"]),
         (
             "torch.save",
             RuntimeError("unexpected pos 64 vs 0"),
@@ -326,7 +326,7 @@ def test_what_cannot_work_is_told_before_the_first_feature(project, monkeypatch,
     many = {"samples_per_emotion": 50, "validation_per_emotion": None}
     text = {"encoder": "no/such", "finetune": False}
     small = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr("sercore.encoders.SpeechEncoder.frozen_part", None)
+    monkeypatch.setattr("sercore.network.encoders.SpeechEncoder.frozen_part", None)
     for changes, wanted in (({"sampling": many}, "samples_per_emotion 50"), ({"text": text}, "'no/such'"), ({}, "MB")):
         monkeypatch.setattr("shutil.disk_usage", lambda _: small) if not changes else None
         assert train(monkeypatch, **changes) == 1
