@@ -43,7 +43,7 @@ else
 	$(SNAKEMAKE) committed --config gpu="$(GPU)" profile=embedded chapter=all seeds=5
 endif
 
-benchmark: .venv/installed    ## what training and prediction cost here, beside the plain way; see benchmarks/
+benchmark: .venv/installed    ## what training and prediction cost here, beside the plain way, on a GPU if there is one; see benchmarks/
 	OMP_NUM_THREADS=$$(getconf _NPROCESSORS_ONLN) python -m benchmarks
 
 clean:                        ## remove everything that a study makes, but not .venv

@@ -17,10 +17,12 @@ ON_GPU = f"{plan.command} --gpus {{resources.gpu}}"
 shell.prefix(f"set -a; . '{workflow.basedir}/profiles/environment'; set +a; ")
 
 
-onstart: alone()
-
-
 localrules: pages, ablation
+
+
+onstart:
+    alone()
+    shell(plan.first)
 
 
 rule book:

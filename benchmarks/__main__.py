@@ -1,4 +1,5 @@
-"""``python -m benchmarks [part ...]`` measures and writes ``benchmarks/results.json``; see `PARTS`.
+"""``python -m benchmarks [part ...]`` measures and writes ``benchmarks/results.json``; see `PARTS`. With ``--tiny`` it
+tries with small models whether everything runs, and writes nothing.
 
 The file has an entry for each device, ``cpu`` and ``cuda``, with the ``machine`` and tidy ``rows``: ``part``, ``size``,
 ``way``, ``precision``, ``measure``, ``value`` (the median over rounds), ``low`` and ``high`` (their range). Parts that
@@ -6,13 +7,16 @@ are not measured stay as they are. Ways of a part are timed in turn, so that wha
 """
 
 import argparse
+import dataclasses
 import functools
+import gc
 import json
 import multiprocessing
 import os
 import platform
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -29,20 +33,27 @@ import torch
 import yaml
 from numpy.linalg import norm
 from torch.utils.benchmark import Timer
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from benchmarks import models
 from benchmarks.models import WAYS, batches, build, step_memory, training_step, way
 from sercore import ATTRIBUTES
+from sercore.batches import collate
 from sercore.disk import complete_file
 from sercore.encoders import DEVICE
 from sercore.fast.exact_ccc import first_pass, second_pass
+from sercore.features import Features
 from sercore.model import AttributeModel
+from sercore.network.encoders import AudioInputs
 from sercore.sums import speaker_sums
 from study.chapters.significance import bootstrap_interval
 
 TARGET = Path(__file__).with_name("results.json")
 GPU = DEVICE.type == "cuda"
 BATCH = {"small": 8, "base-plus": 4, "large, 4 layers": 4}
+PEAKS = {"NVIDIA H200": 989e12, "NVIDIA H100 80GB HBM3": 989e12, "NVIDIA A100-SXM4-80GB": 312e12}
+"""Floating-point operations a second in bfloat16, of dense matrices, by NVIDIA's data sheets."""
 Row = dict[str, Any]
 
 
@@ -90,8 +101,12 @@ def step(size: str, lora: int | None = None, rounds: int = 5) -> list[Row]:
             run()
             if lora is None:  # transformers' WavLM reads past the adapters of its attention
                 rows.append(row(name, "distance of the gradient", distance(models[name], reference), **keys))
-            with multiprocessing.get_context("spawn").Pool(1) as alone:
-                memory = alone.apply(step_memory, (name, size, BATCH[size], lora, precision))
+            arguments = (name, size, BATCH[size], lora, precision)
+            if GPU:  # which counts its memory itself
+                memory = step_memory(*arguments)
+            else:
+                with multiprocessing.get_context("spawn").Pool(1) as alone:
+                    memory = alone.apply(step_memory, arguments)
             rows.append(row(name, "memory (MiB)", memory, **keys))
         rows += ratios(timed(steps, rounds), "plain", **keys)
     return rows
@@ -120,22 +135,115 @@ def exact_ccc() -> list[Row]:
     return rows + ratios(timed(ways, 3), "one batch", **keys)
 
 
-def msp_podcast() -> list[Row]:
-    """A step at the sizes of ``params/msp_podcast.yaml``: WavLM-Large, 32 utterances, bfloat16."""
-    settings = yaml.safe_load(Path("params/msp_podcast.yaml").read_text())["training"]
-    precision, count = settings["precision"], settings["batch_size"]
-    ways = {"in 4 parts": ("all together", count // 4, 4)}
-    ways |= {name: (name, count, 1) for name in ("all together", "plain")}
-    rows, keys = [], {"size": "large", "precision": precision}
-    for name, (kind, size, parts) in ways.items():
-        try:
-            torch.cuda.reset_peak_memory_stats()
-            run = training_step(way(kind, "large"), batches("large", size, WAYS[kind][0], parts), precision, parts)
-            rows.append(row(name, "seconds", timed({name: run}, 3)[name], **keys))
-            rows.append(row(name, "peak memory (MiB)", torch.cuda.max_memory_allocated() / 2**20, **keys))
-        except torch.cuda.OutOfMemoryError:
-            rows.append(row(name, "out of memory", 1, **keys))
+def kept_for_backward() -> list[Row]:
+    """What a training step in bfloat16 keeps between its passes, at the width of large models with few layers."""
+    rows = []
+    for size, lora in (("large", None), ("large", 8), ("whisper-large", None), ("whisper-large", 8)):
+        for name, checkpointing in (("all together", False), ("with checkpointing", True)):
+            keys = {"size": size + (", LoRA" if lora else ""), "precision": "bfloat16"}
+            by_layer, else_ = models.kept_for_backward(size, lora, checkpointing)
+            rows.append(row(name, "kB a frame and layer", by_layer, **keys))
+            rows.append(row(name, "kB a frame, all else", else_, **keys))
     return rows
+
+
+def msp_podcast() -> list[Row]:
+    """Steps at the sizes of ``params/msp_podcast.yaml``: 32 utterances, bfloat16. A step of LoRA has two thirds of the
+    operations of fine-tuning, of a frozen encoder a third, whatever is computed again."""
+    rows: list[Row] = []
+    for lora in (None, 8):
+        for name in ("all together", "with checkpointing", "packed", "plain", "exact_ccc, 4 parts")[: 2 if lora else 5]:
+            rows += _at_scale("large", name, lora)
+    for name in ("all together", "packed"):  # hidden states from disk, or computed from spectrograms in every step
+        rows += _at_scale("whisper-large", name, None, finetune=False)
+    return rows
+
+
+def _at_scale(size: str, name: str, lora: int | None, finetune: bool = True) -> list[Row]:
+    settings = yaml.safe_load(Path("params/msp_podcast.yaml").read_text())["training"]
+    precision, count, parts = settings["precision"], settings["batch_size"], 4 if name == "exact_ccc, 4 parts" else 1
+    kind = "all together" if parts > 1 else name
+    keys = {"size": size + (", LoRA" if lora else "" if finetune else ", frozen"), "precision": precision}
+    gc.collect()
+    torch.cuda.empty_cache()  # nothing without a GPU
+    try:
+        model = way(kind, size, lora, finetune)
+        data = batches(size, count // parts, WAYS[kind][0], max(parts, 3), finetune)
+        run, peaks = training_step(model, data, precision, parts), []
+        run()
+        if GPU:
+            torch.cuda.reset_peak_memory_stats()
+        seconds = timed({name: run}, 3)[name]
+        if GPU:
+            peaks = [row(name, "peak memory (MiB)", torch.cuda.max_memory_allocated() / 2**20, **keys)]
+        frames = sum(_frames(model, batch) for batch in data) * parts / len(data)
+        rows = [row(name, "seconds", seconds, **keys), *peaks]
+        rows.append(row(name, "frames a second", np.divide(frames, seconds), **keys))
+
+        def predict() -> None:
+            with torch.no_grad(), models.autocast(precision):
+                model.eval()(**data[0])
+
+        predicted = np.divide(_frames(model, data[0]), timed({name: predict}, 3)[name])
+        rows.append(row(name, "predicted frames a second", predicted, **keys))
+        if (kind == "all together") == finetune:  # what the encoder's layers compute, and each of them once
+            every = sum(models.flops(model, batch) for batch in data) * parts / len(data)
+            every *= (2 if lora else 3) if finetune else 1
+            rows.append(row(name, "TFLOP/s", np.divide(every / 1e12, seconds), **keys))
+            if peak := PEAKS.get(torch.cuda.get_device_name() if GPU else ""):
+                rows.append(row(name, "share of the GPU's peak", np.divide(every / peak, seconds), **keys))
+        return rows
+    except torch.cuda.OutOfMemoryError:
+        return [row(name, "out of memory", 1, **keys)]
+
+
+def _frames(model: AttributeModel, batch: dict[str, torch.Tensor]) -> int:
+    """Frames of the speech encoder in a batch."""
+    if "frames" in batch:
+        return int(batch["frames"].sum())
+    return int(model.speech.frozen_part(batch["audio"], batch["samples"])[1].sum())
+
+
+def reading() -> list[Row]:
+    """Utterances a second that are read, or prepared for Whisper; transformers' own log-mel is that of 30 s."""
+    import soundfile
+    from transformers import Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
+
+    rows, generator = [], np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as name:
+        folder, paths = Path(name), []
+        for number, seconds in enumerate(models.seconds_of(256, 0)):
+            paths.append(folder / f"{number}.wav")
+            soundfile.write(paths[-1], generator.normal(0, 0.1, int(16_000 * seconds)), 16_000)
+        kinds = {"waveforms": Wav2Vec2FeatureExtractor(), "log-mel": WhisperFeatureExtractor(feature_size=128)}
+        for kind, extractor in kinds.items():
+            extractor.save_pretrained(folder / kind)
+            features = Features(paths, 15.0, AudioInputs(str(folder / kind)))
+            ways = {"1 process": _reader(features, 0)}
+            if (os.cpu_count() or 1) >= 8:
+                ways |= {"8 processes": _reader(dataclasses.replace(features, paths=paths * 8), 8)}
+            if kind == "log-mel":
+                whole = Features(paths, 15.0, functools.partial(_whole_window, extractor))  # type: ignore[arg-type]
+                kept = [example["audio"].numpy().astype(np.float16) for example in features]
+                np.concatenate(kept).tofile(folder / "values")
+                ends = np.cumsum([len(each) for each in kept])
+                mapped = np.memmap(folder / "values", np.float16, "r").reshape(-1, 128)
+                spectrograms = [mapped[end - len(each) : end] for end, each in zip(ends, kept, strict=True)]
+                ways |= {"transformers' own, 1 process": _reader(whole, 0)}
+                ways |= {"kept, 1 process": _reader(dataclasses.replace(features, spectrograms=spectrograms), 0)}
+            for name, seconds in timed(ways, 1).items():
+                count = len(paths) * (8 if name == "8 processes" else 1)
+                rows.append(row(name, "utterances a second", np.divide(count, seconds), size=kind))
+    return rows
+
+
+def _reader(features: Features, workers: int) -> Callable[[], Any]:
+    loader = DataLoader(features, 32, collate_fn=collate, num_workers=workers)  # type: ignore[arg-type]
+    return lambda: [None for _ in loader]
+
+
+def _whole_window(extractor: Any, waveform: np.ndarray) -> torch.Tensor:
+    return extractor(waveform, sampling_rate=16_000, return_tensors="pt").input_features[0].mT
 
 
 def resumed() -> list[Row]:
@@ -149,10 +257,36 @@ def resumed() -> list[Row]:
         first.send_signal(signal.SIGKILL)
         first.wait()
         _train(projects[1]).wait()
-        tables = [pd.read_parquet(next(project.glob("runs/*/*/seed-0/predictions.parquet"))) for project in projects]
+        return [row("killed and resumed", "largest difference of a prediction", _difference(*projects))]
+
+
+def two_processes() -> list[Row]:
+    """A training by two processes that share the device, each with half of every batch, beside one by one process."""
+    with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
+        projects = [_project(Path(folder, name)) for name in ("one", "two")]
+        free.bind(("", 0))
+        found = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+        free.close()
+        _train(projects[0], "whisper_finetuned").wait()
+        halves = "{batch_size: 8, exact_ccc: true, checkpointing: true}"
+        both = [
+            _train(projects[1], "whisper_finetuned", halves, found | {"RANK": rank, "LOCAL_RANK": "0"})
+            for rank in ("0", "1")
+        ]
+        try:
+            codes = [process.wait(timeout=240) for process in both]
+        finally:
+            [process.kill() for process in both]
+        if any(codes):
+            raise RuntimeError(f"the processes ended with {codes}")
+        return [row("two processes", "largest difference of a prediction", _difference(*projects))]
+
+
+def _difference(*projects: Path) -> float:
+    """Largest difference of the predictions of the runs of two projects."""
+    tables = [pd.read_parquet(next(project.glob("runs/*/*/seed-0*/predictions.parquet"))) for project in projects]
     columns = [name for name in tables[0] if name.startswith("predicted_")]
-    difference = float(np.abs(tables[0][columns].to_numpy() - tables[1][columns].to_numpy()).max())
-    return [row("killed and resumed", "largest difference of a prediction", difference)]
+    return float(np.abs(tables[0][columns].to_numpy() - tables[1][columns].to_numpy()).max())
 
 
 def _project(root: Path) -> Path:
@@ -173,12 +307,28 @@ def _project(root: Path) -> Path:
     return root
 
 
-def _train(project: Path) -> subprocess.Popen:
+TRAIN = """
+from functools import partial
+from accelerate import PartialState
+from torch.cuda import is_available
+from sercore import __main__, training
+PartialState(cpu=not is_available(), backend="gloo")  # NCCL wants a GPU for each process
+training.TrainingArguments = partial(training.TrainingArguments, ddp_backend="gloo")
+__main__.main()
+"""
+
+
+def _train(
+    project: Path, variant: str = "speech_only", training: str = "{batch_size: 16}", others: Mapping[str, str] = {}
+) -> subprocess.Popen:
+    """A process that trains a system on noise; with `others` in its environment one of several that train it."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])}
-    overrides = """{corpus: {reader: manifest, path: corpus.csv}, training: {epochs: 12, batch_size: 16},
+    overrides = """{corpus: {reader: manifest, path: corpus.csv}, training: {epochs: 12}, heads: {dropout: 0.0},
         sampling: {samples_per_emotion: null, validation_per_emotion: null}}"""
-    command = [sys.executable, "-m", "sercore", "train", "embedded", "speech_only", "0", "--overrides", overrides]
-    return subprocess.Popen(command, cwd=project, env=environment)
+    overrides = overrides.replace("{epochs: 12}", "{epochs: 12, " + training[1:])
+    command = ["-c", TRAIN] if others else ["-m", "sercore"]
+    command += ["train", "embedded", variant, "0", "--overrides", overrides]
+    return subprocess.Popen([sys.executable, *command], cwd=project, env=environment | dict(others))
 
 
 def intervals() -> list[Row]:
@@ -209,10 +359,14 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
     "step, base-plus": functools.partial(step, "base-plus", rounds=3),
     "step, large": functools.partial(step, "large, 4 layers", rounds=3),
     "LoRA step, base-plus": functools.partial(step, "base-plus", lora=8, rounds=3),
+    "kept for the backward pass": kept_for_backward,
+    "reading": reading,
     "killed and resumed": resumed,
-    **({"msp_podcast": msp_podcast} if GPU else {"intervals": intervals}),
+    "two processes": two_processes,
+    "intervals": intervals,
+    "msp_podcast": msp_podcast,
 }
-"""All parts; those of the GPU alone and of the CPU alone last."""
+"""All parts; intervals are of a CPU alone, and the last is of a GPU, on which one call takes a few minutes."""
 
 
 def machine() -> dict[str, Any]:
@@ -228,7 +382,13 @@ def main() -> None:
     """Measure the chosen parts, and write the file after each."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure, and write results.json.")
     parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; by default all")
-    chosen = parser.parse_args().parts or list(PARTS)
+    parser.add_argument("--tiny", action="store_true", help="try all with small models, and write nothing")
+    given = parser.parse_args()
+    if given.tiny:
+        models.shrink()
+    torch.backends.cudnn.allow_tf32 = False  # with which float32 would have three digits
+    of_other = "" if given.tiny else "intervals" if GPU else "msp_podcast"
+    chosen = given.parts or [name for name in PARTS if name != of_other]
     if unknown := set(chosen) - set(PARTS):
         parser.error(f"unknown part {', '.join(unknown)}; parts are {', '.join(PARTS)}")
     for name in chosen:
@@ -237,12 +397,14 @@ def main() -> None:
             rows = PARTS[name]()
         except Exception as error:  # one part that fails costs no other
             rows = [{"measure": "failed", "way": f"{type(error).__name__}: {error}"}]
+        print(f"{name}: {time.perf_counter() - start:.0f} s\n{pd.DataFrame(rows).to_string()}", flush=True)
+        if given.tiny:
+            continue
         content = json.loads(TARGET.read_text()) if TARGET.is_file() else {}
         entry = content.get(DEVICE.type, {"rows": []})
         kept = [row for row in entry["rows"] if row["part"] != name]
         content[DEVICE.type] = {"machine": machine(), "rows": kept + [{"part": name} | row for row in rows]}
         complete_file(TARGET, methodcaller("write_text", json.dumps(content, indent=1) + "\n"))
-        print(f"{name}: {time.perf_counter() - start:.0f} s\n{pd.DataFrame(rows).to_string()}", flush=True)
 
 
 if __name__ == "__main__":

@@ -16,14 +16,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
-from transformers import WavLMConfig
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import PretrainedConfig, WavLMConfig, WhisperConfig
 
 from sercore import ATTRIBUTES
 from sercore.batches import collate
-from sercore.encoders import DEVICE, SpeechEncoder
-from sercore.fast.attention import Packing
-from sercore.model import AttributeConfig, AttributeModel
-from sercore.sections import Speech
+from sercore.encoders import DEVICE
+from sercore.fast.exact_ccc import first_pass, second_pass
+from sercore.model import AttributeModel
+from sercore.network.attention import Packing
+from sercore.network.encoders import WHISPER_STRIDE, SpeechEncoder
+from sercore.network.model import AttributeConfig
+from sercore.sections import Heads, Loss, Speech
 
 SIZES: dict[str, dict[str, Any]] = {
     "small": {"hidden_size": 256, "num_hidden_layers": 6, "num_attention_heads": 4, "intermediate_size": 1024},
@@ -33,18 +37,43 @@ SIZES: dict[str, dict[str, Any]] = {
 SIZES["small"] |= {"do_stable_layer_norm": True, "conv_dim": (256,) * 7}  # a front-end in proportion
 SIZES["large"] |= {"do_stable_layer_norm": True}
 SIZES["large, 4 layers"] = SIZES["large"] | {"num_hidden_layers": 4}
+SIZES["whisper-large"] = {"d_model": 1280, "encoder_layers": 32, "encoder_attention_heads": 20, "encoder_ffn_dim": 5120}
+SIZES["whisper-large"] |= {"num_mel_bins": 128}
+LONGEST = [11.0]
+"""Seconds of the longest utterance."""
 
 
-def build(size: str, lora: int | None = None) -> AttributeModel:
-    """The study's model with a random WavLM, whose transformer is trained; its front-end has layer norms, which padding
-    does not change, and nothing is random in training, so that all ways give the same."""
+def shrink() -> None:
+    """Make all sizes and utterances tiny, to try whether everything runs."""
+    LONGEST[0] = 1.0
+    wavlm = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    whisper = {"d_model": 32, "encoder_layers": 2, "encoder_attention_heads": 2, "encoder_ffn_dim": 64}
+    for sizes in SIZES.values():
+        sizes |= whisper if "d_model" in sizes else wavlm | {"conv_dim": (16,) * 7}
+
+
+def build(
+    size: str, lora: int | None = None, finetune: bool = True, layers: int | None = None, dropout: float = 0.0
+) -> AttributeModel:
+    """The study's model with a random WavLM or Whisper, of other `layers` than its size has, if given. WavLM's
+    front-end has layer norms, which padding does not change; without `dropout` all ways give the same."""
     torch.manual_seed(0)
-    random = ("hidden_dropout", "attention_dropout", "activation_dropout", "feat_proj_dropout", "layerdrop")
-    still = dict.fromkeys([*random, "mask_time_prob"], 0.0)
-    speech = WavLMConfig(feat_extract_norm="layer", **still, **SIZES[size])
-    section = Speech(encoder="", finetune=True, lora=lora, cache=True).model_dump()
-    config = AttributeConfig(speech=section, heads={"dropout": 0.0}, encoders={"speech": speech.to_dict()})
-    return AttributeModel(config).to(DEVICE).train()
+    rates: dict[str, Any] = dict.fromkeys(["attention_dropout", "activation_dropout"], dropout)
+    speech: PretrainedConfig
+    if "d_model" in SIZES[size]:
+        changed = {"encoder_layers": layers} if layers else {}
+        speech = WhisperConfig(**SIZES[size] | rates | {"dropout": dropout} | changed)
+    else:
+        rates |= dict.fromkeys(["hidden_dropout", "feat_proj_dropout"], dropout)
+        rates |= {"layerdrop": 0.0, "mask_time_prob": 0.0, "feat_extract_norm": "layer"}
+        speech = WavLMConfig(**SIZES[size] | rates | ({"num_hidden_layers": layers} if layers else {}))
+    states = "raw" if finetune else "layer_normalised"
+    section = Speech(encoder="", finetune=finetune, lora=lora, cache=True, states=states)
+    sections = {"speech": section, "heads": Heads(dropout=dropout), "loss": Loss()}
+    dumped = {name: each.model_dump() for name, each in sections.items()}
+    with DEVICE:  # draws the weights there
+        config = AttributeConfig(**dumped, encoders={"speech": speech.to_dict()})
+        return AttributeModel(config).to(DEVICE).train()
 
 
 class PlainSpeech(nn.Module):
@@ -80,30 +109,38 @@ WAYS = {
     "cached front-end": ("features", PlainSpeech),
     "packed": ("audio", None),
     "all together": ("features", None),
+    "with checkpointing": ("features", None),
 }
 """What a batch holds, and what takes the place of the speech encoder."""
 
 
-def way(name: str, size: str, lora: int | None = None) -> AttributeModel:
+def way(name: str, size: str, lora: int | None = None, finetune: bool = True) -> AttributeModel:
     """The model of a size, run in one of `WAYS`."""
-    model, (kind, encoder) = build(size, lora), WAYS[name]
+    model, (kind, encoder) = build(size, lora, finetune), WAYS[name]
     if encoder is not None:
         model.speech = encoder(model.speech, cached=kind == "features")
+    if name == "with checkpointing":
+        model.activation_checkpointing_enable()
     return model
 
 
-def batches(size: str, count: int, kind: str, number: int = 3) -> list[dict[str, Tensor]]:
-    """Batches of noise of 2 to 11 s (gamma distributed), with the waveforms (``audio``) or the front-end's output
-    (``features``)."""
-    front_end, made = build(size).speech, []
+def seconds_of(count: int, seed: int) -> list[float]:
+    """Durations of `count` utterances, 2 to 11 s, gamma distributed around 5.7 s as in MSP-Podcast."""
+    return (np.random.default_rng(seed).gamma(4, 5.7 / 4, count).clip(2, 11) / 11 * LONGEST[0]).tolist()
+
+
+def batches(size: str, count: int, kind: str, number: int = 3, finetune: bool = True) -> list[dict[str, Tensor]]:
+    """Batches of noise, with waveforms or spectrograms (``audio``) or the frozen part's output (``features``)."""
+    speech, made = build(size, finetune=finetune).speech, []
     for seed in range(number):
         generator, rows = torch.Generator().manual_seed(seed), []
-        seconds = np.random.default_rng(seed).gamma(4, 5.7 / 4, count).clip(2, 11)
-        for length in (seconds * 16_000).astype(int).tolist():
-            row = {"audio": torch.randn(length, generator=generator), "samples": torch.tensor(length)}
+        for seconds in seconds_of(count, seed):
+            length = int(seconds * 16_000)
+            shape = (2 * -(-length // WHISPER_STRIDE) + 1, speech.config.num_mel_bins) if speech.is_whisper else length
+            row = {"audio": torch.randn(shape, generator=generator), "samples": torch.tensor(length)}
             if kind == "features":
                 inputs = row["audio"][None].to(DEVICE), row["samples"][None].to(DEVICE)
-                row = {"features": front_end.frozen_part(*inputs)[0].to("cpu")}
+                row = {"features": speech.frozen_part(*inputs)[0].to("cpu")}
             rows.append(row | {"attributes": torch.rand(len(ATTRIBUTES), generator=generator)})
         made.append({name: tensor.to(DEVICE) for name, tensor in collate(rows).items()})
     return made
@@ -111,19 +148,22 @@ def batches(size: str, count: int, kind: str, number: int = 3) -> list[dict[str,
 
 def training_step(
     model: AttributeModel, data: Sequence[dict[str, Tensor]], precision: str = "float32", parts: int = 1
-) -> Callable[[], Tensor]:
-    """A function that takes one optimiser's step on the next `parts` batches of `data` and returns the loss."""
+) -> Callable[[], None]:
+    """A function that takes one optimiser's step on the next `parts` batches of `data`, with the loss of all as one by
+    `sercore.fast.exact_ccc` where they are several."""
     optimiser = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=1e-5)
     following = itertools.cycle(data)
 
-    def step() -> Tensor:
+    def step() -> None:
         optimiser.zero_grad(set_to_none=True)
-        for batch in itertools.islice(following, parts):
+        chosen = list(itertools.islice(following, parts))
+        with autocast(precision):
+            known = first_pass(model, model.loss, chosen, Tensor.clone, rank=0) if parts > 1 else [None]
+        for batch, part in zip(chosen, known, strict=True):
             with autocast(precision):
-                loss = model(**batch).loss / parts
+                loss = second_pass(model, batch, part) if part else model(**batch).loss
             loss.backward()
         optimiser.step()
-        return loss.detach()
 
     return step
 
@@ -131,6 +171,44 @@ def training_step(
 def autocast(precision: str) -> contextlib.AbstractContextManager:
     """The context in which a model computes in `precision`."""
     return torch.autocast(DEVICE.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def flops(model: AttributeModel, batch: dict[str, Tensor]) -> int:
+    """Floating-point operations of a forward pass, without those of a CPU's attention, which torch does not count."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(**batch)
+    return counter.get_total_flops()
+
+
+def kept_for_backward(size: str, lora: int | None, checkpointing: bool) -> tuple[float, float]:
+    """Kilobytes that a forward pass in bfloat16 keeps for the backward pass, for each frame: by each layer, and by all
+    else. Differences of 1 and 3 layers and of 2 x 100 and 2 x 300 frames leave out what does not grow with them. On a
+    CPU, dropout (of 0.1) keeps its mask in the type of its input, on a GPU in a byte."""
+    kept: dict[tuple[int, int], int] = {}
+    for layers in (1, 3):
+        model = build(size, lora, layers=layers, dropout=0.1)
+        if checkpointing:
+            model.activation_checkpointing_enable()
+        config = model.speech.config
+        width = config.hidden_size if model.speech.is_whisper else config.conv_dim[-1]
+        own = {one.untyped_storage().data_ptr() for one in model.parameters()}
+        for frames in (100, 300):
+            found: dict[int, int] = {}
+
+            def pack(tensor: Tensor, found: dict[int, int] = found, own: set[int] = own) -> Tensor:
+                storage = tensor.untyped_storage()
+                found |= {} if storage.data_ptr() in own else {storage.data_ptr(): storage.nbytes()}
+                return tensor
+
+            batch = {"features": torch.randn(2 * frames, width), "frames": torch.tensor([frames] * 2)}
+            batch = {name: part.to(DEVICE) for name, part in (batch | {"attributes": torch.rand(2, 3)}).items()}
+            with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), autocast("bfloat16"):
+                loss = model(**batch).loss  # which holds what was kept, so that no place in memory is used twice
+            kept[layers, frames] = sum(found.values())
+            del loss
+    growth = {layers: (kept[layers, 300] - kept[layers, 100]) / 400 / 1000 for layers in (1, 3)}
+    by_layer = (growth[3] - growth[1]) / 2
+    return by_layer, growth[1] - by_layer
 
 
 def step_memory(name: str, size: str, count: int, lora: int | None, precision: str) -> float:

@@ -10,6 +10,8 @@ profile = "embedded"
 results = "results/embedded/paper"
 
 # %% tags=["remove-input"]
+from IPython.display import Markdown
+
 from study import show
 from study.chapters import efficiency
 from study.results import costs, read
@@ -57,10 +59,10 @@ show.show(
 
 # %% tags=["hide-input"]
 show.show(
-    measured.query("part in ['exact CCC', 'killed and resumed', 'msp_podcast']")
+    measured.query("part in ['exact CCC', 'killed and resumed', 'two processes']")
     .fillna({"size": "–", "precision": "–"})
     .pivot_table("estimate", ["device", "part", "size", "way", "precision"], "measure", sort=False),
-    "Distance of a gradient from the whole batch's, relative to its length; a killed training beside a whole one.",
+    "Distance of a gradient from the whole batch's, relative to its length; trainings killed and resumed, or shared.",
     "equality",
 )
 
@@ -68,6 +70,34 @@ show.show(
 # The CCC of a batch is no mean over its utterances: averaging the losses of accumulation steps or devices gives another
 # gradient. `training: {exact_ccc: true}` takes the loss of the whole batch.
 #
+# ## The paper's scale
+#
+# `training: {checkpointing: true}` keeps of each layer its input alone and computes the rest again, so that a small GPU
+# takes the batch that the loss needs; its time is in the tables above. Of Whisper-Large, frozen, all hidden states of a
+# release take terabytes; its log-mel spectrograms, of each utterance's own length, take a hundredth and are kept in
+# their place. `python -m study plan` says what a study needs before it starts.
+
+# %% tags=["remove-input"]
+Markdown(efficiency.of_gpus())
+
+# %% tags=["hide-input"]
+show.show(
+    efficiency.activations(),
+    "What a step in bfloat16 keeps for its backward pass at the width of WavLM-Large and Whisper-Large; the last column "
+    "is extrapolated to all layers.",
+    "activations",
+)
+
+# %% tags=["hide-input"]
+show.show(
+    measured.query("part in ['reading', 'msp_podcast']")[
+        ["device", "part", "size", "way", "measure", "estimate", "low", "high"]
+    ],
+    "Utterances that are read or prepared, and steps of 32 utterances in bfloat16: median and range over rounds.",
+    "scale",
+)
+
+# %% [markdown]
 # ## Cost of each system
 
 # %% tags=["hide-input"]

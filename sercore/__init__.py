@@ -10,20 +10,17 @@ Conventions, everywhere in the package:
 """
 
 import warnings
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
+
+from sercore.network.conventions import ATTRIBUTES as ATTRIBUTES
+from sercore.network.conventions import Attribute as Attribute
+from sercore.network.conventions import InputError as InputError
 
 if TYPE_CHECKING:
     from sercore.predict import load as load
 
 # In a notebook tqdm asks for widgets; bars of text are what a file of outputs can keep.
 warnings.filterwarnings("ignore", "IProgress not found")
-
-Attribute = Literal["arousal", "valence", "dominance"]
-ATTRIBUTES: tuple[Attribute, ...] = get_args(Attribute)
-
-
-class InputError(ValueError):
-    """What the one who gave it can mend: a value, file or table; the message is one sentence that says what to do."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,10 +1,11 @@
-"""Train a system, also on several GPUs (`torchrun ... -m sercore train`), predict for files, compare predictions, or
-write the challenge's file."""
+"""Train a system, also on several GPUs (`torchrun ... -m sercore train`), predict for files, export a model, compare
+predictions, or write the challenge's file."""
 
 import argparse
 import sys
 from pathlib import Path
 
+from sercore import ATTRIBUTES
 from sercore.failures import one_sentence
 
 
@@ -16,19 +17,22 @@ def main() -> None:
 
 
 def _train(given: argparse.Namespace) -> None:
-    from accelerate import PartialState
-
     from sercore import corpora, params, training
+    from sercore.model import make_whole
 
-    overrides = params.parse_yaml(given.overrides, "--overrides")
+    overrides, state = params.parse_yaml(given.overrides, "--overrides"), training.processes()
     for chosen in params.load_seeds(given.profile, given.variant, given.seeds, overrides):
         corpus = corpora.read(chosen.corpus, chosen.seed)
-        print(corpus, file=sys.stderr)
-        PartialState().print(training.train(chosen, corpus).folder)
+        state.print(corpus, file=sys.stderr)
+        run = training.train(chosen, corpus)
+        if given.whole and state.is_main_process and run.folder:
+            make_whole(run.folder / "model")
+        state.print(run.folder)
 
 
 def _predict(given: argparse.Namespace) -> None:
     from sercore.corpora.files import listed
+    from sercore.disk import complete_file
     from sercore.params import ParamsError
     from sercore.predict import load
 
@@ -36,13 +40,33 @@ def _predict(given: argparse.Namespace) -> None:
         if given.text:
             raise ParamsError("--text takes all that follows it, and leaves no file: put the files before it.")
         given.refuse("the following arguments are required: file")
+    for path in filter(None, (given.output, given.embeddings)):
+        if not path.parent.is_dir():
+            raise ParamsError(f"{path}: its folder does not exist: make it, or correct the name.")
     table, predictor = listed(given.files, given.text), load(given.run)
     unusable = predictor.unusable(table["path"], windows=given.windows)
     good = table[~table["path"].isin(unusable)]
-    text = predictor(good["path"], good["transcript"], windows=given.windows).to_csv(float_format="%.6f")
-    sys.stdout.buffer.write(text.encode(errors="surrogateescape"))  # names of files are bytes
+    options = {"windows": given.windows, "embeddings": given.embeddings is not None}
+    predicted = predictor(good["path"], good["transcript"], **options)
+    text = predicted[[*ATTRIBUTES]].to_csv(float_format="%.6f").encode(errors="surrogateescape")  # names are bytes
+    if given.output:
+        complete_file(given.output, lambda partial: partial.write_bytes(text))
+    else:
+        sys.stdout.buffer.write(text)
+    if given.embeddings:
+        vectors = predicted.filter(like="embedding_")
+        complete_file(given.embeddings, lambda partial: vectors.to_parquet(partial))
     if unusable:
         sys.exit("\n".join(f"error: {problem}" for problem in unusable.values()))
+
+
+def _export(given: argparse.Namespace) -> None:
+    from sercore.export import export, push
+
+    export(given.run, given.folder, given.push_to or given.folder.resolve().name, onnx=given.onnx)
+    print(f"{given.folder}: `AutoModel.from_pretrained` loads it; README.md is its model card")
+    if given.push_to:
+        print(push(given.folder, given.push_to))
 
 
 def _submission(given: argparse.Namespace) -> None:
@@ -77,15 +101,25 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("variant", help="an entry of params/variants.yaml")
     train.add_argument("seeds", nargs="+", type=int, metavar="seed")
     train.add_argument("--overrides", default="{}", help="YAML, e.g. '{training: {epochs: 5}}'")
+    train.add_argument("--whole", action="store_true", help="save frozen encoders, too, which are else loaded by name")
     train.set_defaults(command=_train)
 
     predict = commands.add_parser("predict", help="print a CSV: utterance, arousal, valence, dominance of each file")
-    predict.add_argument("run", type=Path, help="a run's folder, with its model")
+    predict.add_argument("run", type=Path, help="a run's folder, an exported one, or its name on the hub")
     kinds = "audio in any format of libsndfile, a folder of it, or a CSV with a column path and perhaps transcript"
     predict.add_argument("files", nargs="*", type=Path, metavar="file", help=kinds)
     predict.add_argument("--text", nargs="+", help="the transcript of each file, in the same order; '' where unknown")
     predict.add_argument("--windows", action="store_true", help="predict long files by the mean over all their parts")
+    predict.add_argument("--output", type=Path, help="the CSV to write, instead of printing it")
+    predict.add_argument("--embeddings", type=Path, help="Parquet file to write: a pooled vector of each file's speech")
     predict.set_defaults(command=_predict, refuse=predict.error)
+
+    export = commands.add_parser("export", help="write a folder that transformers loads anywhere, with a model card")
+    export.add_argument("run", type=Path, help="a run's folder, with its model")
+    export.add_argument("folder", type=Path, help="the folder to make")
+    export.add_argument("--onnx", action="store_true", help="also write model.onnx, for onnxruntime")
+    export.add_argument("--push-to", metavar="USER/NAME", help="also upload it to the hub, as this model")
+    export.set_defaults(command=_export)
 
     compare = commands.add_parser("compare", help="CCC, differences and verdicts from files of predictions")
     compare.add_argument(

@@ -12,8 +12,8 @@ import soxr
 
 from sercore import InputError
 from sercore.containers import UNKNOWN, ogg_ends, promised_and_held
+from sercore.network.conventions import SAMPLE_RATE
 
-SAMPLE_RATE = 16_000
 FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "NIST", "FLAC", "MP3", "OGG")
 """Of those that libsndfile reads, the ones in which this module tells a cut file from a whole one."""
 LOUDEST = 8.0  # the highest peak, where 1 is full scale: floating point may overshoot it, int16's range is 32,768

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset, Subset
 from sercore import ATTRIBUTES
 from sercore.corpus import GENDERS, Corpus
 from sercore.features import Features
-from sercore.losses import UNKNOWN
+from sercore.network.losses import UNKNOWN
 
 PACKED = {"features": "frames", "tokens": "lengths"}
 """What a batch holds of all utterances behind each other, and the name of how much of it is each one's."""

@@ -21,12 +21,12 @@ import pandas as pd
 
 from sercore import ATTRIBUTES, InputError
 from sercore.disk import digest, digests
+from sercore.network.conventions import GENDERS
 
 SPLITS = ("train", "development", "test1", "test2", "test3")
 _PRIMARY = ("anger", "sadness", "happiness", "surprise", "fear", "disgust", "contempt", "neutral")
 PRIMARY_EMOTIONS = dict(zip("ASHUFDCN", _PRIMARY, strict=True))
 EMOTIONS = PRIMARY_EMOTIONS | {"O": "other", "X": "no agreement"}
-GENDERS = ("Female", "Male")
 COLUMNS = ("path", "split", "emotion", *ATTRIBUTES, "speaker", "gender", "transcript", "duration")
 RATING_COLUMNS = ("utterance", "rater", "emotion", *ATTRIBUTES)
 

@@ -1,15 +1,19 @@
 """Files and folders that are complete or absent, and what is in files, looked at once."""
 
 import contextlib
+import errno
+import hashlib
+import json
 import os
 import pickle
 import shutil
-import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from sercore.params import project_root
 
@@ -25,29 +29,85 @@ def cache_folder() -> Path:
     return folder
 
 
+@contextlib.contextmanager
+def making(path: Path, size: float = 0) -> Iterator[Path]:
+    """A folder beside `path` in which to make it, ``.partial-<name>``, with what a process that was killed left there;
+    another process that wants to make `path` waits. Who has made it removes the folder. `OSError` names `path` where
+    the file is unknown, and on a full disk its `size` in bytes, if that is known."""
+    place, held = path.with_name(f".partial-{path.name}"), None
+    if place.is_file():  # as an older version left it
+        place.unlink()
+    while held is None:
+        place.mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # the one for which this one waited has removed it
+            held = FileLock(place / "lock").acquire()
+    with held, named(path, size):
+        yield place
+
+
 def complete(folder: Path, write: Callable[[Path], object], *, replace: bool = False) -> None:
     """Make `folder` by `write`, which fills the folder that it is given; it appears only when complete, in place of an
-    older one with `replace`, else unless another process made it, with the same content."""
+    older one with `replace`, else unless it is there or another process makes it, with the same content."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder.parent) as parent:
-        partial = Path(parent, folder.name)
-        partial.mkdir()
-        write(partial)
-        if replace:
-            shutil.rmtree(folder, ignore_errors=True)
+    with making(folder) as place:
         try:
-            partial.rename(folder)
-        except OSError:
-            if not folder.is_dir():
-                raise
+            if replace or not folder.is_dir():
+                made = place / folder.name
+                shutil.rmtree(made, ignore_errors=True)
+                made.mkdir()
+                write(made)
+                if replace:
+                    shutil.rmtree(folder, ignore_errors=True)
+                made.rename(folder)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
 
 
-def complete_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Make or replace `path` by `write`, which writes the file that it is given; it appears only when complete."""
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as parent:
-        partial = Path(parent, path.name)  # of the same suffix, by which pandas chooses the compression
-        write(partial)
-        partial.replace(path)
+def complete_file(path: Path, write: Callable[[Path], object], size: float = 0) -> None:
+    """Make or replace `path` by `write`, which writes the file that it is given; it appears only when complete. A full
+    disk is an `OSError` that tells its `size` in bytes, if that is known."""
+    with making(path, size) as place:
+        try:
+            made = place / path.name  # of the same suffix, by which pandas chooses the compression
+            write(made)
+            made.replace(path)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def named(path: Path, size: float = 0) -> Iterator[None]:
+    """Raise an `OSError` that names no file, as that of a full disk, with the name of `path`, whose `size` it tells."""
+    try:
+        yield
+    except OSError as error:
+        need = f" for about {readable(size)}" if size and error.errno == errno.ENOSPC else ""
+        raise OSError(error.errno, f"{error.strerror or error}{need}", error.filename or str(path)) from error
+
+
+def require_room(folder: Path, size: float, what: str) -> None:
+    """Raise `OSError` where the disk of `folder` has no room for `size` bytes of `what`."""
+    if (free := shutil.disk_usage(folder).free) < size:
+        raise OSError(errno.ENOSPC, f"{what} take about {readable(size)}, and {readable(free)} are free", str(folder))
+
+
+def readable(size: float) -> str:
+    """So many bytes, in MB or GB."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
+
+
+def seal(folder: Path) -> None:
+    """Keep, in the folder itself, the digest of each of its files, now that all are there."""
+    sums = {path.name: _digest(path) for path in folder.iterdir() if path.is_file()}
+    complete_file(folder / "sums.json", lambda partial: partial.write_text(json.dumps(sums)))
+
+
+def is_sealed(folder: Path) -> bool:
+    """Whether all files that `folder` had when it was sealed are there, as they were."""
+    with contextlib.suppress(OSError, ValueError):
+        sums = json.loads((folder / "sums.json").read_text())
+        return all(_digest(folder / name) == content for name, content in sums.items())
+    return False
 
 
 def mark(path: Path | str) -> str:
@@ -57,24 +117,34 @@ def mark(path: Path | str) -> str:
 
 
 def kept(what: str, paths: Iterable[Path], look: Callable[[Path], Any]) -> list[Any]:
-    """``look(path)`` for each of `paths`: from `cache_folder` where the file has the same `mark` as then, else in
-    parallel. `what` names `look`."""
+    """``look(path)`` for each of `paths`: from `cache_folder` where the file has the same `mark` as then, and the same
+    name below the folder of all, wherever that lies now; else in parallel. `what` names `look`."""
     names = [str(path) for path in paths]  # of which pickle reads a hundred thousand far faster than of paths
-    marks = {name: mark(name) for name in names}
-    index = cache_folder() / f"{what}-{digest(sorted({os.path.dirname(name) for name in marks}))}.pickle"
-    known: dict[str, tuple[str, Any]] = {}
-    with contextlib.suppress(Exception):  # absent or damaged, on which pickle raises anything
-        known = pickle.loads(index.read_bytes())
-    changed = [name for name, now in marks.items() if known.get(name, ("",))[0] != now]
-    if changed:
+    whole = {name: os.path.abspath(name) for name in names}
+    folders = {os.path.dirname(place) for place in whole.values()}
+    root = os.path.commonpath(folders or {""})
+    marks = {name: f"{place[len(root) :]} {mark(name)}" for name, place in whole.items()}
+    below = sorted(each[len(root) :] for each in folders)
+    index = cache_folder() / f"{what}-{digest([os.path.basename(root), *below])}.pickle"
+    known = _known(index)
+    if changed := [name for name, now in marks.items() if now not in known]:
         # A task for each would cost more than the looks.
         parts = [changed[start : start + 500] for start in range(0, len(changed), 500)]
         with ThreadPoolExecutor() as pool:
-            found = pool.map(lambda part: {name: (marks[name], look(Path(name))) for name in part}, parts)
-        for each in found:
-            known |= each
-        complete_file(index, lambda partial: partial.write_bytes(pickle.dumps(known)))
-    return [known[name][1] for name in names]
+            looks = pool.map(lambda part: [(marks[name], look(Path(name))) for name in part], parts)
+            found = dict(each for part in looks for each in part)
+        known |= found
+        stay = {now: value for now, value in found.items() if not isinstance(value, Exception)}  # which names the place
+        if stay:  # beside what another process has looked at since
+            entry = pickle.dumps(_known(index) | stay)
+            complete_file(index, lambda partial: partial.write_bytes(entry), len(entry))
+    return [known[marks[name]] for name in names]
+
+
+def _known(index: Path) -> dict[str, Any]:
+    with contextlib.suppress(Exception):  # absent or damaged, on which pickle raises anything
+        return dict(pickle.loads(index.read_bytes()))
+    return {}
 
 
 def digests(paths: Iterable[Path]) -> list[str]:
@@ -90,7 +160,8 @@ def digest(lines: Iterable[str], size: int = 16) -> str:
 
 
 def _digest(path: Path) -> str:
-    return blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: blake2b(digest_size=16)).hexdigest()
 
 
 def _digest_of_parts(path: Path) -> str:

@@ -3,27 +3,43 @@
 `FrozenEncoders` gives `Features` of the rows of a table; `sercore.batches` adds labels and collates them.
 """
 
+import os
+import shutil
+import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
-from torch.utils.data import Dataset
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from sercore import audio, corpora
 from sercore.cache import Ragged, stored
 from sercore.corpus import some
-from sercore.disk import cache_folder
-from sercore.encoders import DEVICE, AudioInputs, SpeakerEncoder, SpeechEncoder, TextEncoder, TextInputs
-from sercore.hub import encoder_config, quieten
+from sercore.disk import cache_folder, readable
+from sercore.encoders import DEVICE, SpeakerEncoder, TextEncoder
+from sercore.hub import encoder_config, pretrained, quieten
+from sercore.network.encoders import (
+    HIDDEN_STATES,
+    SPECTROGRAMS,
+    WHISPER_STRIDE,
+    AudioInputs,
+    SpeechEncoder,
+    TextInputs,
+)
 from sercore.params import Params, ParamsError
 
 SMALLEST = 1e-5  # standard deviation below which a channel counts as constant
+BATCH = 1 if DEVICE.type == "cpu" else 16  # utterances whose speech features are computed at once, to be kept
 
 
 @dataclass(frozen=True)
@@ -31,17 +47,19 @@ class Features(Dataset[dict[str, Tensor]]):
     """For each row of a table, in its order, the arguments of `AttributeModel.forward` that are not labels.
 
     ``speech``: output of the speech encoder's frozen part, as on disk (frames, ...) a row; if None, every step computes
-    it from the audio of ``paths``, cut after ``max_seconds`` and prepared by ``inputs``. ``text``, ``speaker``: an
-    embedding (1, width) a row. ``tokens``: what a fine-tuned text encoder takes in place of ``text``, (tokens,) a row.
+    it, from Whisper's ``spectrograms`` (columns, mel bins) a row, or from the audio of ``paths``, cut after
+    ``max_seconds`` and prepared by ``inputs``. ``text``, ``speaker``: an embedding (1, width) a row. ``tokens``: what a
+    fine-tuned text encoder takes in place of ``text``, (tokens,) a row.
     """
 
     paths: list[Path]
     max_seconds: float
     inputs: AudioInputs
-    speech: Sequence[np.ndarray] | None
-    text: Sequence[np.ndarray] | None
-    tokens: list[Tensor] | None
-    speaker: Sequence[np.ndarray] | None
+    speech: Sequence[np.ndarray] | None = None
+    spectrograms: Sequence[np.ndarray] | None = None
+    text: Sequence[np.ndarray] | None = None
+    tokens: list[Tensor] | None = None
+    speaker: Sequence[np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -50,6 +68,9 @@ class Features(Dataset[dict[str, Tensor]]):
         example = {}
         if self.speech is not None:
             example["features"] = torch.tensor(self.speech[index])
+        elif self.spectrograms is not None:
+            spectrogram = torch.tensor(self.spectrograms[index])
+            example |= {"audio": spectrogram, "samples": torch.tensor(len(spectrogram) // 2 * WHISPER_STRIDE)}
         else:
             waveform = audio.load(self.paths[index], self.max_seconds)
             example |= {"audio": self.inputs(waveform), "samples": torch.tensor(len(waveform))}
@@ -57,6 +78,12 @@ class Features(Dataset[dict[str, Tensor]]):
             example["tokens"] = self.tokens[index]
         embeddings = {"text": self.text, "speaker_embedding": self.speaker}
         return example | {name: torch.tensor(of[index][0]) for name, of in embeddings.items() if of is not None}
+
+    @property
+    def workers(self) -> int:
+        """Processes that prepare audio while a GPU computes; none where it is on disk as it is needed."""
+        prepared = DEVICE.type == "cpu" or self.speech is not None or self.spectrograms is not None
+        return 0 if prepared else min(8, os.cpu_count() or 1, len(self) // 64)
 
     def digests(self) -> dict[str, str]:
         """Digest of what each cached embedding was computed from: another encoder, text or audio gives another one."""
@@ -69,10 +96,11 @@ class FrozenEncoders:
 
     def __init__(self, params: Params, speech: SpeechEncoder) -> None:
         self.params, self.speech = params, speech
-        self.inputs = AudioInputs(params.speech.encoder)
+        self.inputs = pretrained(AudioInputs, params.speech.encoder)
         self.text: TextInputs | TextEncoder | None = None
         if params.text:
-            self.text = (TextInputs if params.text.finetune else TextEncoder)(params.text.encoder)
+            name = params.text.encoder
+            self.text = pretrained(TextInputs, name) if params.text.finetune else TextEncoder(name)
         self.speaker = SpeakerEncoder(params.speaker.encoder) if params.speaker else None
 
     def __call__(self, table: pd.DataFrame, *, cached: bool = True) -> Features:
@@ -81,8 +109,8 @@ class FrozenEncoders:
 
         `ParamsError` if each speaker is to be normalised, but the features are not kept; `AudioError` if a file cannot
         be used, or is too short for the speech encoder. `UserWarning` if utterances are longer than
-        ``speech.max_seconds``, if a system with text gets none for some, or if the disk has no room for the speech
-        features, which every step then computes.
+        ``speech.max_seconds``, if a system with text gets none for some, or if the disk has no room for what is best
+        kept of speech; in its place is what `SpeechEncoder.kept` names next, or every step computes it.
         """
         self.require_frames(table["duration"])
         paths, seconds = list(table["path"]), self.params.speech.max_seconds
@@ -92,9 +120,11 @@ class FrozenEncoders:
             warnings.warn(f"{problem}, and only that much is used of each: {some(long)}; {remedy}.", stacklevel=2)
         root = cache_folder() if cached else None
         text, tokens, speaker = None, None, None
-        speech = self._speech(table, root) if root and self.params.speech.cache else None
+        name, kept = self._kept(table, root) if root and self.params.speech.cache else ("", None)
         if self.params.speech.per_speaker:
-            speech = SpeakerNormalised(require_kept(speech, "speech.per_speaker"), table["speaker"])
+            best = kept if name == next(iter(self.speech.kept)) else None
+            kept = SpeakerNormalised(require_kept(best, "speech.per_speaker"), table["speaker"])
+        speech, spectrograms = (None, kept) if name == SPECTROGRAMS else (kept, None)
         texts = [text if isinstance(text, str) and text.strip() else None for text in table["transcript"]]
         if self.text and None in texts:
             count = f"{texts.count(None)} of {len(texts)} utterances"
@@ -102,12 +132,13 @@ class FrozenEncoders:
         if isinstance(self.text, TextInputs):
             tokens = self.text(texts)
         elif encoder := self.text:
-            text = stored(root, ["text", encoder.model.transformer, *map(str, texts)], lambda: encoder(texts))
+            key = ["text", encoder.model.transformer, *map(str, texts)]
+            text = stored(root, key, lambda start: islice(encoder(texts), start, None))
         if x_vector := self.speaker:
             key = ["speaker", x_vector.model, str(seconds), *paths]
-            waves = (audio.load(path, seconds) for path in paths)
-            speaker = stored(root, key, lambda: map(x_vector, tqdm(waves, "speaker embeddings", len(paths))))
-        return Features(paths, seconds, self.inputs, speech, text, tokens, speaker)
+            work = Work("speaker embeddings", partial(audio.load, max_seconds=seconds), partial(map, x_vector))
+            speaker = stored(root, key, lambda start: work.done(paths, start))
+        return Features(paths, seconds, self.inputs, speech, spectrograms, text, tokens, speaker)
 
     def require_frames(self, durations: pd.Series) -> None:
         """Raise `AudioError`, which names them, if utterances are too short for the speech encoder; index: names."""
@@ -116,25 +147,79 @@ class FrozenEncoders:
             problem = f"{len(short)} utterances are shorter than a frame of {self.params.speech.encoder}"
             raise audio.AudioError(f"{problem} ({shortest:.3f} s): {some(short)}; remove them.")
 
-    def _speech(self, table: pd.DataFrame, root: Path) -> Sequence[np.ndarray] | None:
-        """The output of the speech encoder's frozen part, if there is room for it."""
-        params, speech = self.params.speech, self.speech
-
-        def compute() -> Iterator[np.ndarray]:
-            speech.eval().to(DEVICE)
-            for path in tqdm(table["path"], "speech features"):
-                waveform = audio.load(path, params.max_seconds)
-                samples = torch.tensor([len(waveform)], device=DEVICE)
-                features, _ = speech.frozen_part(self.inputs(waveform)[None].to(DEVICE), samples)
-                yield features.cpu().numpy()
-
+    def _kept(self, table: pd.DataFrame, root: Path) -> tuple[str, Sequence[np.ndarray] | None]:
+        """What is kept of speech, the first of `SpeechEncoder.kept` for which there is room, and its name."""
+        params, speech, paths = self.params.speech, self.speech, list(table["path"])
+        seconds = table["duration"].clip(upper=params.max_seconds).sum()
         settings = [str(params.finetune), params.encoder, str(params.max_seconds)]
         settings += [] if params.finetune else [str(speech.states == "layer_normalised"), "frames, layers, width"]
-        # A frozen encoder gives half precision, which keeps more digits than the bfloat16 in which other runs compute.
-        kind = "float32" if params.finetune and self.params.training.precision == "float32" else "float16"
-        seconds = table["duration"].clip(upper=params.max_seconds).sum()
-        size = speech.frozen_numbers(seconds) * np.dtype(kind).itemsize
-        return stored(root, ["packed speech", speech.frozen, *settings, *table["path"]], compute, kind, size)
+        names = list(speech.kept)
+        for name, instead in zip(names, [*names[1:], ""], strict=True):
+            key: list[str | nn.Module] = ["packed speech", speech.frozen, *settings]
+            if name == SPECTROGRAMS:
+                key = ["log-mel", self.inputs.extractor.to_json_string(), str(params.max_seconds)]
+            kind = kept_as(name, self.params)
+            size = speech.kept[name] * seconds * np.dtype(kind).itemsize
+            kept = stored(root, [*key, *paths], partial(self._computed, name, paths), kind, size)
+            if kept is not None:
+                return name, kept
+            free = f"{root} ({readable(shutil.disk_usage(root).free)} are free)"
+            remedy = f"{instead} are kept instead" if instead else "every step computes them"
+            warnings.warn(f"{name} take about {readable(size)}, too much for {free}: {remedy}.", stacklevel=3)
+        return "", None
+
+    def _computed(self, name: str, paths: Sequence[Path], start: int) -> Iterator[np.ndarray]:
+        """Of each of `paths`, from number `start` on, what `SpeechEncoder.kept` calls `name`."""
+        speech = self.speech.eval().to(DEVICE)
+
+        def read(path: Path) -> tuple[np.ndarray, int]:
+            waveform = audio.load(path, self.params.speech.max_seconds)
+            return self.inputs(waveform).numpy(), len(waveform)
+
+        def compute(batch: Sequence[tuple[np.ndarray, int]]) -> Iterable[np.ndarray]:
+            if name == SPECTROGRAMS:
+                return [spectrogram for spectrogram, _ in batch]
+            inputs = pad_sequence([torch.from_numpy(one) for one, _ in batch], batch_first=True).to(DEVICE)
+            features, frames = speech.frozen_part(inputs, torch.tensor([count for _, count in batch], device=DEVICE))
+            return [one.numpy() for one in features.cpu().split(frames.tolist())]
+
+        return Work(name, read, compute).done(paths, start)
+
+
+def kept_as(name: str, params: Params) -> str:
+    """The type of the numbers of what `SpeechEncoder.kept` calls `name`. A frozen encoder gives half precision, which
+    keeps more digits than the bfloat16 in which other runs compute."""
+    exact = name != HIDDEN_STATES and params.training.precision == "float32"
+    return "float32" if exact else "float16"
+
+
+@dataclass(frozen=True)
+class Work:
+    """Arrays that `compute` makes of a batch of what `read` gives of files; `what` names them in the progress bar."""
+
+    what: str
+    read: Callable[[Path], Any]
+    compute: Callable[[Sequence[Any]], Iterable[np.ndarray]]
+
+    def done(self, paths: Sequence[Path], start: int) -> Iterator[np.ndarray]:
+        """The array of each of `paths`, in order, from number `start` on; `AudioError` if a file cannot be used.
+
+        Processes, one a core, read; where there is no GPU they compute as well, each in one thread.
+        """
+        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
+        workers = min(cores, len(paths) // 100) if cores > 1 else 0  # which take a while to start
+        options: dict[str, Any] = {"multiprocessing_context": "fork"} if workers else {}
+        files: Any = paths[start:]
+        loader = DataLoader(files, BATCH, collate_fn=self._prepared, num_workers=workers, **options)
+        with tqdm(total=len(paths), initial=start, desc=self.what) as bar:
+            for batch in loader:
+                for array in batch if DEVICE.type == "cpu" else self.compute(batch):
+                    yield array
+                    bar.update()
+
+    def _prepared(self, paths: Sequence[Path]) -> Any:
+        batch = [self.read(path) for path in paths]
+        return list(self.compute(batch)) if DEVICE.type == "cpu" else batch
 
 
 class SpeakerNormalised(Sequence[np.ndarray]):
@@ -190,7 +275,7 @@ def pretrained_features(params: Params, table: pd.DataFrame) -> Features:
     quieten()
     config = encoder_config(params.speech.encoder)
     speech = SpeechEncoder(config, params.speech.finetune, states=params.speech.states)
-    speech.load_pretrained(params.speech.encoder)
+    pretrained(speech.load_pretrained, params.speech.encoder)
     return FrozenEncoders(params, speech)(table)
 
 

@@ -1,5 +1,6 @@
 """Where a pretrained model comes from: a folder of the project, a package on PyPI, or the hub."""
 
+import contextlib
 import hashlib
 import importlib.util
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
+from sercore import InputError
 from sercore.disk import complete
 from sercore.params import ParamsError, project_root
 
@@ -28,19 +30,26 @@ the hub's format."""
 
 
 def locate(name: str) -> str:
-    """Where to load a model from: a folder of the project, the package that carries it, else its name on the hub.
+    """Where to load a model from: a folder of the project (of the working directory, outside of one), the package that
+    carries it, else its name on the hub.
 
-    What is `CONVERTED` is written to ``data/models`` once. `ParamsError` if the package's file is another one.
+    What is `CONVERTED` is written to the project's ``data/models`` once. `ParamsError` if the package's file is another
+    one.
     """
-    if (project_root() / name).is_dir():
-        return str(project_root() / name)
+    root = None
+    with contextlib.suppress(ParamsError):
+        root = project_root()
+    if (folder := (root or Path.cwd()) / name).is_dir():
+        return str(folder)
     module = importlib.util.find_spec(PACKAGED[name][0]) if name in PACKAGED else None
     if not module or not module.origin:
         return name
     packaged = Path(module.origin).parent / "model"
     if name not in CONVERTED:
         return str(packaged)
-    folder = project_root() / "data" / "models" / name.replace("/", "--")
+    if not root:
+        return name
+    folder = root / "data" / "models" / name.replace("/", "--")
     if not folder.is_dir():
         binary, package = packaged / "model.bin", PACKAGED[name][1]
         if not binary.is_file() or hashlib.sha256(binary.read_bytes()).hexdigest() != CONVERTED[name]:
@@ -65,7 +74,9 @@ def pretrained(load: Callable[..., Any], name: str, **options: Any) -> Any:
     place = locate(name)
     here = Path(place).is_dir()
     try:
-        return load(place, local_files_only=not here and not _hub_answers(), **options)
+        return load(place, local_files_only=not here and not hub_answers(), **options)
+    except InputError:
+        raise
     except (OSError, ValueError, SafetensorError) as error:
         reason = f"({type(error).__name__}: {str(error).splitlines()[0]})"
     if here:
@@ -78,7 +89,7 @@ def pretrained(load: Callable[..., Any], name: str, **options: Any) -> Any:
 
 
 @cache
-def _hub_answers() -> bool:
+def hub_answers() -> bool:
     """Whether there is a network: the hub's own functions take half a minute to find that there is none. They are not
     to ask again in this process then."""
     from huggingface_hub import constants

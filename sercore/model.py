@@ -1,127 +1,49 @@
-"""`AttributeModel`: arousal, valence and dominance of an utterance from its speech, and its words where given."""
+"""`AttributeModel`: the network of a run, with pretrained encoders."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
-from transformers.utils import ModelOutput
+from transformers import AutoConfig
 
-from sercore import ATTRIBUTES, ge2e
+from sercore import ge2e
 from sercore.cache import model_digest
-from sercore.corpus import GENDERS
-from sercore.encoders import SpeechEncoder, TextModel
-from sercore.hub import encoder_config
-from sercore.losses import AdditiveAngularMargin, ccc_loss, classification_loss, reverse_gradient
+from sercore.disk import complete
+from sercore.hub import encoder_config, pretrained
+from sercore.network.encoders import Encoder
+from sercore.network.model import AttributeConfig, AttributeNetwork
 from sercore.params import Params, ParamsError
-from sercore.sections import Heads, Loss, Speech
+
+AutoConfig.register(AttributeConfig.model_type, AttributeConfig)  # so that no code of a published model is run
 
 
-class AttributeConfig(PretrainedConfig):
-    """Everything that determines the architecture and the loss.
+class AttributeModel(AttributeNetwork):
+    """`AttributeNetwork` whose encoders come from where `sercore.hub` finds them; what is frozen is not saved again."""
 
-    Args:
-        speech, text, heads, loss: sections of the parameters, see `sercore.sections`.
-        encoders: the own configurations of ``speech`` and, where it is fine-tuned, ``text``.
-        encoder_digest: of the weights of a frozen speech encoder, which is not saved again.
-        text_width, speaker_width: sizes of the embeddings that are concatenated; 0 without.
-        speakers: classes of the speaker head.
-        scale: lowest and highest value of the attributes in the corpus's own scale.
-    """
-
-    model_type = "speech_attributes"
-    keys_to_ignore_at_inference: ClassVar = ["gender", "speaker"]
-
-    speech: dict[str, Any] = field(default_factory=dict)
-    text: dict[str, Any] | None = None
-    heads: dict[str, Any] = field(default_factory=dict)
-    loss: dict[str, Any] = field(default_factory=dict)
-    encoders: dict[str, Any] = field(default_factory=dict)
-    encoder_digest: str | None = None
-    text_width: int = 0
-    speaker_width: int = 0
-    speakers: int = 0
-    scale: tuple[float, float] = (1.0, 7.0)
-
-
-@dataclass
-class AttributeOutput(ModelOutput):
-    """``loss`` where labels were given; ``predictions`` (utterances, 3), from 0 to 1; ``gender`` and ``speaker``:
-    logits (utterances, classes) of the auxiliary heads, where the model has them, the latter with labels only.
-    """
-
-    loss: Tensor | None = None
-    predictions: Tensor | None = None
-    gender: Tensor | None = None
-    speaker: Tensor | None = None
-
-    def outputs(self) -> dict[str, Tensor]:
-        """All but the loss, which follows from them."""
-        return {name: value for name, value in self.items() if name != "loss"}
-
-
-class AttributeModel(PreTrainedModel):
-    """The paper's system (arXiv 2506.10930): encoder, layer average, pointwise convolutions, mean, heads."""
-
-    config_class = AttributeConfig
-    main_input_name = "features"
+    fetch = staticmethod(pretrained)
 
     def __init__(self, config: AttributeConfig) -> None:
+        if config.encoder_digest:
+            config.frozen = {"speech": {"encoder": config.speech["encoder"], "digest": config.encoder_digest}}
         super().__init__(config)
-        speech, heads, self.learnt = Speech(**config.speech), Heads(**config.heads), Loss(**config.loss)
-        encoders = {name: AutoConfig.for_model(**each) for name, each in config.encoders.items()}
-        self.speech = SpeechEncoder(encoders["speech"], speech.finetune, speech.lora, speech.states)
-        if config.text and "text" in encoders:
-            self.text = TextModel(encoders["text"], True, config.text["lora"])
-        if heads.layers == "average":
-            self.layer_weights = nn.Parameter(torch.zeros(self.speech.layers))
-        else:  # their softmax is 1 for the last one
-            self.register_buffer("layer_weights", torch.eye(self.speech.layers)[-1].log())
-        widths = [encoders["speech"].hidden_size] + [heads.width] * heads.convolutions
-        # A pointwise convolution is the same linear map at every frame.
-        self.convolutions = nn.Sequential()
-        for inputs, outputs in pairwise(widths):
-            self.convolutions.extend([nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(heads.dropout)])
-        self.pooling = MeanPooling() if heads.pooling == "mean" else AttentiveStatisticsPooling(widths[-1])
-        pooled = widths[-1] * (1 if heads.pooling == "mean" else 2)
-        joint = pooled + config.text_width + config.speaker_width
-        self.attributes = nn.ModuleDict({name: _mlp(joint, heads, 1) for name in ATTRIBUTES})
-        if self.learnt.gender:
-            self.gender = _mlp(joint, heads, len(GENDERS))
-        if self.learnt.speaker:
-            margin, scale = self.learnt.margin, self.learnt.scale
-            self.speaker = nn.Sequential(nn.Linear(joint, heads.width), nn.ReLU(), nn.Linear(heads.width, heads.width))
-            self.speaker_margin = AdditiveAngularMargin(heads.width, config.speakers, margin, scale)
-        self.post_init()
-        self.freeze()
-        if not speech.finetune:
-            saved_elsewhere = ("speech.transformer.", "speech.front_end.")
-            self._keys_to_ignore_on_save = [name for name in self.state_dict() if name.startswith(saved_elsewhere)]
-
-    def freeze(self) -> None:
-        """Ask for no gradient in what is not trained."""
-        for encoder in self.encoders().values():
-            encoder.freeze()
-        for name in set(ATTRIBUTES) - set(self.learnt.attributes):
-            self.attributes[name].requires_grad_(False)
-
-    def encoders(self) -> dict[str, SpeechEncoder | TextModel]:
-        """The encoders that are part of the model, by the section of `sercore.params.Params` that names them."""
-        return {name: getattr(self, name) for name in self.config.encoders}
-
-    def _init_weights(self, module: nn.Module) -> None:
-        """Leave new layers as torch makes them: transformers' standard deviation of .02 all but stops the signal."""
 
     @classmethod
-    def from_params(cls, params: Params, speakers: int, scale: tuple[float, float]) -> "AttributeModel":
+    def from_params(cls, params: Params, speakers: int, scale: tuple[float, float]) -> Self:
         """A model with pretrained encoders and new heads, for so many `speakers` and a corpus's `scale` of attributes;
         `ParamsError` if an encoder cannot be loaded.
         """
+        model = cls(cls.configured(params, speakers, scale))
+        for name, encoder in model.encoders().items():
+            pretrained(encoder.load_pretrained, getattr(params, name).encoder)
+            if source := model.config.frozen.get(name):
+                source["revision"] = getattr(encoder.config, "_commit_hash", None)
+                source["digest"] = _borrowed_digest(encoder)
+        return model
+
+    @staticmethod
+    def configured(params: Params, speakers: int, scale: tuple[float, float]) -> AttributeConfig:
+        """The configuration of such a model, for which no weights are read."""
         sections = params.model_dump(mode="json", include={"speech", "text", "heads", "loss"})
         config = AttributeConfig(**sections, speakers=speakers, scale=scale)
         config.encoders = {"speech": encoder_config(params.speech.encoder).to_dict()}
@@ -133,85 +55,37 @@ class AttributeModel(PreTrainedModel):
             config.speaker_width = ge2e.WIDTH
             if (name := params.speaker.encoder) != ge2e.NAME:  # `SpeakerEncoder` refuses a model without x-vectors
                 config.speaker_width = getattr(encoder_config(name), "xvector_output_dim", 0)
-        model = cls(config)
-        for name, encoder in model.encoders().items():
-            encoder.load_pretrained(getattr(params, name).encoder)
-        if not params.speech.finetune:
-            config.encoder_digest = model_digest(model.speech.frozen)
-        return model
+        sections = {name: getattr(params, name) for name in config.encoders}
+        unsaved = {name: each for name, each in sections.items() if each.lora or not each.finetune}
+        config.frozen = {name: {"encoder": each.encoder} for name, each in unsaved.items()}
+        return config
 
     @classmethod
-    def from_pretrained(cls, *arguments: Any, **options: Any) -> "AttributeModel":
-        """As in transformers, which asks for gradients everywhere; what is frozen is frozen again, and a frozen speech
-        encoder taken from where it was; `ParamsError` if that is another one."""
+    def from_pretrained(cls, *arguments: Any, **options: Any) -> Self:
+        """As of `AttributeNetwork`; `ParamsError` if an encoder is not the one with which a run's model was trained."""
         model = super().from_pretrained(*arguments, **options)
-        if not model.speech.finetune:
-            model.speech.load_pretrained(name := model.config.speech["encoder"])
-            if model_digest(model.speech.frozen) != model.config.encoder_digest:
-                problem = f"encoder {name!r} is not the one with which the model was trained"
+        for name, source in model.config.frozen.items():
+            if source.get("digest") not in (None, _borrowed_digest(getattr(model, name))):
+                problem = f"encoder {source['encoder']!r} is not the one with which the model was trained"
                 raise ParamsError(f"{problem}: restore it, or train again.")
-        model.freeze()
         return model
 
-    def forward(
-        self,
-        features: Tensor | None = None,
-        frames: Tensor | None = None,
-        audio: Tensor | None = None,
-        samples: Tensor | None = None,
-        text: Tensor | None = None,
-        tokens: Tensor | None = None,
-        lengths: Tensor | None = None,
-        speaker_embedding: Tensor | None = None,
-        attributes: Tensor | None = None,
-        gender: Tensor | None = None,
-        speaker: Tensor | None = None,
-        weights: Tensor | None = None,
-    ) -> AttributeOutput:
-        """Predict, and compute the loss where `attributes` are given.
+    def save_pretrained(self, save_directory: Any, *arguments: Any, **options: Any) -> None:
+        """As in transformers; whoever may read the configuration may read the weights."""
+        super().save_pretrained(save_directory, *arguments, **options)
+        for path in Path(save_directory).glob("*.safetensors"):  # which safetensors keeps for its user
+            path.chmod(Path(save_directory, "config.json").stat().st_mode)
 
-        Args:
-            features, frames: the speech encoder's frozen part, computed before (see `SpeechEncoder.frozen_part`); or
-            audio, samples: its input.
-            text: the frozen text encoder's embedding (utterances, text_width), zeros where there is no transcript; or
-            tokens, lengths: the fine-tuned one's input, see `TextModel`.
-            speaker_embedding: (utterances, speaker_width), L2-normalised.
-            attributes: truth (utterances, 3), from 0 to 1, in the order arousal, valence, dominance.
-            gender, speaker: indices into `GENDERS` and of training speakers, or `UNKNOWN`.
-            weights: of each utterance and attribute in the CCC loss, see `sercore.losses.ccc`.
-        """
-        if audio is not None and samples is not None:
-            features, frames = self.speech.frozen_part(audio, samples)
-        hidden = self.convolutions(self.speech(features, frames, self.layer_weights.softmax(0)))  # (frames, width)
-        pooled = self.pooling(hidden, frames)  # (B, width)
-        if tokens is not None:
-            text = self.text(tokens, lengths)
-        joint = torch.cat([part for part in (pooled, text, speaker_embedding) if part is not None], 1)
-        # bfloat16 has no number between .500 and .504: on a scale from 1 to 7, predictions would be steps of .02.
-        with torch.autocast(joint.device.type, enabled=False):
-            logits = torch.cat([self.attributes[name](joint.float()) for name in ATTRIBUTES], 1)
-        output = AttributeOutput(predictions=torch.sigmoid(logits))  # (B, 3)
-        if self.learnt.gender:
-            output.gender = self.gender(joint)
-        if attributes is None:
-            return output
-        if self.learnt.speaker:
-            shared = reverse_gradient(joint) if self.learnt.adversarial else joint
-            output.speaker = self.speaker_margin(self.speaker(shared), speaker)
-        labels = {"attributes": attributes, "gender": gender, "speaker": speaker, "weights": weights}
-        output.loss = self.loss(output, {name: values for name, values in labels.items() if values is not None})
-        return output
 
-    def loss(self, outputs: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
-        """Sum over attributes of 1 - CCC, plus alpha times the gender's and beta times the speaker's cross-entropy."""
-        trained = [ATTRIBUTES.index(name) for name in self.learnt.attributes]
-        weights = labels["weights"][:, trained] if "weights" in labels else None
-        total = ccc_loss(labels["attributes"][:, trained], outputs["predictions"][:, trained], weights)
-        if self.learnt.gender:
-            total = total + self.learnt.gender * classification_loss(outputs["gender"], labels["gender"])
-        if self.learnt.speaker:
-            total = total + self.learnt.speaker * classification_loss(outputs["speaker"], labels["speaker"])
-        return total
+def make_whole(folder: Path) -> None:
+    """Add to a saved model the weights of its frozen encoders, without which it then loads; errors as it is loaded."""
+    model = AttributeModel.from_pretrained(folder)
+    model.config.frozen, model.config.encoder_digest, model._keys_to_ignore_on_save = {}, None, None
+    complete(folder, model.save_pretrained, replace=True)
+
+
+def _borrowed_digest(encoder: Encoder) -> str:
+    return model_digest(encoder.borrowed() if encoder.finetune else encoder.frozen)  # the latter as in older models
 
 
 def require_finite(predictions: NDArray, where: str) -> None:
@@ -220,50 +94,3 @@ def require_finite(predictions: NDArray, where: str) -> None:
     if lost.any():
         problem = f"{where} predicts NaN for {lost.sum()} of {len(lost)} utterances, since its training diverged"
         raise ParamsError(f"{problem}: lower training.learning_rate, or set training.precision to float32.")
-
-
-class MeanPooling(nn.Module):
-    """Mean over an utterance's frames."""
-
-    def forward(self, hidden: Tensor, frames: Tensor) -> Tensor:
-        """Packed frames (frames, width) and their number in each utterance to (utterances, width)."""
-        return _sums(hidden, _owners(frames), len(frames)) / frames[:, None]
-
-
-class AttentiveStatisticsPooling(nn.Module):
-    r"""Mean and standard deviation over an utterance's frames, weighted by attention (Okabe et al. 2018, eq. 3 to 6).
-
-    .. math:: e_t = v^\top \tanh(W h_t + b), \quad \alpha = \operatorname{softmax}(e), \quad
-        \tilde\mu = \sum_t \alpha_t h_t, \quad \tilde\sigma = \sqrt{\sum_t \alpha_t h_t^2 - \tilde\mu^2}
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.attention = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1, bias=False))
-
-    def forward(self, hidden: Tensor, frames: Tensor) -> Tensor:
-        """Packed frames (frames, width) and their number in each utterance to (utterances, 2 * width)."""
-        owners, count = _owners(frames), len(frames)
-        scores = self.attention(hidden)
-        highest = scores.new_full((count,), -torch.inf).scatter_reduce(0, owners, scores.detach()[:, 0], "amax")
-        unscaled = torch.exp(scores - highest[owners, None])
-        weights = unscaled / _sums(unscaled, owners, count)[owners]
-        mean = _sums(weights * hidden, owners, count)
-        # As the weighted mean of squared distances it is never negative; its root at 0 would have no gradient.
-        variance = _sums(weights * (hidden - mean[owners]).square(), owners, count)
-        return torch.cat([mean, variance.clamp(min=1e-10).sqrt()], 1)
-
-
-def _owners(frames: Tensor) -> Tensor:
-    """Number of the utterance that each packed frame belongs to."""
-    return torch.arange(len(frames), device=frames.device).repeat_interleave(frames)
-
-
-def _sums(packed: Tensor, owners: Tensor, count: int) -> Tensor:
-    """Sums of packed frames (frames, width) by utterance, (utterances, width)."""
-    return packed.new_zeros(count, packed.shape[1]).index_add(0, owners, packed)
-
-
-def _mlp(inputs: int, heads: Heads, outputs: int) -> nn.Sequential:
-    first, last = nn.Linear(inputs, heads.width), nn.Linear(heads.width, outputs)
-    return nn.Sequential(first, nn.ReLU(), nn.Dropout(heads.dropout), last)

@@ -1,4 +1,4 @@
-"""A trained system for one's own files: `load` a run, and call what it returns on the files' paths.
+"""A trained system for one's own files: `load` a run or a published model, and call it on the files' paths.
 
 `evaluate` is the same for another corpus, or a run's own with something changed.
 """
@@ -14,34 +14,39 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from huggingface_hub import snapshot_download
 from numpy.typing import NDArray
 from pyarrow import ArrowInvalid
 from safetensors import SafetensorError
 from scipy.io import wavfile
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from sercore import ATTRIBUTES, audio, corpora, runs
+from sercore import ATTRIBUTES, InputError, audio, corpora, runs
 from sercore.batches import collate
 from sercore.corpus import CorpusError, some
 from sercore.disk import complete_file
 from sercore.encoders import DEVICE
-from sercore.features import FrozenEncoders
-from sercore.hub import quieten
+from sercore.features import Features, FrozenEncoders
+from sercore.hub import pretrained, quieten
 from sercore.model import AttributeModel, require_finite
 from sercore.params import Params, ParamsError, with_corpus
+from sercore.sections import Speech, Text
 
 BATCH_SIZE = 8  # files of similar length: 15 s of each through a large encoder fit into 8 GB
 
 
 def load(run: Path | str | runs.Run) -> "Predictor":
-    """The system of a complete run, or of its folder (``runs/embedded/fusion/seed-0``), on an accelerator if any.
+    """The system of a complete run, or of its folder (``runs/embedded/fusion/seed-0``), of a folder that
+    `sercore.export` wrote, or of its name on the hub (``user/model``), on an accelerator if any.
 
     `ParamsError` if the run is not complete, its model is absent or damaged, an encoder cannot be loaded, or the system
     needs all of a speaker's utterances at once.
     """
     folder = run.folder if isinstance(run, runs.Run) else runs.located(Path(run))
+    if folder and not folder.exists():
+        with contextlib.suppress(ParamsError):
+            folder = Path(pretrained(snapshot_download, str(folder)))
     predictor = _predictor(folder)
     if predictor.encoders.params.speech.per_speaker:
         problem = f"{folder} normalises each speaker by all utterances of a corpus, so it predicts no single files"
@@ -57,7 +62,12 @@ class Predictor:
         self.model, self.encoders = model, FrozenEncoders(params, model.speech)
 
     def __call__(
-        self, files: Sequence[Path | str], texts: Sequence[str | None] | None = None, *, windows: bool = False
+        self,
+        files: Sequence[Path | str],
+        texts: Sequence[str | None] | None = None,
+        *,
+        windows: bool = False,
+        embeddings: bool = False,
     ) -> pd.DataFrame:
         """Predict for each of `files`, or for none: leave out those that `unusable` names.
 
@@ -66,7 +76,8 @@ class Predictor:
         few equal parts as are no longer, and gets the mean of their predictions, each with the whole transcript.
 
         Columns of the result: arousal, valence, dominance; a row a file, in the order given. The index, ``utterance``,
-        is the file's stem, or its path where several have the same stem.
+        is the file's stem, or its path where several have the same stem. With `embeddings` also ``embedding_0`` and so
+        on: what the model makes of the speech alone, pooled over time, before the heads.
 
         `AudioError` if a file is missing, no usable audio, shorter than a frame, or given twice; `ParamsError` if there
         are more or fewer texts than files, or the system predicts NaN. `UserWarning` if files have no transcript and
@@ -86,18 +97,24 @@ class Predictor:
             raise audio.AudioError(f"the same file is given twice: {some(names[names.duplicated()])}; give each once.")
         table = pd.DataFrame(columns, index=names)
         low, high = self.model.config.scale
-        with tempfile.TemporaryDirectory() as folder:
+        pooled: list[torch.Tensor] = []
+        keep = self.model.pooling.register_forward_hook(lambda *each: pooled.append(each[-1].cpu()))
+        with keep, tempfile.TemporaryDirectory() as folder:
             parts = _parts(table, self.encoders.params.speech.max_seconds, Path(folder)) if windows else table
             parts = parts.sort_values("duration", ascending=False, kind="stable")
-            values = _predictions(self.model, self.encoders(parts, cached=False), BATCH_SIZE).astype(np.float64)
+            features = self.encoders(parts, cached=False)
+            values = _predictions(self.model, features, range(len(features)), BATCH_SIZE).astype(np.float64)
         predicted = pd.DataFrame(low + (high - low) * values, parts.index, list(ATTRIBUTES))
+        if embeddings and pooled:
+            vectors = pd.DataFrame(torch.cat(pooled).numpy(), parts.index).add_prefix("embedding_")
+            predicted = pd.concat([predicted, vectors], axis=1)
         return predicted.groupby(level=0).mean().loc[table.index]
 
     def unusable(self, files: Sequence[Path | str], *, windows: bool = False) -> dict[Path, str]:
         """The files for which a call would raise `AudioError`, found by decoding each, with what is wrong with it."""
         found: dict[Path, str] = {}
         seconds = self.encoders.params.speech.max_seconds
-        for path in map(Path, files):
+        for path in tqdm([Path(file) for file in files], "audio", disable=len(files) < 100):
             try:
                 duration = audio.duration(path)
                 self.encoders.require_frames(pd.Series([duration], [path]))
@@ -128,8 +145,9 @@ def evaluate(folder: Path, test: str, corpus: Mapping[str, Any]) -> Path:
     rows = tested.table[whole | (tested.table["split"] != "train")].dropna(subset=list(ATTRIBUTES))
     if rows.empty:
         raise CorpusError(f"corpus {tested.name} has no labelled utterance outside its training split to test on.")
-    chosen = Subset(predictor.encoders(tested.table), tested.table.index.get_indexer(rows.index).tolist())
-    values = _predictions(predictor.model, chosen, own.training.batch_size, own.training.precision == "bfloat16")
+    features, places = predictor.encoders(tested.table), tested.table.index.get_indexer(rows.index).tolist()
+    half = own.training.precision == "bfloat16"
+    values = _predictions(predictor.model, features, places, own.training.batch_size, half)
     low, high = tested.scale
     predictions = rows[["split"]].reset_index()
     predictions[runs.PREDICTED] = low + (high - low) * values
@@ -140,11 +158,14 @@ def evaluate(folder: Path, test: str, corpus: Mapping[str, Any]) -> Path:
 
 
 def _predictor(folder: Path | None) -> Predictor:
-    """The system of the complete run in `folder`; `ParamsError` as for `load`."""
+    """The system of the complete run, or the published one, in `folder`; `ParamsError` as for `load`."""
     quieten()
+    if folder and (folder / "preprocessor_config.json").is_file():
+        return _published(folder)
     if folder is None or not (folder / "model").is_dir():
         problem = "does not exist" if folder and not folder.exists() else "holds no trained model"
-        remedy = "give a run's folder below runs/, since results/ keeps runs without their models"
+        remedy = "give a run's folder below runs/, an exported one, or its name on the hub, since results/ keeps runs"
+        remedy += " without their models"
         train = "`python -m sercore train PROFILE VARIANT SEED` trains one and prints its folder"
         raise ParamsError(f"{folder or 'a table of results'} {problem}: {remedy}; {train}.")
     params, place = runs.read(folder).params, (folder / "model").resolve()
@@ -152,20 +173,36 @@ def _predictor(folder: Path | None) -> Predictor:
     try:
         with contextlib.chdir(next(projects, ".")):  # to which names of encoders may be relative
             return Predictor(params, AttributeModel.from_pretrained(place).eval())
-    except ParamsError:
+    except InputError:
         raise
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         problem = f"{folder / 'model'} is damaged or of another version ({type(error).__name__})"
         raise ParamsError(f"{problem}: remove the run and train it again.") from None
 
 
+def _published(folder: Path) -> Predictor:
+    """The system in a folder that `sercore.export` wrote; `ParamsError` if it is damaged, or another model."""
+    try:
+        model = AttributeModel.from_pretrained(folder).eval()
+        here, config = {"encoder": str(folder.resolve())}, model.config
+        sections: dict[str, Any] = {"speech": Speech(**config.speech | here), "text": None, "speaker": None}
+        if config.text:
+            sections["text"] = Text(finetune=True, **here)  # part of the model, fine-tuned or not
+        return Predictor(Params.model_construct(**sections), model)
+    except InputError:
+        raise
+    except (OSError, ValueError, RuntimeError, AttributeError, KeyError, SafetensorError) as error:
+        problem = f"{folder} is damaged, or no model that was exported here ({type(error).__name__})"
+        raise ParamsError(f"{problem}: export it again.") from None
+
+
 @torch.no_grad()
 def _predictions(
-    model: AttributeModel, examples: Dataset[dict[str, Tensor]], batch_size: int, half_precision: bool = False
+    model: AttributeModel, features: Features, places: Sequence[int], batch_size: int, half_precision: bool = False
 ) -> NDArray[np.float32]:
-    """Predictions (utterances, 3), from 0 to 1."""
+    """Predictions (utterances, 3), from 0 to 1, for the rows of `features` at `places`."""
     model.to(DEVICE)  # type: ignore[arg-type]  # transformers hides the signature
-    batches = DataLoader(examples, batch_size, collate_fn=collate)
+    batches = DataLoader(Subset(features, places), batch_size, collate_fn=collate, num_workers=features.workers)
     parts = [np.empty((0, len(ATTRIBUTES)), np.float32)]  # for no utterance
     # cuDNN would convolve in TF32, which rounds to three digits, and differently from batch to batch.
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):

@@ -4,9 +4,11 @@
 (``save_pretrained``); with ``training.every_epoch`` also ``epochs.parquet``, what each epoch predicted of labelled
 utterances. A system is a variant, or a variant with overrides, whose digest its name then ends in.
 
-A run's identity is its parameters, the content of its corpus, wherever that lies, and its encoders. On a corpus that is
-not simulated the folder's name ends in a digest of it, ``seed-<n>-<digest>``. A simulated corpus follows from the
-parameters, so its run goes by its seed alone, unless a run of another identity is there.
+A run's identity is its parameters, the content of its corpus, wherever that lies, its encoders, and what else its
+figures depend on: the kind of GPU, the number of processes, features that were not kept (``inputs`` of
+``environment.json``; one process on a CPU is not named). On a corpus that is not simulated the folder's name ends in a
+digest of it, ``seed-<n>-<digest>``. A simulated corpus follows from the parameters, so its run goes by its seed alone,
+unless a run of another identity is there.
 """
 
 import ast
@@ -32,17 +34,18 @@ import yaml
 from filelock import FileLock, Timeout
 from pyarrow import parquet
 
-from sercore import ATTRIBUTES
+from sercore import ATTRIBUTES, disk
 from sercore.corpus import some
-from sercore.disk import complete_file, digest
+from sercore.disk import complete_file, digest, named
 from sercore.params import Params, ParamsError, dump, load, project_root, reader, validate
 
 PREDICTED = [f"predicted_{name}" for name in ATTRIBUTES]
 PREDICTED_FEMALE = "predicted_female"  # probability that the speaker is a woman, of systems with a gender head
+LEFT = ("checkpoints", "epochs")  # by a training, until its run is complete
 FILES = ("params.yaml", "metrics.json", "history.csv", "predictions.parquet", "environment.json")
 MODULES = (
-    *("audio", "batches", "cache", "encoders", "fast/attention", "fast/exact_ccc", "fast/packing"),
-    *("features", "losses", "model", "raters", "sampling", "training"),
+    *("audio", "batches", "cache", "encoders", "fast/exact_ccc", "features", "model", "raters", "sampling", "training"),
+    *(f"network/{name}" for name in ("attention", "conventions", "encoders", "losses", "model", "packing")),
 )  # on which a run's figures depend; what readers do is in the digest of its corpus
 
 
@@ -66,7 +69,7 @@ class Run:
 
 
 def run_folder(params: Params, inputs: Mapping[str, str]) -> Path:
-    """Where the run of `params` and `inputs` (digests of corpus and encoders) belongs."""
+    """Where the run of `params` and `inputs` (digests of corpus and encoders, GPU, processes) belongs."""
     plain, identity = _by_seed(params), _identity(params, inputs)
     free = all(_identity_of(folder) in (None, identity) for folder in (plain, _partial(plain)))
     if reader(params.corpus.reader).KIND == "simulated" and free:
@@ -87,6 +90,7 @@ def find(params: Params, inputs: Mapping[str, str]) -> Run | None:
     if is_of_other_code(folder):
         problem = f"{folder} was trained by another revision of sercore"
         warnings.warn(f"{problem}: remove it to train it again.", stacklevel=3)
+    _tidy(folder)
     with contextlib.suppress(OSError):  # a run that may only be read
         os.utime(folder)  # see `latest`
     return run
@@ -104,11 +108,12 @@ def latest(params: Params, corpus: str) -> Path:
 
 
 def located(folder: Path) -> Path:
-    """`folder`, or the one run that is named so and by its corpus: ``seed-0`` is ``seed-0-1c2f90aa`` if there is no
+    """`folder`, or the one run that is named so and by its identity: ``seed-0`` is ``seed-0-1c2f90aa`` if there is no
     other; `ParamsError` if there are several."""
     named = sorted(folder.parent.glob(f"{glob.escape(folder.name)}-*")) if not folder.exists() else []
     if len(named) > 1:
-        raise ParamsError(f"{folder} may be {some([one.name for one in named])}, which differ by corpus: name one.")
+        problem = f"{folder} may be {some([one.name for one in named])}"
+        raise ParamsError(f"{problem}, which differ by corpus or device: name one.")
     return named[0] if named else folder
 
 
@@ -131,14 +136,24 @@ def claimed(params: Params, inputs: Mapping[str, str]) -> Iterator[None]:
         yield
 
 
+def require_room(params: Params, size: float) -> None:
+    """Raise `OSError` where the disk has no room for a new run, which takes `size` bytes."""
+    plain = _by_seed(params)
+    plain.parent.mkdir(parents=True, exist_ok=True)
+    known = [each for name in (plain.name, f"{plain.name}-*") for each in (name, f".{name}.partial")]
+    if not any(found for name in known for found in plain.parent.glob(name)):
+        disk.require_room(plain.parent, size, "the checkpoints and the model of a run")
+
+
 def partial_folder(params: Params, inputs: Mapping[str, str]) -> Path:
     """Folder for a run in progress: what an interrupted run of the same parameters and inputs left, else empty."""
     partial = _partial(run_folder(params, inputs))
     if _identity_of(partial) is None:  # absent, or cut off by an interruption
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        (partial / "params.yaml").write_text(dump(params))
-        (partial / "environment.json").write_text(json.dumps(_environment() | {"inputs": dict(inputs)}, indent=1))
+        with named(partial):
+            (partial / "params.yaml").write_text(dump(params))
+            (partial / "environment.json").write_text(json.dumps(_environment() | {"inputs": dict(inputs)}, indent=1))
     return partial
 
 
@@ -152,7 +167,8 @@ def keep_epoch(partial: Path, epoch: int, predictions: pd.DataFrame) -> None:
 
 
 def finish(partial: Path, metrics: Mapping[str, Any], history: pd.DataFrame, predictions: pd.DataFrame) -> Path:
-    """Write the results into a partial run's folder and give it its final name, replacing an older run."""
+    """Write the results into a partial run's folder, give it its final name, replacing an older run, and only then
+    remove what an interrupted training would need."""
     (partial / "metrics.json").write_text(json.dumps(metrics, indent=1))
     history.to_csv(partial / "history.csv", index=False)
     predictions.to_parquet(partial / "predictions.parquet", index=False, compression="zstd")
@@ -160,10 +176,16 @@ def finish(partial: Path, metrics: Mapping[str, Any], history: pd.DataFrame, pre
         numbers = range(1, metrics["epochs"] + 1)
         joined = pd.concat([pd.read_parquet(epochs / f"epoch-{number:02}.parquet") for number in numbers])
         joined.to_parquet(partial / "epochs.parquet", index=False, compression="zstd")
-        shutil.rmtree(epochs)
     final = partial.with_name(partial.name.removeprefix(".").removesuffix(".partial"))
     shutil.rmtree(final, ignore_errors=True)
-    return partial.rename(final)
+    partial.rename(final)
+    _tidy(final)
+    return final
+
+
+def _tidy(folder: Path) -> None:
+    for name in LEFT:
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -224,8 +246,9 @@ def _partial(folder: Path) -> Path:
 
 
 def _science(params: Params) -> str:
-    """The parameters as text, without where the corpus lies on this machine."""
-    return dump(params.model_copy(update={"corpus": params.corpus.model_copy(update={"path": Path()})}))
+    """The parameters as text, without where the corpus lies on this machine and what a run's inputs tell."""
+    values = params.model_dump(mode="json", exclude={"training": {"checkpointing", "processes", "deterministic"}})
+    return yaml.safe_dump(values | {"corpus": values["corpus"] | {"path": "."}}, sort_keys=False)
 
 
 def _identity(params: Params, inputs: Mapping[str, str]) -> list[str]:

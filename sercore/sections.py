@@ -60,7 +60,8 @@ class FrozenEncoder(Section):
 
 
 class AdaptedEncoder(FrozenEncoder):
-    """An encoder that is frozen, or fine-tuned: its weights or low-rank adapters (see `sercore.encoders.Encoder`)."""
+    """An encoder that is frozen, or fine-tuned: its weights or low-rank adapters, see
+    `sercore.network.encoders.Encoder`."""
 
     finetune: bool
     lora: int | None = Field(None, ge=1, description="rank of the adapters that are trained instead of the weights")
@@ -111,8 +112,8 @@ class Loss(Section):
     """What is learnt: attributes, and by the weights alpha and beta gender and speaker (additive angular margin).
 
     ``attributes``: those whose CCC is trained and chooses the epoch; what is predicted of the others means nothing.
-    ``adversarial``: see `sercore.losses.reverse_gradient`. ``weight``: of an utterance in the CCC loss: the same of
-    all, or more where its raters agree, see `sercore.raters.agreement_weights`.
+    ``adversarial``: see `sercore.network.losses.reverse_gradient`. ``weight``: of an utterance in the CCC loss: the
+    same of all, or more where its raters agree, see `sercore.raters.agreement_weights`.
     """
 
     attributes: Annotated[tuple[Attribute, ...], AfterValidator(_once_each)] = ATTRIBUTES
@@ -167,6 +168,11 @@ class Training(Section):
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(0.0, ge=0)
     precision: Literal["float32", "bfloat16"] = "float32"
+    checkpointing: bool = Field(False, description="keep of each fine-tuned layer its input alone: less memory, slower")
+    processes: int | None = Field(
+        None, ge=1, description="that share a step, as torchrun starts them; null: any number"
+    )
+    deterministic: bool = Field(True, description="on a GPU, only kernels that give the same figures each time")
     every_epoch: bool = Field(False, description="keep what every epoch predicts of the labelled other splits")
 
 

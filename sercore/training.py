@@ -1,15 +1,14 @@
 """Train one system: `train(params, corpus)` leaves a complete run, and continues an interrupted one."""
 
 import contextlib
-import errno
 import gc
-import json
+import os
 import resource
-import shutil
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +16,25 @@ import numpy as np
 import pandas as pd
 import torch
 from accelerate import PartialState
-from safetensors import SafetensorError
 from scipy.special import softmax
 from tqdm import tqdm
 from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_utils import rotate_checkpoints
 
 from sercore import ATTRIBUTES, runs
 from sercore.batches import Utterances, collate
 from sercore.cache import model_digest
+from sercore.checkpoints import last_checkpoint, room, written
 from sercore.corpus import GENDERS, Corpus
-from sercore.disk import digest
+from sercore.disk import digest, seal
 from sercore.fast.exact_ccc import first_pass, second_pass
-from sercore.features import FrozenEncoders, moments, require_kept
+from sercore.features import Features, FrozenEncoders, moments, require_kept
 from sercore.hub import quieten
-from sercore.losses import ccc
 from sercore.model import AttributeModel, require_finite
-from sercore.params import Params
+from sercore.network.encoders import SPECTROGRAMS
+from sercore.network.losses import ccc
+from sercore.params import Params, ParamsError
 from sercore.sampling import EpochSampler, Rows, choose
 
 
@@ -41,27 +42,18 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
     """Train the system of `params`, keep the epoch with the best mean validation CCC, and predict all other splits and
     what was held out of the training split.
 
-    A run that is complete, with the same parameters, corpus and encoder, is read instead; an interrupted one continues
-    from its last epoch and ends with the same figures.
+    A run that is complete, with the same parameters, corpus, encoder, kind of device and number of processes, is read
+    instead; an interrupted one continues from its last epoch and ends with the same figures.
 
     Raises:
         CorpusError: speakers in two splits, no labelled training or validation utterance, too few of an emotion,
             fewer utterances in an epoch than in a batch, or no gender, speaker or ratings for a loss that needs it.
-        ParamsError: an encoder cannot be loaded, or an epoch ends with predictions that are NaN.
-        OSError: a checkpoint or the model cannot be written.
+        ParamsError: an encoder cannot be loaded, an epoch ends with predictions that are NaN, or ``training.processes``
+            is another number than that of the processes.
+        OSError: a checkpoint or the model cannot be written, or there is no room for them.
     """
-    quieten()
-    gc.collect()  # what trainers of this process left in reference cycles
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    corpus.require_disjoint_speakers()
-    set_seed(params.seed)
-    rows = choose(corpus, params)
-    speakers = sorted(rows.training["speaker"].dropna().unique())
-    model = AttributeModel.from_params(params, scale=corpus.scale, speakers=len(speakers))
-    with PartialState(cpu=not torch.cuda.is_available()).main_process_first():  # the others find what it cached
-        features = FrozenEncoders(params, model.speech)(corpus.table)
-    inputs = {"corpus": corpus.digest()} | features.digests()
+    model, rows, speakers, features = prepare(params, corpus)
+    inputs = {"corpus": corpus.digest()} | features.digests() | _circumstances(params, features)
     inputs |= {name: model_digest(encoder) for name, encoder in model.encoders().items()}
     if rows.weights is not None:
         inputs["weights"] = digest([rows.weights.to_csv()])
@@ -72,11 +64,42 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
         model.speech.moments.copy_(torch.tensor(moments(kept[place] for place in places)))
     if (run := runs.find(params, inputs)) is not None:
         return run
-    with runs.claimed(params, inputs) if PartialState().is_main_process else contextlib.nullcontext():
-        PartialState().wait_for_everyone()
+    state, wanted = processes(), params.training.processes
+    if wanted not in (None, state.num_processes):
+        problem = f"training.processes is {wanted}, and {state.num_processes} would train {params.variant}"
+        raise ParamsError(f"{problem}: start `torchrun --nproc-per-node {wanted} -m sercore train ...`.")
+    with runs.claimed(params, inputs) if state.is_main_process else contextlib.nullcontext():
+        state.wait_for_everyone()
         if runs.find(params, inputs) is None:  # or another process, for which this one waited, has trained it
             AttributeTrainer(params, model, utterances, rows, runs.partial_folder(params, inputs)).complete()
     return runs.read(runs.run_folder(params, inputs))
+
+
+def processes() -> PartialState:
+    """This process among those that torchrun started; what they wait for may take a week, such as features."""
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(weeks=1))
+
+
+def prepare(params: Params, corpus: Corpus) -> tuple[AttributeModel, Rows, list[str], Features]:
+    """The model, rows, training speakers and features of a training, for which what cannot work is refused before the
+    first feature is computed; errors as of `train`."""
+    quieten()
+    gc.collect()  # what trainers of this process left in reference cycles
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without which cuBLAS is not deterministic
+        torch.use_deterministic_algorithms(params.training.deterministic)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads it
+        torch.backends.cudnn.benchmark = False  # which chooses by timing
+    corpus.require_disjoint_speakers()
+    set_seed(params.seed)
+    rows = choose(corpus, params)
+    speakers = sorted(rows.training["speaker"].dropna().unique())
+    model = AttributeModel.from_params(params, scale=corpus.scale, speakers=len(speakers))
+    encoders = FrozenEncoders(params, model.speech)
+    runs.require_room(params, room(model))
+    with processes().main_process_first():  # the others find what it cached
+        return model, rows, speakers, encoders(corpus.table)
 
 
 class AttributeTrainer(Trainer):
@@ -100,13 +123,15 @@ class AttributeTrainer(Trainer):
             weight_decay=training.weight_decay,
             lr_scheduler_type="constant",
             bf16=training.precision == "bfloat16",
+            activation_checkpointing=training.checkpointing,
+            ddp_find_unused_parameters=True,  # also with checkpointing, with which transformers would not look for them
             use_cpu=not torch.cuda.is_available(),
             seed=params.seed,
             dataloader_pin_memory=torch.cuda.is_available(),
+            dataloader_num_workers=utterances.features.workers,
             eval_strategy="epoch",
             save_strategy="epoch",
             logging_strategy="epoch",
-            save_total_limit=1,
             load_best_model_at_end=True,
             metric_for_best_model="mean",
             restore_callback_states_from_checkpoint=True,  # of patience
@@ -122,20 +147,25 @@ class AttributeTrainer(Trainer):
 
     def complete(self) -> None:
         """Train, from the last checkpoint if there is one, predict, and complete the run's folder."""
-        start, (checkpoint, done) = time.perf_counter(), _last_checkpoint(self.partial / "checkpoints")
+        with self.accelerator.main_process_first():
+            checkpoint, state = last_checkpoint(self.partial / "checkpoints")
+        callbacks: Any = state.stateful_callbacks or {}
+        earlier = [entry["eval_seconds"] for entry in state.log_history if "eval_seconds" in entry]
+        self.started = time.perf_counter() - max(earlier, default=0)
         name, epochs = self.args.run_name, self.params.training.epochs
         quiet: dict[str, Any] = {} if self.is_world_process_zero() else {"disable": True}  # {}: as TQDM_DISABLE says
-        with tqdm(total=epochs, initial=done, desc=name, unit="epoch", **quiet) as self.bar:
-            self.train(resume_from_checkpoint=checkpoint)
-        seconds = time.perf_counter() - start
+        with tqdm(total=epochs, initial=round(state.epoch or 0), desc=name, unit="epoch", **quiet) as self.bar:
+            if callbacks.get("TrainerControl", {}).get("args", {}).get("should_training_stop"):
+                self.state = state
+                self._load_best_model()
+            else:
+                self.train(resume_from_checkpoint=checkpoint)
+        seconds = time.perf_counter() - self.started
         predictions, log = self.predicted(self.rows.predicted), pd.DataFrame(self.state.log_history)
         names = {f"eval_{name}": name for name in (*ATTRIBUTES, "mean")}
         by_epoch = log.assign(epoch=log["epoch"].round().astype(int)).groupby("epoch").first()
         history = by_epoch[["loss", *names]].rename(columns=names).reset_index()
         if self.is_world_process_zero():
-            with _written(self.partial):
-                self.model.save_pretrained(self.partial / "model")
-            shutil.rmtree(self.partial / "checkpoints")
             labelled = predictions.dropna(subset=list(self.params.loss.attributes)).groupby("split", sort=False)
             metrics = {
                 "ccc": {split: self._ccc(rows[[*ATTRIBUTES]], rows[runs.PREDICTED]) for split, rows in labelled},
@@ -146,7 +176,9 @@ class AttributeTrainer(Trainer):
                 "parameters": self.model.num_parameters(),
                 "trainable_parameters": self.model.num_parameters(only_trainable=True),
             }
-            runs.finish(self.partial, metrics, history, predictions)
+            with written(self.partial, room(self.model, checkpoints=0)):
+                self.model.save_pretrained(self.partial / "model")
+                runs.finish(self.partial, metrics, history, predictions)
         self.accelerator.wait_for_everyone()
 
     def predicted(self, rows: pd.DataFrame) -> pd.DataFrame:
@@ -175,8 +207,14 @@ class AttributeTrainer(Trainer):
         return metrics
 
     def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
-        with _written(self.partial):
+        """transformers' own; then the last and the best checkpoint are kept, or the last two if the last is best."""
+        folder = self.partial / "checkpoints"
+        with written(self.partial, room(self.model, checkpoints=1)):
             super()._save_checkpoint(*arguments, **options)
+            self.accelerator.wait_for_everyone()  # each process writes its random state
+            if self.is_world_process_zero():
+                seal(folder / f"checkpoint-{self.state.global_step}")
+                rotate_checkpoints(str(folder), 2, self.state.best_model_checkpoint)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """transformers' own, whose groups are divided where an encoder has a learning rate of its own."""
@@ -220,7 +258,7 @@ class AttributeTrainer(Trainer):
         outputs = evaluation.predictions
         predictions = outputs[0] if isinstance(outputs, tuple) else outputs
         require_finite(predictions, f"epoch {round(self.state.epoch)} of {self.args.run_name}")
-        return self._ccc(evaluation.label_ids, predictions)
+        return self._ccc(evaluation.label_ids, predictions) | {"seconds": round(time.perf_counter() - self.started, 2)}
 
     def _ccc(self, truth: Any, predicted: Any) -> dict[str, float]:
         """CCC of each attribute from arrays (utterances, 3), and the mean of those that are trained."""
@@ -229,21 +267,17 @@ class AttributeTrainer(Trainer):
         return named | {"mean": float(np.mean([named[name] for name in self.params.loss.attributes]))}
 
 
-@contextlib.contextmanager
-def _written(folder: Path) -> Iterator[None]:
-    """Raise `OSError` where `folder` cannot be written: torch and safetensors have types of their own for that."""
-    try:
-        yield
-    except (RuntimeError, SafetensorError) as error:
-        raise OSError(errno.EIO, f"cannot be written ({error})", str(folder)) from error
-
-
-def _last_checkpoint(folder: Path) -> tuple[str | None, int]:
-    """The newest checkpoint that was written to its end, and its epoch: the trainer writes its own state last."""
-    for checkpoint in sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.split("-")[1])):
-        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
-            return str(checkpoint), round(json.loads((checkpoint / "trainer_state.json").read_text())["epoch"])
-    return None, 0
+def _circumstances(params: Params, features: Features) -> dict[str, str]:
+    """What figures depend on beside parameters and contents, where it is not the usual: one process, on a CPU."""
+    found = {"checkpointing": "true"} if params.training.checkpointing else {}
+    if torch.cuda.is_available():
+        found["device"] = torch.cuda.get_device_name()
+        found |= {} if params.training.deterministic else {"deterministic": "false"}
+    if (count := params.training.processes or processes().num_processes) > 1:
+        found["processes"] = str(count)
+    if params.speech.cache and features.speech is None and not (params.speech.finetune and features.spectrograms):
+        found["speech.cache"] = SPECTROGRAMS if features.spectrograms else "no room"  # of what is best kept
+    return found
 
 
 def _peak_memory_mb() -> float:

@@ -30,6 +30,7 @@ DESCRIPTION = (
     "Speech from a synthesiser, judged by simulated raters: figures show that the method runs and what an evaluation of"
     " this size can tell. They say nothing about human speech."
 )
+LICENCE = "MIT; made by this study"
 
 RECIPE = 1  # raised when the same parameters give another release, so that releases of an older recipe are replaced
 MARKER = "simulation.json"

@@ -38,7 +38,8 @@ def main() -> None:
     parser.add_argument("values", nargs="*", metavar="value", help="of the command, such as a question")
     given = parser.parse_args()
     wanted = list(signature(COMMANDS[given.command]).parameters)[1:]
-    with one_sentence(), gpus(given.gpus):
+    # A look at what a study needs takes no GPU, and waits for none.
+    with one_sentence(), contextlib.nullcontext() if given.command == "plan" else gpus(given.gpus):
         if len(given.values) != len(wanted):
             raise ParamsError(f"{given.command} takes {', '.join(wanted) or 'no value'}, not {given.values}.")
         plan = asked_for(given.profile, given.data, given.chapter, given.seeds, given.set)
@@ -69,11 +70,25 @@ def gpus(count: int) -> Iterator[None]:
         yield
 
 
-def features(plan: Plan, profile: str, variant: str, condition: str) -> None:
-    """Read the corpus and cache what the frozen encoders of a variant make of it."""
-    from sercore.features import prepare
+def plan(plan: Plan) -> None:
+    """Print what a study needs of the disk, a GPU and hours, and refuse it where the disk is too small."""
+    from study.needs import needs, require_room
 
-    prepare(plan.parameters(variant, condition, profile=profile))
+    table, sizes = needs(plan)
+    shown = table.drop(columns="hours" if table["hours"].isna().all() else [])
+    print(shown.to_string(index=False, float_format="{:.2f}".format))
+    print(", ".join(f"{name} {size:.1f} GB" for name, size in sizes.items()))
+    if table["hours"].isna().any():
+        print("hours are not known where no step was measured on such a GPU: `make benchmark` measures.")
+    require_room(sizes)
+
+
+def features(plan: Plan, profile: str, variant: str, condition: str) -> None:
+    """Read the corpus and cache what the frozen encoders of a variant make of it, unless it cannot be trained."""
+    from sercore import corpora, training
+
+    params = plan.parameters(variant, condition, profile=profile)
+    training.prepare(params, corpora.read(params.corpus, params.seed))
 
 
 def prepare(plan: Plan, part: str, condition: str) -> None:
@@ -177,7 +192,7 @@ def _of_utterances(folder: str, names: list[str]) -> list[str]:
     return [name for name in names if Path(folder, name).is_file() and not name.endswith(kept)]
 
 
-COMMANDS = {one.__name__: one for one in (features, prepare, test, analyse, execute, pages, commit)}
+COMMANDS = {one.__name__: one for one in (plan, features, prepare, test, analyse, execute, pages, commit)}
 
 
 if __name__ == "__main__":

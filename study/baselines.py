@@ -18,7 +18,7 @@ from sercore import ATTRIBUTES, audio
 from sercore.corpus import Corpus
 from sercore.disk import kept
 from sercore.features import pretrained_features, require_kept
-from sercore.losses import ccc
+from sercore.network.losses import ccc
 from sercore.params import Params
 from sercore.runs import PREDICTED, Run
 from sercore.sampling import choose

@@ -9,9 +9,9 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from sercore import params, predict, training
 from sercore.cache import model_digest
-from sercore.encoders import SpeechEncoder, TextModel
 from sercore.features import FrozenEncoders
 from sercore.model import AttributeModel
+from sercore.network.encoders import SpeechEncoder, TextModel
 from sercore.training import train
 
 RANK = 2
@@ -76,7 +76,7 @@ def test_a_trained_whisper_is_transformers_own_where_speech_fills_its_window(lor
     awaken(speech)
     layers = merge_into(plain, speech.transformer)
     spectrogram, weights = torch.randn(1, 20, 100, dtype=torch.float64), torch.rand(3, dtype=torch.float64)
-    ours = speech(*speech.frozen_part(spectrogram, torch.tensor([16_000])), weights)
+    ours = speech(*speech.frozen_part(spectrogram.mT, torch.tensor([16_000])), weights)
     states = plain(spectrogram, output_hidden_states=True).hidden_states
     theirs = torch.einsum("l,lnw->nw", weights, torch.cat(states))
     ours.square().sum().backward()
@@ -159,12 +159,14 @@ def test_a_fine_tuned_text_encoder_begins_where_the_frozen_one_stays(project, to
     torch.testing.assert_close(*outputs, atol=1e-5, rtol=1e-5)
 
 
-def test_adapted_and_fine_tuned_encoders_share_the_cache_of_their_front_end(project, tones, small):
+def test_adapted_and_fine_tuned_encoders_share_what_is_kept(project, tones, small):
+    """The outputs of WavLM's convolutions, Whisper's spectrograms, and all hidden states of those that are frozen."""
     folders = {}
     for variant in ("fusion", "fusion_lora", "fusion_frozen", "whisper_fusion", "whisper_lora", "whisper_finetuned"):
         chosen = params.load("embedded", variant, 0, small | {"text": None})
         model = AttributeModel.from_params(chosen, speakers=4, scale=tones.scale)
-        folders[variant] = FrozenEncoders(chosen, model.speech)(tones.table.head(3)).speech.folder
+        features = FrozenEncoders(chosen, model.speech)(tones.table.head(3))
+        folders[variant] = (features.speech or features.spectrograms).folder
     assert folders["fusion"] == folders["fusion_lora"]
     assert folders["whisper_finetuned"] == folders["whisper_lora"]
     assert len(set(folders.values())) == 4

@@ -42,6 +42,24 @@ def test_it_is_read_once(tiny, project, monkeypatch):
         corpora.read(as_it_is.model_copy(update={"missing_audio": "skip"}), 0)
 
 
+def test_it_is_known_at_another_place(tiny, project, monkeypatch):
+    """With its warnings, which name files where they are now; its features are of its content."""
+    (project / "release" / "Audios" / "MSP-PODCAST_9999_0001.wav").write_bytes(b"")
+    here = msp_podcast.Params(reader="msp_podcast", path=project / "release")
+    with pytest.warns(UserWarning, match="have no label row"):
+        first = corpora.read(here, 0)
+    content = first.digest()
+    (project / "mnt").mkdir()
+    moved = (project / "release").rename(project / "mnt" / "release")
+    monkeypatch.setattr(files, "with_durations", refuse)
+    monkeypatch.setattr("sercore.disk._digest", refuse)
+    with pytest.warns(UserWarning, match=f"audio files in {moved} have no label row"):
+        again = corpora.read(here.model_copy(update={"path": moved}), 0)
+    assert again.digest() == content
+    assert all(path.is_file() and path.is_relative_to(moved) for path in again.table["path"])
+    pd.testing.assert_frame_equal(again.table.drop(columns="path"), first.table.drop(columns="path"))
+
+
 @pytest.mark.parametrize("pattern", ["Labels/labels_consensus.csv", "Audios/*.wav", "Transcripts/*.txt"])
 def test_a_changed_file_is_noticed(tiny, project, monkeypatch, pattern):
     changed = next((project / "release").rglob(pattern.rpartition("/")[2]))

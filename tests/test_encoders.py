@@ -22,10 +22,12 @@ from transformers import (
     WhisperModel,
 )
 
+from sercore import InputError, hub
 from sercore.cache import model_digest
-from sercore.encoders import AudioInputs, SpeakerEncoder, SpeechEncoder, TextEncoder
+from sercore.encoders import SpeakerEncoder, TextEncoder
 from sercore.features import moments
 from sercore.hub import encoder_config, locate
+from sercore.network.encoders import AudioInputs, SpeechEncoder
 from sercore.params import ParamsError
 
 SMALL = {
@@ -157,11 +159,13 @@ def test_whisper_states_are_those_of_transformers_that_attend_to_no_silence(whis
     """Each utterance has its own length; where it fills the window, the states are those of transformers as it is."""
     encoder, inputs = load(whisper, False), AudioInputs(str(whisper))
     theirs = WhisperModel.from_pretrained(whisper).encoder.eval()
-    sounds = waveforms(8000, 32_000, 100)
-    spectrograms = torch.stack([inputs(sound) for sound in sounds])
-    features, frames = encoder.frozen_part(spectrograms, torch.tensor([len(sound) for sound in sounds]))
+    sounds, extractor = waveforms(8000, 32_000, 100), WhisperFeatureExtractor.from_pretrained(whisper)
+    spectrograms = extractor(sounds, sampling_rate=16_000, return_tensors="pt").input_features
+    assert [len(inputs(sound)) for sound in sounds] == [51, 200, 3]  # without the silence that fills the window
+    packed = torch.nn.utils.rnn.pad_sequence([inputs(sound) for sound in sounds], batch_first=True)
+    features, frames = encoder.frozen_part(packed, torch.tensor([len(sound) for sound in sounds]))
     assert frames.tolist() == [25, 100, 1]  # at 50 Hz
-    assert encoder.frozen_part(spectrograms[:1], torch.tensor([99 * 16_000]))[1].item() == 100  # all it has
+    assert encoder.frozen_part(packed[:1], torch.tensor([99 * 16_000]))[1].item() == 100  # all it has
     for row, utterance in enumerate(features.split(frames.tolist())):
         silent = torch.arange(100) >= frames[row]
         mask = torch.zeros(1, 1, 1, 100).masked_fill(silent, -torch.inf)
@@ -222,14 +226,14 @@ def test_a_hub_model_without_a_network_is_one_clear_sentence(project, monkeypatc
 
 def test_an_encoder_for_another_sampling_rate_is_refused(tmp_path, project):
     Wav2Vec2FeatureExtractor(sampling_rate=8000).save_pretrained(tmp_path / "telephone")
-    with pytest.raises(ParamsError, match="wants audio at 8000 Hz"):
-        AudioInputs(str(tmp_path / "telephone"))
+    with pytest.raises(InputError, match="wants audio at 8000 Hz"):
+        hub.pretrained(AudioInputs, str(tmp_path / "telephone"))
 
 
 def test_a_model_of_another_kind_is_refused(project):
-    with pytest.raises(ParamsError, match=r"a bert model, or .* set speech\.encoder to .* data2vec-audio, hubert, "):
+    with pytest.raises(InputError, match=r"a bert model, or .* set speech\.encoder to .* data2vec-audio, hubert, "):
         SpeechEncoder(encoder_config("sentence-transformers/all-MiniLM-L6-v2"), finetune=True)
-    with pytest.raises(ParamsError, match="add_adapter"):
+    with pytest.raises(InputError, match="add_adapter"):
         SpeechEncoder(Wav2Vec2Config(add_adapter=True), finetune=True)
     with pytest.raises(ParamsError, match="encoder 'models/wavlm-nano' was not trained to tell speakers"):
         SpeakerEncoder("models/wavlm-nano")
@@ -241,7 +245,7 @@ def test_a_model_of_another_kind_is_refused(project):
 def test_a_damaged_model_is_named(checkpoint, name):
     (checkpoint / name).write_bytes((checkpoint / name).read_bytes()[:100])
     with pytest.raises(ParamsError, match=r"holds no usable model .*replace it\.$") as error:
-        SpeechEncoder(encoder_config(str(checkpoint)), finetune=False).load_pretrained(str(checkpoint))
+        hub.pretrained(SpeechEncoder(encoder_config(str(checkpoint)), finetune=False).load_pretrained, str(checkpoint))
     assert "\n" not in str(error.value)
 
 

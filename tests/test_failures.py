@@ -15,16 +15,18 @@ import soundfile
 import torch
 import yaml
 from conftest import ROOT
-from faults import OVERRIDES, command, manifest, noise, recordings, sentence, unnamed, wav
+from faults import OVERRIDES, command, manifest, noise, recordings, sentence, table, unnamed, wav
 from made_up import make_study
 from safetensors import SafetensorError
 
 import sercore
-from sercore import submission
+from sercore import params, submission
 from sercore.corpora import emotale, files
+from sercore.corpus import CorpusError
 from sercore.params import ParamsError, merge
 from sercore.runs import PREDICTED
 from study import comparisons, plan, show
+from study.__main__ import features
 from study.__main__ import main as study_main
 from study.results import summed
 
@@ -292,12 +294,16 @@ def test_what_is_in_the_way_is_named(project, monkeypatch, capsys, spoil, wanted
     [
         ("pathlib.Path.mkdir", OSError(30, "Read-only file system", "/x/runs"), ["/x/runs", "Read-only", "written"]),
         ("pathlib.Path.mkdir", PermissionError(13, "Permission denied", "/x/runs"), ["/x/runs", "permissions"]),
-        ("pathlib.Path.write_text", OSError(28, "No space left on device"), ["No space left", "make room"]),
-        ("torch.save", RuntimeError("unexpected pos 64 vs 0"), [".partial", "cannot be written", "make room"]),
+        ("pathlib.Path.write_text", OSError(28, "No space left"), ["data/cache", "No space left for about", "make room"]),
+        (
+            "torch.save",
+            RuntimeError("unexpected pos 64 vs 0"),
+            [".partial", "cannot be written", "MB are needed", "make room"],
+        ),
         (
             "transformers.modeling_utils.safe_save_file",
             SafetensorError("No space left"),
-            [".partial", "cannot be written", "make room"],
+            [".partial", "cannot be written", "MB are needed", "make room"],
         ),
     ],
 )
@@ -312,6 +318,24 @@ def test_a_disk_that_takes_nothing_is_told(project, monkeypatch, capsys, place, 
         status = train(monkeypatch)
     assert status == 1
     sentence(capsys.readouterr().err, *wanted)
+
+
+def test_what_cannot_work_is_told_before_the_first_feature(project, monkeypatch, capsys):
+    """By the command that trains, and by the graph's that caches features."""
+    manifest(project, table().assign(emotion=list("ASHUFDCNOX") * 7))
+    many = {"samples_per_emotion": 50, "validation_per_emotion": None}
+    text = {"encoder": "no/such", "finetune": False}
+    small = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr("sercore.network.encoders.SpeechEncoder.frozen_part", None)
+    for changes, wanted in (({"sampling": many}, "samples_per_emotion 50"), ({"text": text}, "'no/such'"), ({}, "MB")):
+        monkeypatch.setattr("shutil.disk_usage", lambda _: small) if not changes else None
+        assert train(monkeypatch, **changes) == 1
+        sentence(capsys.readouterr().err, wanted)
+    sets = f"{{corpus: {{reader: manifest, path: {project / 'corpus.csv'}}}, sampling: {json.dumps(many)}}}"
+    plain = plan.asked_for("embedded", None, "paper", 1, None)
+    monkeypatch.setattr(plan.Plan, "changed", lambda *_, **__: params.parse_yaml(sets, "here"))
+    with pytest.raises(CorpusError, match="samples_per_emotion 50"):
+        features(plain, "embedded", "fusion", "study")
 
 
 def test_links_to_what_holds_them_are_not_followed(tmp_path):

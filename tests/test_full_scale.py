@@ -6,6 +6,7 @@ the real ones, so that what runs here runs there.
 
 import contextlib
 import csv
+import re
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 import torch
 from conftest import ROOT
 from made_up import write_csv
+from safetensors.torch import load_file
 from tokenizers import ByteLevelBPETokenizer
 from transformers import (
     RobertaConfig,
@@ -34,8 +36,10 @@ from sercore import corpora, params, runs
 from sercore.__main__ import main
 from sercore.corpus import Corpus
 from sercore.model import AttributeModel
+from sercore.sampling import choose
+from study import needs, results
 from study import plan as questions
-from study import results
+from study.__main__ import main as study_main
 
 WORDS = {"A": "Angry", "S": "Sad", "H": "Happy", "U": "Surprise", "F": "Fear", "D": "Disgust", "C": "Contempt"}
 WORDS |= {"N": "Neutral", "O": "Other-tense"}
@@ -124,7 +128,8 @@ def write_release(root: Path, tones: Corpus) -> None:
 def podcast(tmp_path_factory, tones) -> Path:
     """A project with the study's parameters, the miniature release where the profile looks for it, and the models."""
     root = tmp_path_factory.mktemp("podcast")
-    (root / "params").symlink_to(ROOT / "params")
+    for name in ("params", "benchmarks"):
+        (root / name).symlink_to(ROOT / name)
     write_release(root / "data" / "MSP-Podcast", tones)
     torch.manual_seed(0)
     write_wavlm_large(root / "microsoft" / "wavlm-large")
@@ -254,3 +259,65 @@ def test_results_are_collected_without_the_hidden_labels(podcast, trained, monke
         np.testing.assert_allclose(again, merged[runs.PREDICTED], atol=6e-4)
         assert merged.loc[merged["split"] == "test3", "arousal_again"].isna().all()
     assert isinstance(pd.read_parquet(podcast / "results" / "ratings.parquet"), pd.DataFrame)
+
+
+CHANGES = "sampling.samples_per_emotion=2 sampling.validation_per_emotion=1 training.batch_size=4 heads.width=16"
+
+
+def test_what_a_study_needs_is_what_it_writes(podcast, trained, monkeypatch):
+    monkeypatch.chdir(podcast)
+    table, sizes = needs.needs(questions.Plan("msp_podcast", count=2, changes=CHANGES))
+    found = table.set_index("system")
+    assert set(found["runs"]) == {2}
+    for system in {*SYSTEMS} & {*found.index}:
+        weights = load_file(trained[system].folder / "model" / "model.safetensors").values()
+        size = 2 * sum(one.numel() * one.element_size() for one in weights)
+        assert found.loc[system, "models (GB)"] * 1e9 == pytest.approx(size, rel=0.01)
+    assert found.loc["whisper_fusion", "keeps of speech"] == "hidden states"
+    assert found.loc["whisper_fusion", "checkpoints (GB)"] < found.loc["fusion", "checkpoints (GB)"] / 2
+    values = [path.stat().st_size for path in (podcast / "data" / "cache").glob("*/values")]
+    once = found.groupby("keeps of speech")["features (GB)"].first() * 1e9
+    assert len(once) == 2
+    for size in once:
+        assert min(abs(size / value - 1) for value in values) < 0.3  # the shorter the sound, the fewer frames a second
+    assert sizes["features"] * 1e9 == pytest.approx(once.sum())
+    assert sizes["downloads"] == 0
+    assert table["hours"].isna().all()
+
+
+def test_a_disk_that_is_too_small_is_refused_before_anything_starts(podcast, trained, monkeypatch, capsys):
+    monkeypatch.chdir(podcast)
+    usage = type("Usage", (), {"free": 0})
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr(needs, "room", lambda model, checkpoints=1: checkpoints * 1e12)
+    monkeypatch.setattr(sys, "argv", ["study", "--profile", "msp_podcast", "--set", CHANGES, "plan"])
+    with pytest.raises(SystemExit) as ended:
+        study_main()
+    told = (
+        r"^error: this study writes about [\d.]+ GB \(features 0\.0, models 0\.0, checkpoints [\d.]+, downloads 0\.0\) "
+    )
+    assert re.match(told + r"where 0\.\d GB are free: make room, or .* speech\.cache=false\.$", ended.value.code)
+    assert "fusion_gender" in capsys.readouterr().out
+
+
+def test_hours_follow_from_measured_steps(podcast, monkeypatch):
+    """50 frames a second: 2 epochs of steps, as many predictions of the validation set, and all other splits once."""
+    monkeypatch.chdir(podcast)
+    rows = needs.benchmarks()["cpu"]["rows"]
+    keys = {"part": "msp_podcast", "size": "large", "way": "all together"}
+    rows += [
+        keys | {"measure": name, "value": value}
+        for name, value in (("frames a second", 10.0), ("predicted frames a second", 40.0))
+    ]
+    monkeypatch.setattr(needs, "benchmarks", lambda: {"cuda": {"machine": {"gpu": "H"}, "rows": rows}})
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "H")
+    monkeypatch.setattr(needs, "LARGE", {("wavlm", 16, 2): "large"})
+    plan = questions.Plan("msp_podcast", chapter="adaptation", count=1, changes=CHANGES + " training.epochs=2")
+    found = needs.needs(plan)[0].set_index("system")["hours"]
+    rows = choose(corpora.read(plan.parameters("fusion").corpus, 0), plan.parameters("fusion"))
+    train, other, rest = (part["duration"] for part in (rows.training, rows.validation, rows.predicted))
+    steps = 2 * len(rows.sampler) * train.mean() * 50
+    expected = steps / 10 + 50 * (2 * other.sum() + rest.sum()) / 40
+    assert found["fusion"] * 3600 == pytest.approx(expected)
+    assert found[["fusion_frozen", "fusion_lora"]].isna().all()

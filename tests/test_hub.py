@@ -19,7 +19,8 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from sercore import hub
 from sercore.ctranslate2 import write_encoder
-from sercore.encoders import SpeakerEncoder, SpeechEncoder
+from sercore.encoders import SpeakerEncoder
+from sercore.network.encoders import SpeechEncoder
 from sercore.params import ParamsError
 
 TINY = "openai/whisper-tiny.en"
@@ -105,7 +106,7 @@ def test_a_package_with_other_weights_is_refused(project, monkeypatch):
 
 def test_without_a_network_a_missing_model_is_one_sentence_at_once(project, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    hub._hub_answers.cache_clear()
+    hub.hub_answers.cache_clear()
     assert AutoConfig  # imported before, which takes a second
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never answers
         monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")

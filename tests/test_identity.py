@@ -1,6 +1,9 @@
 """Whose sound, whose labels, whose run: what a figure was computed from is what it is said to be."""
 
+import json
 import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -63,12 +66,57 @@ def test_two_corpora_of_equal_rows_sizes_and_times_have_a_run_each(project, monk
     assert train(moved / "corpus.csv").folder == found[0].folder
 
 
+def torchrun(project, *arguments):
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *arguments]
+    done = subprocess.run(words, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return project / done.stdout.strip()
+
+
+@pytest.mark.slow
+def test_two_processes_make_another_run_than_one(project):
+    path = manifest(project / "mine")
+    changes = {"corpus": {"reader": "manifest", "path": str(path)}} | params.parse_yaml(OVERRIDES, "here")
+    folder = torchrun(
+        project, "-m", "sercore", "train", "embedded", "speech_only", "0", "--overrides", json.dumps(changes)
+    )
+    alone = train(path)
+    assert folder.parent == alone.folder.parent
+    assert not np.allclose(runs.read(folder).history["mean"], alone.history["mean"], rtol=1e-3)
+    assert {path.stem for path in project.glob("runs/*/*/seed-0-*")} == {folder.name, alone.folder.name}
+    inputs = [json.loads((one / "environment.json").read_text())["inputs"] for one in (folder, alone.folder)]
+    assert inputs[0] == inputs[1] | {"processes": "2"}
+    for processes, expected in ((None, alone.folder), (1, alone.folder), (2, folder)):
+        training = {"epochs": 2, "batch_size": 8, "processes": processes}
+        assert train(path, training=training).folder == expected
+    with pytest.raises(ParamsError, match=r"training\.processes is 3, and 1 would .*torchrun --nproc-per-node 3"):
+        train(path, training={"epochs": 2, "batch_size": 8, "processes": 3})
+
+
+def test_the_kind_of_gpu_belongs_to_a_run_and_a_cpu_is_not_named(project, monkeypatch):
+    import torch
+
+    from sercore.training import _circumstances
+
+    features = type("Features", (), {"speech": []})
+    monkeypatch.setattr("sercore.training.processes", lambda: type("State", (), {"num_processes": 1}))
+    assert _circumstances(loaded("mine"), features) == {}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA X")
+    assert _circumstances(loaded("mine"), features) == {"device": "NVIDIA X"}
+    fast = loaded("mine", training={"epochs": 2, "batch_size": 8, "deterministic": False})
+    assert _circumstances(fast, features) == {"device": "NVIDIA X", "deterministic": "false"}
+    chosen, inputs = loaded("mine"), {"corpus": "c"}
+    folders = {runs.run_folder(chosen, inputs | more) for more in ({}, {"device": "X"}, {"processes": "2"})}
+    assert len(folders) == 3
+
+
 def test_the_bare_name_of_a_run_stands_for_the_only_one(project):
     run = train(manifest(project / "mine"))
     bare = run.folder.with_name("seed-0")
     assert runs.located(bare) == runs.located(run.folder) == run.folder
     run.folder.with_name("seed-0-00000000").mkdir()
-    with pytest.raises(ParamsError, match=r"seed-0 may be seed-0-\w+, seed-0-\w+, which differ by corpus: name one"):
+    with pytest.raises(ParamsError, match=r"seed-0 may be seed-0-\w+, seed-0-\w+, which differ by corpus or device"):
         runs.located(bare)
 
 

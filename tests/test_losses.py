@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from transformers.models.wavlm.modeling_wavlm import AMSoftmaxLoss
 
-from sercore.losses import UNKNOWN, AdditiveAngularMargin, ccc, ccc_loss, classification_loss, reverse_gradient
+from sercore.network.losses import (
+    UNKNOWN,
+    AdditiveAngularMargin,
+    ccc,
+    ccc_loss,
+    classification_loss,
+    reverse_gradient,
+)
 
 ratings = arrays(np.float64, st.tuples(st.integers(2, 40), st.just(3)), elements=st.floats(0, 1, width=32))
 

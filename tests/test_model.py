@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from sercore import params
-from sercore.model import AttentiveStatisticsPooling, AttributeModel, MeanPooling
+from sercore.model import AttributeModel
+from sercore.network.model import AttentiveStatisticsPooling, MeanPooling
 
 
 def ragged(lengths, width=5):

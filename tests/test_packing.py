@@ -1,14 +1,18 @@
 """Packed frames through a transformer, against transformers' own modules on a padded batch."""
 
+from functools import partial
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_encoders import MODELS, inputs, make, packed_average, padded_average, results
+from transformers import WhisperConfig
 
-from sercore.fast import attention
+from sercore.network import attention, packing
+from sercore.network.encoders import SpeechEncoder
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
 
@@ -102,3 +106,42 @@ def test_what_is_computed_again_is_dropped_alike(monkeypatch):
         gradients.append(results(packed_average, *arguments))
         monkeypatch.setattr(attention, "checkpoint", lambda function, *values, **options: function(*values))
     torch.testing.assert_close(*gradients, rtol=0, atol=1e-12)
+
+
+def adapted_whisper():
+    """Adapters alone are trained, so that the first layer's input asks for no gradient."""
+    sizes = {"d_model": 16, "encoder_layers": 3, "encoder_attention_heads": 2, "encoder_ffn_dim": 32}
+    rates = dict.fromkeys(("dropout", "attention_dropout", "activation_dropout", "encoder_layerdrop"), 0.2)
+    encoder = SpeechEncoder(WhisperConfig(**sizes, **rates), finetune=True, lora=2)
+    for name, parameter in encoder.named_parameters():
+        if "lora_B" in name:  # which begins at zero, so that A would have no gradient
+            torch.nn.init.normal_(parameter)
+    return encoder.transformer
+
+
+@pytest.mark.parametrize("kind", ["wavlm, stable", "wavlm", "whisper"])
+def test_layers_that_are_computed_again_have_the_same_gradients(kind):
+    """In float32, with dropout everywhere and layer drop asked for, drawn with the same seed; and less is kept."""
+    rates = dict.fromkeys(("hidden_dropout", "attention_dropout", "activation_dropout", "layerdrop"), 0.2)
+    is_whisper, gradients, kept = kind == "whisper", [], []
+    model = adapted_whisper() if is_whisper else make("wavlm", "stable" in kind, dtype=torch.float32, **rates)
+    states = packing.whisper_states if is_whisper else packing.hidden_states
+    arguments = (model.train(), *inputs([21, 5, 13], 16 if is_whisper else 8, torch.float32))
+    for checkpoint in (None, partial(torch.utils.checkpoint.checkpoint, use_reentrant=False)):
+        torch.manual_seed(3)
+        np.random.seed(3)  # noqa: NPY002  of which SpecAugment draws
+        model.zero_grad()
+        kept.append(0)
+
+        def count(tensor):
+            kept[-1] += 1
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            output = sum(state.square().sum() for state in states(*arguments, checkpoint))
+        output.backward()
+        gradients.append({name: one.grad for name, one in model.named_parameters() if one.grad is not None})
+    assert kept[1] < 0.5 * kept[0]
+    assert len(gradients[0]) > 30
+    largest = max(value.abs().max() for value in gradients[0].values()).item()
+    torch.testing.assert_close(*gradients, atol=1e-5 * largest, rtol=1e-5)

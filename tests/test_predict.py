@@ -270,7 +270,8 @@ def test_the_command_trains_once_for_each_seed_and_names_the_runs_that_predict(p
 
 def test_help_lists_the_commands_of_the_module():
     done = subprocess.run([sys.executable, "-m", "sercore", "--help"], capture_output=True, text=True, check=True)
-    assert re.findall(r"^    (\w+)", done.stdout, re.MULTILINE) == ["train", "predict", "compare", "submission"]
+    found = re.findall(r"^    (\w+)", done.stdout, re.MULTILINE)
+    assert found == ["train", "predict", "export", "compare", "submission"]
 
 
 def test_the_package_itself_stays_light():

@@ -1,6 +1,7 @@
 """A corpus of one's own is one new file and one profile, from training to a page of the book."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -61,7 +62,7 @@ def read(params, seed):
 @pytest.fixture
 def laboratory(tmp_path, monkeypatch):
     """A clone with a reader outside the packages, and a profile that names it."""
-    for name in ("models", "notebooks", "book", "results", "_config.yml", "CITATION.cff"):
+    for name in ("models", "notebooks", "benchmarks", "book", "results", "_config.yml", "CITATION.cff"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "params").mkdir()
     for path in (ROOT / "params").glob("*.yaml"):
@@ -127,7 +128,8 @@ def test_it_is_trained_on_and_reported(laboratory):
         shown = [str(out) for cell in nbformat.read(page, 4).cells for out in cell.get("outputs", [])]
         return done.stdout + done.stderr, shown, set(laboratory.glob("runs/tones/*/seed-*"))
 
-    _, shown, runs = study()
+    told, shown, runs = study()
+    assert re.search(r"free [\d.]+ GB, features [\d.]+ GB, models", told)  # what it needs, before it starts
     assert sorted(f"{run.parent.name}/{run.name[:7]}" for run in runs) == [
         f"{name}/seed-{seed}-" for name in ("fusion", "speech_only") for seed in range(3)
     ]

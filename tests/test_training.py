@@ -9,17 +9,19 @@ import soundfile
 import torch
 from conftest import ROOT
 from safetensors.torch import load_file, save_file
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import sercore
 from sercore import ATTRIBUTES, params, runs, training
 from sercore.audio import AudioError
 from sercore.batches import Utterances, collate
 from sercore.corpus import GENDERS, Corpus, CorpusError
-from sercore.features import FrozenEncoders
-from sercore.model import AttributeModel
+from sercore.features import Features, FrozenEncoders
+from sercore.model import AttributeModel, make_whole
 from sercore.significance import interval
 from sercore.sums import speaker_sums
 from sercore.training import train
+from tests import faults
 
 
 class Interrupted(Exception):
@@ -85,6 +87,45 @@ def test_a_system_that_normalises_speakers_keeps_features_and_predicts_no_single
         train(params.load("embedded", "fusion_speaker_normalised", 0, once | {"speech": {"cache": False}}), tones)
 
 
+WITHOUT = (
+    *(
+        "adaptive_",
+        "avg_pool3d",
+        "bincount",
+        "ctc_loss",
+        "cumsum",
+        "embedding_bag",
+        "fractional_",
+        "grid_sampler",
+        "histc",
+    ),
+    *("kthvalue", "max_unpool", "median", "nanmedian", "nll_loss2d", "put", "reflection_pad", "resize_", "upsample_"),
+)
+"""Beginnings of the names of what raises an error on a GPU with `torch.use_deterministic_algorithms`."""
+
+
+class Operators(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        self.names.add(function._schema.name.removeprefix("aten::").removesuffix("_backward").lstrip("_"))
+        return function(*arguments, **(options or {}))
+
+
+@pytest.mark.parametrize("variant", ["fusion_gender", "fusion_speaker_adversarial", "baseline", "fusion_text_lora"])
+def test_every_operator_of_a_step_has_a_deterministic_kernel_on_a_gpu(project, tones, small, variant):
+    chosen = params.load("embedded", variant, 0, small)
+    model = AttributeModel.from_params(chosen, speakers=4, scale=tones.scale).train()
+    rows = Utterances(tones, FrozenEncoders(chosen, model.speech)(tones.table, cached=False), list("0123"))
+    batch = collate([rows[index] for index in range(4)])
+    with Operators() as operators:
+        model(**batch).loss.backward()
+    assert {"index_add", "index_select"} <= operators.names  # they have another, which is slower
+    assert not [name for name in operators.names if name.startswith(WITHOUT)]
+
+
 @pytest.mark.slow
 def test_loudness_is_learnt_and_carries_over_to_other_speakers(project, tones, small):
     longer = small | {"training": {"epochs": 25, "batch_size": 8}}
@@ -123,14 +164,39 @@ def test_a_frozen_encoder_is_named_and_not_saved_again(project, tones, small, st
     np.testing.assert_allclose(found, run.predictions.set_index("utterance").loc[rows.index, runs.PREDICTED], atol=2e-3)
 
 
-def test_a_model_is_not_loaded_with_another_encoder(project, tones, small):
+@pytest.mark.parametrize("speech", [FROZEN, {"lora": 2}], ids=str)
+def test_a_model_is_saved_without_what_it_borrows_and_not_loaded_with_another(project, tones, small, speech):
     (project / "models").unlink()
     shutil.copytree(ROOT / "models", project / "models")
+    chosen = params.load("embedded", "speech_only", 0, small | {"speech": speech})
+    run = train(chosen, tones)
+    name = chosen.speech.encoder
+    saved = load_file(run.folder / "model" / "model.safetensors")
+    model = AttributeModel.from_pretrained(run.folder / "model")
+    trained = {name for name, value in model.named_parameters() if value.requires_grad}
+    assert trained <= set(saved)
+    assert not [name for name in saved if name.startswith("speech.") and "lora_" not in name]
+    source = json.loads((run.folder / "model" / "config.json").read_text())["frozen"]["speech"]
+    assert (source["encoder"], source["revision"], len(source["digest"])) == (name, None, 32)
+    whole = shutil.copytree(run.folder / "model", project / "whole")
+    make_whole(whole)
+    weights = load_file(project / name / "model.safetensors")
+    changed = {
+        name: value + 1e-3 if "fc1.weight" in name or "q_proj" in name else value for name, value in weights.items()
+    }
+    save_file(changed, project / name / "model.safetensors", {"format": "pt"})
+    again = AttributeModel.from_pretrained(whole)  # needs it no more
+    for (name, value), expected in zip(again.state_dict().items(), model.state_dict().values(), strict=True):
+        torch.testing.assert_close(value, expected, rtol=0, atol=0, msg=name)
+    with pytest.raises(params.ParamsError, match=f"{source['encoder']!r} is not the one with which"):
+        sercore.load(run)
+
+
+def test_a_model_that_lacks_weights_of_its_own_is_refused(project, tones, small):
     run = train(params.load("embedded", "speech_only", 0, small | {"speech": FROZEN}), tones)
-    weights = load_file(project / "models" / "whisper-nano" / "model.safetensors")
-    changed = {name: value + 1e-3 if "fc1.weight" in name else value for name, value in weights.items()}
-    save_file(changed, project / "models" / "whisper-nano" / "model.safetensors", {"format": "pt"})
-    with pytest.raises(params.ParamsError, match="'models/whisper-nano' is not the one with which"):
+    path = run.folder / "model" / "model.safetensors"
+    save_file({name: value for name, value in load_file(path).items() if "valence" not in name}, path, {"format": "pt"})
+    with pytest.raises(params.ParamsError, match="model is damaged or of another version"):
         sercore.load(run)
 
 
@@ -157,6 +223,108 @@ def test_an_interrupted_run_ends_with_the_same_figures(project, tones, small, mo
     resumed, whole = train(chosen, tones), runs.read(project / "whole")
     pd.testing.assert_frame_equal(resumed.history, whole.history)
     pd.testing.assert_frame_equal(resumed.predictions, whole.predictions)
+
+
+def restore(monkeypatch, project):
+    """End an interruption."""
+    monkeypatch.undo()
+    monkeypatch.chdir(project)
+
+
+@pytest.fixture
+def worsening(tones):
+    """The tones, rated the other way round in the development split: the more is learnt, the worse, from the start."""
+    table = tones.table.copy()
+    table.loc[table["split"] == "development", [*ATTRIBUTES]] *= -1
+    table.loc[table["split"] == "development", [*ATTRIBUTES]] += 8
+    return replace(tones, table=table)
+
+
+WORSENING = {"epochs": 4, "learning_rate": 0.01}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("patience", [None, 2])
+def test_a_run_that_lacks_only_its_predictions_is_not_trained_any_more(
+    project, worsening, small, monkeypatch, patience, precision
+):
+    """Also where an earlier epoch was the best, and where patience has ended it."""
+    small["training"] |= WORSENING | {"patience": patience, "precision": precision}
+    chosen = params.load("embedded", "fusion_gender", 0, small)
+    whole = train(chosen, worsening)
+    assert whole.metrics["best_epoch"] < whole.metrics["epochs"]
+    whole.folder.rename(project / "whole")
+    interrupt(monkeypatch, "predicted", 1)
+    with pytest.raises(Interrupted):
+        train(chosen, worsening)
+    restore(monkeypatch, project)
+    interrupt(monkeypatch, "training_step", 0)
+    resumed, whole = train(chosen, worsening), runs.read(project / "whole")
+    pd.testing.assert_frame_equal(resumed.history, whole.history)
+    pd.testing.assert_frame_equal(resumed.predictions, whole.predictions)
+    assert {path.name for path in resumed.folder.iterdir()} == {*runs.FILES, "model"}
+
+
+def shorten(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize(
+    ("damage", "begun"),
+    [
+        (lambda last, best: shorten(last / "model.safetensors"), "best"),
+        (lambda last, best: shorten(last / "optimizer.pt"), "best"),
+        (lambda last, best: (last / "rng_state.pth").unlink(), "best"),
+        (lambda last, best: (last / "sums.json").unlink(), "best"),
+        (lambda last, best: shorten(best / "model.safetensors"), None),
+    ],
+)
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(project, worsening, small, monkeypatch, damage, begun):
+    small["training"] |= WORSENING
+    chosen = params.load("embedded", "fusion_gender", 0, small)
+    whole = train(chosen, worsening)
+    best, steps = whole.metrics["best_epoch"], 5  # 10 emotions, 4 of each, 8 a step
+    whole.folder.rename(project / "whole")
+    interrupt(monkeypatch, "training_step", best + 1)
+    with pytest.raises(Interrupted):
+        train(chosen, worsening)
+    restore(monkeypatch, project)
+    folder = whole.folder.with_name(".seed-0.partial") / "checkpoints"
+    assert {path.name for path in folder.iterdir()} == {f"checkpoint-{steps * epoch}" for epoch in (best, best + 1)}
+    damage(*(folder / f"checkpoint-{steps * epoch}" for epoch in (best + 1, best)))
+    resumed, steps_done = [], training.AttributeTrainer.train
+    monkeypatch.setattr(
+        training.AttributeTrainer,
+        "train",
+        lambda trainer, **options: resumed.append(options["resume_from_checkpoint"]) or steps_done(trainer, **options),
+    )
+    pd.testing.assert_frame_equal(train(chosen, worsening).history, runs.read(project / "whole").history)
+    assert resumed == [str(folder / f"checkpoint-{steps * best}") if begun else None]
+
+
+def test_what_a_complete_run_still_holds_of_its_training_is_removed(project, tones, small, monkeypatch):
+    small["training"] = {"epochs": 1, "batch_size": 8, "every_epoch": True}
+    chosen = params.load("embedded", "speech_only", 0, small)
+
+    def killed(folder):
+        raise Interrupted
+
+    monkeypatch.setattr(runs, "_tidy", killed)
+    with pytest.raises(Interrupted):
+        train(chosen, tones)
+    restore(monkeypatch, project)
+    (folder,) = (project / "runs" / "embedded").glob("*/seed-0")
+    assert {"checkpoints", "epochs"} < {path.name for path in folder.iterdir()}
+    monkeypatch.setattr(training, "AttributeTrainer", None)
+    assert train(chosen, tones).folder == folder
+    assert {path.name for path in folder.iterdir()} == {*runs.FILES, "model", "epochs.parquet"}
+
+
+def test_whoever_may_read_a_run_may_read_its_model(project, tones, small):
+    run = train(params.load("embedded", "speech_only", 0, small | {"training": {"epochs": 1, "batch_size": 8}}), tones)
+    modes = {path.stat().st_mode for path in run.folder.rglob("*") if path.is_file()}
+    assert len(modes) == 1
+    assert modes.pop() & 0o040
 
 
 def kept(run):
@@ -295,13 +463,23 @@ def test_half_precision_and_accumulation_train(project, tones, small):
     assert np.isfinite(run.history["loss"]).all()
 
 
+@pytest.mark.parametrize("variant", ["fusion", "whisper_lora", "fusion_text_finetuned"])
+def test_checkpointing_changes_no_figure(project, tones, small, variant):
+    found = []
+    for checkpointing in (False, True):
+        small["training"] = {"epochs": 2, "batch_size": 8, "checkpointing": checkpointing}
+        found.append(train(params.load("embedded", variant, 0, small), tones).history)
+    pd.testing.assert_frame_equal(*found, atol=1e-4, rtol=1e-4)
+
+
 def test_features_that_the_disk_cannot_hold_are_computed_in_every_step(project, tones, small, monkeypatch):
-    usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
-    with pytest.warns(UserWarning, match=r"features take about 0.0 GB, too much for .*: every step computes them"):
+    usual, full = shutil.disk_usage, type("Usage", (), {"free": 1000})
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: full if folder.name == "cache" else usual(folder))
+    told = r"convolutions take about \d+\.\d MB, too much for .*: every step computes them"
+    with pytest.warns(UserWarning, match=told):
         run = train(params.load("embedded", "speech_only", 0, small), tones)
-    monkeypatch.undo()
-    monkeypatch.chdir(project)
+    restore(monkeypatch, project)
+    assert json.loads((run.folder / "environment.json").read_text())["inputs"]["speech.cache"] == "no room"
     run.folder.rename(project / "computed")
     pd.testing.assert_frame_equal(
         train(params.load("embedded", "speech_only", 0, small), tones).history,
@@ -309,6 +487,20 @@ def test_features_that_the_disk_cannot_hold_are_computed_in_every_step(project, 
         atol=1e-4,
         rtol=1e-3,
     )
+
+
+def test_audio_that_other_processes_prepare_gives_the_same_run(project, tones, small, monkeypatch):
+    small["training"]["precision"] = "bfloat16"
+    chosen = params.load("embedded", "whisper_fusion", 0, small | {"speech": FROZEN | {"cache": False}})
+    alone = train(chosen, tones)
+    alone.folder.rename(project / "alone")
+    monkeypatch.setattr(Features, "workers", 2)
+    pd.testing.assert_frame_equal(train(chosen, tones).predictions, alone.predictions)
+    broken = project / "broken.wav"
+    faults.wav(broken, np.full(8000, np.nan), subtype="FLOAT")
+    table = tones.table.assign(path=[broken, *tones.table["path"][1:]])
+    with pytest.raises(AudioError, match=rf"^{broken} has samples that are NaN or infinite: replace the file\.$"):
+        train(params.load("embedded", "speech_only", 0, small), replace(tones, table=table))
 
 
 def test_speakers_in_two_splits_are_refused(project, tones, small):

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModel
 
-from sercore.fast import packing
+from sercore.network import packing
 
 MODELS = ("wavlm", "wav2vec2", "hubert", "unispeech", "unispeech-sat")
 

@@ -5,7 +5,8 @@ A reader has:
 - ``Params``: a `sercore.params.CorpusParams` with the corpus's own options, and ``folds`` without an official split;
 - ``read(params, seed)``: gives a `sercore.corpus.Corpus`; ``seed`` chooses the fold where there are folds;
 - ``KIND``: simulated, enacted, acted, naturalistic, or unspecified;
-- ``DESCRIPTION``: one sentence for a reader of the book, on which speech its figures were measured.
+- ``DESCRIPTION``: one sentence for a reader of the book, on which speech its figures were measured;
+- ``LICENCE``, if it likes: how the corpus may be used, for model cards.
 """
 
 from pathlib import Path

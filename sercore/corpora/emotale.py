@@ -21,6 +21,7 @@ DESCRIPTION = (
     "EmoTale: real voices, but emotions enacted on five sentences by few speakers. Figures do not show how a system"
     " performs on spontaneous speech."
 )
+LICENCE = "its authors claim copyright and state none; cite them, and do not redistribute it"
 URL = "https://github.com/snehadas/EmoTale"
 COMMIT = "e495a2aa90b13ade37c1d0635d814f54ef1b8598"
 HOME = Path("data/emotale")

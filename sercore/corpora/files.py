@@ -202,22 +202,25 @@ def dealt(table: pd.DataFrame, keys: Any, fold: int, folds: int | None = None) -
 
 
 def cached(root: Path, options: str, read: Callable[[], Corpus]) -> Corpus:
-    """What `read` gives, from ``data/cache`` if no file of the corpus in `root` has changed since, by path and
-    `sercore.disk.mark`; its warnings are repeated. `options` is all else that `read` depends on."""
-    key = digest([options, pd.__version__, *(f"{path} {mark(path)}" for path in walk(root))])
-    path = cache_folder() / f"corpus-{key}.pickle"
+    """What `read` gives, from ``data/cache`` if no file of the corpus in `root`, wherever that lies, has changed since,
+    by its name there and `sercore.disk.mark`; its warnings are repeated. `options` is all else that `read` depends on.
+    """
+    here = f"{root}/"
+    names = (f"{str(path).removeprefix(here)} {mark(path)}" for path in walk(root))
+    path = cache_folder() / f"corpus-{digest([options, root.name, pd.__version__, *names])}.pickle"
     corpus = None
     with contextlib.suppress(Exception):  # absent or damaged, on which pickle raises anything
-        messages, *content = pickle.loads(path.read_bytes())
-        corpus = Corpus(*content)
+        messages, name, table, *rest = pickle.loads(path.read_bytes())
+        corpus = Corpus(name, table.assign(path=[Path(root, each) for each in table["path"]]), *rest)
     if corpus is None:
         with warnings.catch_warnings(record=True, action="always") as caught:
             corpus = read()
-        messages = [(str(warning.message), warning.category) for warning in caught]
-        entry = pickle.dumps((messages, *vars(corpus).values()))
-        complete_file(path, lambda partial: partial.write_bytes(entry))
+        messages = [(str(warning.message).replace(str(root), "\0"), warning.category) for warning in caught]
+        table = corpus.table.assign(path=[str(each).removeprefix(here) for each in corpus.table["path"]])
+        entry = pickle.dumps((messages, *(vars(corpus) | {"table": table}).values()))
+        complete_file(path, lambda partial: partial.write_bytes(entry), len(entry))
     for message, category in messages:
-        warnings.warn(message, category, stacklevel=3)
+        warnings.warn(message.replace("\0", str(root)), category, stacklevel=3)
     return corpus
 
 

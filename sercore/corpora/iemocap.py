@@ -28,6 +28,7 @@ DESCRIPTION = (
     "IEMOCAP: real voices, but dialogues acted by ten speakers. Figures do not show how a system performs on"
     " spontaneous speech."
 )
+LICENCE = "by agreement with USC; ask whether yours covers publishing a model"
 SCALE = (1.0, 5.0)
 EMOTIONS = {"neu": "N", "hap": "H", "ang": "A", "sad": "S", "fea": "F", "sur": "U", "dis": "D"}
 EMOTIONS |= {"exc": "H", "fru": "O", "oth": "O", "xxx": "X"}

@@ -21,6 +21,7 @@ from sercore.params import CorpusParams, resolve
 
 KIND = "naturalistic"
 DESCRIPTION = "A release of MSP-Podcast: figures compare with the paper's as far as release, split and encoders agree."
+LICENCE = "by agreement with UT Dallas; ask whether yours covers publishing a model"
 SCALE = (1.0, 7.0)
 ATTRIBUTE_COLUMNS = {"EmoAct": "arousal", "EmoVal": "valence", "EmoDom": "dominance"}
 SPEAKER_COLUMNS = {"SpkrID": "speaker", "Gender": "gender", "Split_Set": "split"}

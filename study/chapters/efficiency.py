@@ -1,24 +1,33 @@
 """What training and prediction cost, from ``benchmarks/results.json``; what was not measured has no row."""
 
-import json
-from typing import Any
-
 import pandas as pd
 
-from sercore.params import project_root
+from study.needs import PER_FRAME, benchmarks, measured
 
+__all__ = ["activations", "machines", "measured", "of_gpus"]
 
-def measured() -> pd.DataFrame:
-    """The rows of all devices: ``device``, ``part``, ``size``, ``way``, ``precision``, ``measure``, ``estimate`` (the
-    median over rounds), ``low`` and ``high`` (their range)."""
-    parts = [pd.DataFrame(entry["rows"]).assign(device=device) for device, entry in _benchmarks().items()]
-    return pd.concat(parts, ignore_index=True).rename(columns={"value": "estimate"})
+LAYERS = {"large": 24, "whisper-large": 32}
 
 
 def machines() -> pd.DataFrame:
     """What was measured on, a row a device."""
-    return pd.DataFrame({device: entry["machine"] for device, entry in _benchmarks().items()}).T.fillna("–")
+    return pd.DataFrame({device: entry["machine"] for device, entry in benchmarks().items()}).T.fillna("–")
 
 
-def _benchmarks() -> dict[str, Any]:
-    return json.loads((project_root() / "benchmarks" / "results.json").read_text(encoding="utf-8"))
+def activations() -> pd.DataFrame:
+    """What a training step keeps of each frame between its passes, a row a size and way, and gigabytes of 32 utterances
+    of 15 s through all layers, which were not run: those that were measured are 1 and 3."""
+    rows = measured().query("part == 'kept for the backward pass'")
+    found = rows.pivot_table("estimate", ["device", "size", "way"], "measure", sort=False)[
+        list(PER_FRAME)
+    ].reset_index()
+    layers = found["size"].str.removesuffix(", LoRA").map(LAYERS)
+    total = found[PER_FRAME[0]] * layers + found[PER_FRAME[1]]
+    return found.assign(**{"layers": layers, "GB of 32 x 15 s": total * 32 * 15 * 50 / 1e6})
+
+
+def of_gpus() -> str:
+    """Whether steps of large encoders were measured on a GPU, in a sentence."""
+    if "cuda" in (known := benchmarks()):
+        return f"Steps at that scale were measured on one {known['cuda']['machine']['gpu']}."
+    return "No GPU was measured: `make benchmark` on one adds time, memory and utilisation of steps at that scale."

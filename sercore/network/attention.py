@@ -67,22 +67,32 @@ class Packing:
         return padded.flatten(0, 1).index_select(0, self.index)
 
 
-def attend(attention: Any, hidden: Tensor, packing: Packing, distances: Tensor | None) -> Tensor:
+def attend(
+    attention: Any, hidden: Tensor, packing: Packing, distances: Tensor | None, part: Callable[..., Tensor]
+) -> Tensor:
     """Multi-head self-attention within each utterance, from packed frames (frames, width) to the same.
 
     Args:
         attention: transformers' ``WavLMAttention``, ``WhisperAttention`` or the like.
         distances: WavLM's bias of each distance, see `distance_bias`; None for the others.
+        part: calls what is dear to keep for the backward pass: `recomputed` or `called`.
     """
+    if torch.is_autocast_enabled(hidden.device.type):  # else each projection would cast, and keep, a copy of its own
+        hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
     projections = (attention.q_proj(hidden), attention.k_proj(hidden), attention.v_proj(hidden))
     joint = torch.stack([one.unflatten(1, (attention.num_heads, attention.head_dim)) for one in projections], 1)
     gate = None if distances is None else _gate(attention, hidden)
     dropout = attention.dropout if attention.training else 0.0
     parts = [
-        recomputed(_attended, joint[rows], None if gate is None else gate[rows], distances, group, dropout)
+        part(_attended, joint[rows], None if gate is None else gate[rows], distances, group, dropout)
         for rows, group in packing.groups
     ]
     return attention.out_proj(torch.cat(parts)[packing.order].flatten(1))
+
+
+def called(function: Callable[..., Tensor], *arguments: Any) -> Tensor:
+    """A function's value, for whose gradient all is kept."""
+    return function(*arguments)
 
 
 def recomputed(function: Callable[..., Tensor], *arguments: Any) -> Tensor:

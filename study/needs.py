@@ -1,0 +1,171 @@
+"""What a study needs before anything starts: room on the disk, memory of a GPU, hours. See ``python -m study plan``.
+
+Sizes follow from the encoders' configurations, the corpus's durations and what ``benchmarks`` measured. Hours are known
+only where steps of that encoder were measured on this machine's kind of GPU.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from huggingface_hub import scan_cache_dir
+from huggingface_hub.errors import CacheNotFound
+from transformers import AutoModel
+
+from sercore import ge2e
+from sercore.audio import SAMPLE_RATE
+from sercore.checkpoints import room
+from sercore.corpus import Corpus
+from sercore.disk import cache_folder
+from sercore.features import kept_as
+from sercore.hub import encoder_config, locate, quieten
+from sercore.model import AttributeModel
+from sercore.network.encoders import HIDDEN_STATES, SPECTROGRAMS
+from sercore.params import Params, ParamsError, project_root
+from sercore.sampling import choose
+from study.plan import Plan, corpus_of, used_encoders
+
+GB = 1e9
+PER_FRAME = ("kB a frame and layer", "kB a frame, all else")
+LARGE = {("wavlm", 1024, 24): "large", ("whisper", 1280, 32): "whisper-large"}  # how `benchmarks` calls encoders
+
+
+def benchmarks() -> dict[str, Any]:
+    """The content of ``benchmarks/results.json``: for each device its ``machine`` and ``rows``."""
+    return json.loads((project_root() / "benchmarks" / "results.json").read_text(encoding="utf-8"))
+
+
+def measured() -> pd.DataFrame:
+    """The rows of all devices: ``device``, ``part``, ``size``, ``way``, ``precision``, ``measure``, ``estimate`` (the
+    median over rounds), ``low`` and ``high`` (their range)."""
+    parts = [pd.DataFrame(entry["rows"]).assign(device=device) for device, entry in benchmarks().items()]
+    return pd.concat(parts, ignore_index=True).rename(columns={"value": "estimate"})
+
+
+def needs(plan: Plan) -> tuple[pd.DataFrame, dict[str, float]]:
+    """A row a condition and system of the plan; and of all together gigabytes that are ``free`` and, by kind, written.
+
+    What a study wrote before counts as free. Not counted are corpora of other profiles, and small files.
+    """
+    quieten()
+    before = (file for root in (cache_folder(), project_root() / "runs") for file in root.rglob("*"))
+    free = shutil.disk_usage(project_root()).free + sum(file.stat().st_size for file in before if file.is_file())
+    rows, encoders, seeds = [], set(), len(plan.seeds())
+    kept: dict[Any, float] = {}
+    for condition, variant in dict.fromkeys((condition, variant) for _, condition, variant in plan.jobs()):
+        run = plan.parameters(variant, condition)
+        corpus = corpus_of(run.corpus, run.seed)
+        config = AttributeModel.configured(run, speakers=1, scale=corpus.scale)
+        with torch.device("meta"):  # shapes alone
+            model = AttributeModel(config)
+        durations = corpus.table["duration"].clip(upper=run.speech.max_seconds)
+        name, size = _kept(model, run, durations.sum(), kept, free)
+        trained = _bytes(one for one in model.parameters() if one.requires_grad)
+        saved = room(model, checkpoints=0)
+        copies = 3.5 if run.training.precision == "bfloat16" else 3  # gradients, Adam's moments, and autocast's own
+        memory = _bytes(model.parameters()) + copies * trained + _activations(model, run, durations)
+        sizes = {"features (GB)": size, "models (GB)": seeds * saved, "GPU memory (GB)": memory}
+        sizes["checkpoints (GB)"] = room(model) - saved
+        row = {"condition": condition, "system": variant, "runs": seeds, "keeps of speech": name}
+        row |= {name: size / GB for name, size in sizes.items()}
+        rows.append(row | {"hours": seeds * _seconds(model, run, corpus, name) / 3600})
+        encoders |= set(used_encoders(run))
+    table = pd.DataFrame(rows)
+    at_once = torch.cuda.device_count() or os.cpu_count() or 1  # as the graph trains
+    total = {"features": sum(kept.values()) / GB, "models": table["models (GB)"].sum()}
+    total |= {"checkpoints": at_once * table["checkpoints (GB)"].max(), "downloads": _downloads(encoders) / GB}
+    return table, {"free": free / GB} | total
+
+
+def require_room(sizes: Mapping[str, float]) -> None:
+    """Raise `ParamsError` if a study writes more than is free, by the sizes that `needs` gives."""
+    written = {name: size for name, size in sizes.items() if name != "free"}
+    if sum(written.values()) > sizes["free"]:
+        parts = ", ".join(f"{name} {size:.1f}" for name, size in written.items())
+        problem = (
+            f"this study writes about {sum(written.values()):.1f} GB ({parts}) where {sizes['free']:.1f} GB are free"
+        )
+        raise ParamsError(f"{problem}: make room, or ask for one CHAPTER, fewer SEEDS or speech.cache=false.")
+
+
+def _bytes(tensors: Iterable[torch.Tensor]) -> int:
+    return sum(one.numel() * one.element_size() for one in tensors)
+
+
+def _kept(model: AttributeModel, run: Params, seconds: float, kept: dict[Any, float], free: float) -> tuple[str, float]:
+    """What of speech goes into the cache, and its bytes, by the rule of `sercore.features`; `kept` has what others of
+    the study keep."""
+    corpus = run.corpus.model_dump_json(exclude={"transcripts"})
+    for name, numbers in model.speech.kept.items() if run.speech.cache else ():
+        kind, states = kept_as(name, run), run.speech.states if name == HIDDEN_STATES else ""
+        size = numbers * seconds * np.dtype(kind).itemsize
+        key = (name, kind, states, run.speech.encoder, run.speech.max_seconds, corpus)
+        if key in kept or 2 * size <= free - sum(kept.values()):
+            kept[key] = size
+            return name, size
+    return "nothing", 0.0
+
+
+def _frames(model: AttributeModel, seconds: float) -> float:
+    return seconds * SAMPLE_RATE / model.speech.stride
+
+
+def _activations(model: AttributeModel, run: Params, durations: pd.Series) -> float:
+    """Bytes that a step keeps of a batch of the longest utterances until its backward pass, by what was measured for
+    large encoders, in proportion to the width; of a frozen encoder its hidden states, in half and single precision."""
+    speech, training = model.speech, run.training
+    width, layers = speech.config.hidden_size, speech.layers
+    frames = _frames(model, durations.nlargest(training.batch_size).sum())
+    if not speech.finetune:
+        return 6 * frames * layers * width
+    size, large = ("whisper-large", 1280) if speech.is_whisper else ("large", 1024)
+    rows = measured().query("part == 'kept for the backward pass'")
+    way = "with checkpointing" if training.checkpointing else "all together"
+    rows = rows[(rows["size"] == size + (", LoRA" if speech.lora else "")) & (rows["way"] == way)]
+    by_layer, else_ = (rows.loc[rows["measure"] == name, "estimate"].iloc[-1] for name in PER_FRAME)
+    precision = 1 if training.precision == "bfloat16" else 2
+    return 1000 * frames * (by_layer * (layers - 1) + else_) * precision * width / large
+
+
+def _seconds(model: AttributeModel, run: Params, corpus: Corpus, kept: str) -> float:
+    """Seconds of a run's steps and predictions; NaN where they were not measured on such a GPU."""
+    speech, here = model.speech, torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    size = LARGE.get((speech.config.model_type, speech.config.hidden_size, speech.layers - 1), "another")
+    size += ", frozen" if not speech.finetune else ", LoRA" if speech.lora else ""
+    way = "packed" if kept in (SPECTROGRAMS, "nothing") else "all together"
+    if run.training.checkpointing and speech.finetune:
+        way = "with checkpointing"
+    keys = {"device": "cuda", "part": "msp_podcast", "size": size, "way": way}
+    rows = measured()
+    rates = rows[(rows[list(keys)] == pd.Series(keys)).all(axis=1)].set_index("measure")["estimate"]
+    if rates.empty or benchmarks()["cuda"]["machine"]["gpu"] != here:
+        return np.nan
+    chosen, longest = choose(corpus, run), run.speech.max_seconds
+    mean = chosen.training["duration"].clip(upper=longest).mean()
+    validation, others = (part["duration"].clip(upper=longest).sum() for part in (chosen.validation, chosen.predicted))
+    trained = _frames(model, run.training.epochs * len(chosen.sampler) * mean)
+    predicted = _frames(model, run.training.epochs * validation + others)
+    return trained / rates["frames a second"] + predicted / rates["predicted frames a second"]
+
+
+def _downloads(encoders: Iterable[str]) -> float:
+    """Bytes of the models that come from the hub and are not on this machine, about."""
+    try:
+        here = {repository.repo_id: repository.size_on_disk for repository in scan_cache_dir().repos}
+    except CacheNotFound:
+        here = {}
+    total = 0.0
+    for name in encoders:
+        if name != ge2e.NAME and not Path(locate(name)).is_dir():
+            config = encoder_config(name)
+            with torch.device("meta"):
+                model = AutoModel.from_config(config)
+            stored = torch.finfo(model.config.dtype or torch.float32).bits / 8
+            total += max(0, stored * sum(one.numel() for one in model.parameters()) - here.get(name, 0))
+    return total
