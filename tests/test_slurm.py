@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PROJECT = ("Makefile", "Snakefile", "_config.yml", "book", "models", "models.lock", "notebooks", "params", "profiles")
-PROJECT += ("pyproject.toml", "requirements.lock", "results", "sercore", "simulation", "study")
+PROJECT = ("CITATION.cff", "Makefile", "Snakefile", "_config.yml", "book", "models", "models.lock", "notebooks", "params")
+PROJECT += ("profiles", "pyproject.toml", "requirements.lock", "results", "sercore", "simulation", "study")
 SMALL = """training.epochs=1 training.batch_size=8 sampling.samples_per_emotion=2 sampling.validation_per_emotion=1
 corpus.train_utterances=400 corpus.development_utterances=200
 corpus.test_utterances_per_emotion=30 corpus.test_speakers=24"""
