@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PROJECT = ("CITATION.cff", "Makefile", "Snakefile", "_config.yml", "book", "models", "models.lock", "notebooks", "params")
+PROJECT = (
+    "CITATION.cff",
+    "Makefile",
+    "Snakefile",
+    "_config.yml",
+    "book",
+    "models",
+    "models.lock",
+    "notebooks",
+    "params",
+)
 PROJECT += ("profiles", "pyproject.toml", "requirements.lock", "results", "sercore", "simulation", "study")
 SMALL = """training.epochs=1 training.batch_size=8 sampling.samples_per_emotion=2 sampling.validation_per_emotion=1
 corpus.train_utterances=400 corpus.development_utterances=200
