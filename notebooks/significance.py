@@ -11,6 +11,7 @@ folder = "results/significance"
 # %% tags=["remove-input"]
 from study import show
 from study.chapters import significance
+from study.results import read_tables
 
 show.refuse_unknown(In)
 
@@ -78,7 +79,7 @@ show.scores(
 # difference as one that is found more often than not, and plan with a reserve.
 
 # %% tags=["hide-input"]
-promises = significance.promises(folder)
+promises = read_tables(folder, ["verdicts"])["verdicts"]
 show.show(
     promises[
         ["speakers", "runs", "false", "detectable", "power", "detectable_equivalence", "equivalence_power"]

@@ -26,12 +26,12 @@ from scipy import special, stats
 from tqdm import tqdm
 
 from sercore import ATTRIBUTES, significance, verdicts
-from sercore.params import project_root, resolve
+from sercore.params import project_root
 from sercore.sums import Array, ccc_of, ccc_of_runs, chunks, require, speaker_sums, weigh
 from sercore.verdicts import ALPHA, WITHIN
 from simulation.population import SKEW
 from study import paper
-from study.results import write_tables
+from study.results import read_tables, write_tables
 
 RESULTS = project_root() / "results" / "significance"
 REFERENCE = "Table 2, MMWavLM"
@@ -119,11 +119,6 @@ def predict(gold: Array, error: Array, ccc: Array) -> Array:
     return ccc * gold + np.sqrt(1 - ccc**2) * error
 
 
-def jackknife_covers(sample: Sample, generator: np.random.Generator) -> bool:
-    """Jackknife-t over speakers on Fisher's z."""
-    return _covers(significance.interval(sample.sums(1)[0]))
-
-
 def bootstrap_interval(
     sums: Array, *, generator: np.random.Generator, confidence: float = 0.95, resamples: int = 10_000
 ) -> significance.Interval:
@@ -146,17 +141,19 @@ def redrawn(units: int, resamples: int, generator: np.random.Generator) -> Itera
         yield np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
 
 
-def bootstrap_covers(sample: Sample, generator: np.random.Generator, units: str) -> bool:
-    """Percentile bootstrap; `units` are ``speakers`` or ``utterances``."""
-    [sums, _] = sample.sums(1, units)
-    return _covers(bootstrap_interval(sums, generator=generator, resamples=RESAMPLES))
+def _bootstrap_covers(sample: Sample, generator: np.random.Generator, units: str) -> bool:
+    return _covers(bootstrap_interval(sample.sums(1, units)[0], generator=generator, resamples=RESAMPLES))
+
+
+def _jackknife_covers(sample: Sample, generator: np.random.Generator) -> bool:
+    return _covers(significance.interval(sample.sums(1)[0]))
 
 
 def _covers(interval: significance.Interval) -> bool:
     return bool(interval.low[-1] <= true_ccc().mean() <= interval.high[-1])
 
 
-def bootstrap_rejects(sample: Sample, generator: np.random.Generator, units: str) -> bool:
+def _bootstrap_rejects(sample: Sample, generator: np.random.Generator, units: str) -> bool:
     """The percentile interval of the difference leaves out 0; runs are drawn again as well (crossed)."""
     a, b = sample.sums(sample.predicted.shape[1], units)
     drawn = []
@@ -168,34 +165,31 @@ def bootstrap_rejects(sample: Sample, generator: np.random.Generator, units: str
     return bool(not low <= 0 <= high)
 
 
-def swaps_reject(sample: Sample, generator: np.random.Generator) -> bool:
-    """Permutation that swaps the two systems within speakers."""
+def _swaps_reject(sample: Sample, generator: np.random.Generator) -> bool:
     found = significance.swapped_difference(*sample.sums(1), generator=generator, resamples=RESAMPLES - 1)
     return bool(found.p[-1] <= ALPHA)
 
 
-def welch_rejects(sample: Sample, generator: np.random.Generator) -> bool:
-    """Welch's t-test of the runs' CCCs."""
+def _welch_rejects(sample: Sample, generator: np.random.Generator) -> bool:
     a, b = (ccc_of_runs(sums.sum(axis=0))[:, -1] for sums in sample.sums(max(RUNS)))
     return bool(stats.ttest_ind(a, b, equal_var=False).pvalue < ALPHA)
 
 
-def retrained_rejects(sample: Sample, generator: np.random.Generator, runs: int) -> bool:
-    """Jackknife over speakers plus variance of the seeds, Satterthwaite's degrees of freedom."""
+def _retrained_rejects(sample: Sample, generator: np.random.Generator, runs: int) -> bool:
     return bool(significance.retrained_difference(*sample.sums(runs)).p[-1] < ALPHA)
 
 
 METHODS: dict[tuple[str, str], tuple[int, Callable[[Sample, np.random.Generator], bool]]] = {
-    ("coverage", "bootstrap over utterances"): (1, partial(bootstrap_covers, units="utterances")),
-    ("coverage", "bootstrap over speakers"): (1, partial(bootstrap_covers, units="speakers")),
-    ("coverage", "jackknife-t over speakers"): (1, jackknife_covers),
-    ("two systems", "bootstrap over utterances"): (1, partial(bootstrap_rejects, units="utterances")),
-    ("two systems", "bootstrap over speakers"): (1, partial(bootstrap_rejects, units="speakers")),
-    ("two systems", "swaps within speakers"): (1, swaps_reject),
-    ("two methods", "Welch's test on 5 seeds"): (max(RUNS), welch_rejects),
-    ("two methods", "bootstrap over 5 seeds and speakers"): (max(RUNS), partial(bootstrap_rejects, units="speakers")),
+    ("coverage", "bootstrap over utterances"): (1, partial(_bootstrap_covers, units="utterances")),
+    ("coverage", "bootstrap over speakers"): (1, partial(_bootstrap_covers, units="speakers")),
+    ("coverage", "jackknife-t over speakers"): (1, _jackknife_covers),
+    ("two systems", "bootstrap over utterances"): (1, partial(_bootstrap_rejects, units="utterances")),
+    ("two systems", "bootstrap over speakers"): (1, partial(_bootstrap_rejects, units="speakers")),
+    ("two systems", "swaps within speakers"): (1, _swaps_reject),
+    ("two methods", "Welch's test on 5 seeds"): (max(RUNS), _welch_rejects),
+    ("two methods", "bootstrap over 5 seeds and speakers"): (max(RUNS), partial(_bootstrap_rejects, units="speakers")),
     **{
-        ("two methods", f"jackknife plus {runs} seeds"): (max(RUNS), partial(retrained_rejects, runs=runs))
+        ("two methods", f"jackknife plus {runs} seeds"): (max(RUNS), partial(_retrained_rejects, runs=runs))
         for runs in RUNS
     },
 }
@@ -217,7 +211,7 @@ def _rates(outcomes: Sequence[dict[tuple[str, str], bool]], speakers: int) -> pd
     return table.assign(rate=share.to_numpy(), speakers=speakers, repetitions=len(outcomes))
 
 
-def judge(size: tuple[int, int], effects_on: Sequence[float], repetition: int, margin: float = MARGIN) -> pd.DataFrame:
+def judge(size: tuple[int, int], effects_on: Sequence[float], margin: float, repetition: int) -> pd.DataFrame:
     """Verdicts on systems of true differences `effects_on` from a reference, on a new sample of so many speakers and
     runs (`size`)."""
     speakers, runs = size
@@ -236,16 +230,13 @@ def _false(table: pd.DataFrame) -> bool:
     return any([*different, *signs, *(one == "equivalent" or WITHIN in one for one in found[2:])])
 
 
-def _judged(pool: ProcessPoolExecutor, size: tuple[int, int]) -> dict[str, float]:
+def _judged(pool: ProcessPoolExecutor, *size: int) -> dict[str, float]:
     """Family-wise error of verdicts, and how often what planning calls detectable is found, for one `size`."""
-
-    def repeated(effects_on: Sequence[float], margin: float = MARGIN) -> list[pd.DataFrame]:
-        return list(pool.map(partial(judge, size, effects_on, margin=margin), range(JUDGED), chunksize=10))
-
-    families = repeated(EFFECTS)
+    families = _repeated(pool, JUDGED, judge, size, EFFECTS, MARGIN)
     planned = pd.concat(families)[["detectable", "detectable_equivalence"]].median()
-    found = pd.concat(repeated([planned["detectable"]] * len(EFFECTS)))["verdict"]
-    equal = pd.concat(repeated([0.0] * len(EFFECTS), planned["detectable_equivalence"]))["verdict"]
+    different = _repeated(pool, JUDGED, judge, size, [planned["detectable"]] * len(EFFECTS), MARGIN)
+    equal = _repeated(pool, JUDGED, judge, size, [0.0] * len(EFFECTS), planned["detectable_equivalence"])
+    found, alike = (pd.concat(each)["verdict"] for each in (different, equal))
     return {
         "speakers": size[0],
         "runs": size[1],
@@ -253,7 +244,7 @@ def _judged(pool: ProcessPoolExecutor, size: tuple[int, int]) -> dict[str, float
         "detectable": planned["detectable"],
         "power": found.str.startswith("better").mean(),
         "detectable_equivalence": planned["detectable_equivalence"],
-        "equivalence_power": equal.isin(["equivalent", f"better{WITHIN}", f"worse{WITHIN}"]).mean(),
+        "equivalence_power": alike.isin(["equivalent", f"better{WITHIN}", f"worse{WITHIN}"]).mean(),
     }
 
 
@@ -274,40 +265,36 @@ def _power(found: Sequence[Array], name: str) -> pd.DataFrame:
     return table.assign(set=name, speakers=SETS[name][0], utterances=SETS[name][1], repetitions=len(found))
 
 
+def _repeated(pool: ProcessPoolExecutor, times: int, function: Callable, *given: Any) -> list:
+    """What `function` gives of `given` and the number of each repetition."""
+    results = pool.map(partial(function, *given), range(times), chunksize=10)
+    return list(tqdm(results, total=times, desc=f"{function.__name__} {given[0]}", unit="sample"))
+
+
 def simulate() -> None:
     """Repeat everything on all cores and write ``rates.csv``, ``verdicts.csv`` and ``power.csv`` into `RESULTS`."""
     with ProcessPoolExecutor() as pool:
-
-        def repeated(function: Callable, given: Any, times: int) -> list:
-            results = pool.map(partial(function, given), range(times), chunksize=10)
-            return list(tqdm(results, total=times, desc=f"{function.__name__} {given}", unit="sample"))
-
-        outcomes = [_rates(repeated(repeat, size, REPETITIONS), size) for size in SPEAKERS]
-        powers = [_power(repeated(_differences, name, JUDGED), name) for name in SETS]
-        sizes = tqdm([(speakers, runs) for speakers in SPEAKERS for runs in (1, *RUNS[1:])], "verdicts")
-        judged = pd.DataFrame([_judged(pool, size) for size in sizes]).assign(repetitions=JUDGED)
-    write_tables(RESULTS, {"rates": pd.concat(outcomes), "power": pd.concat(powers), "verdicts": judged})
+        outcomes = [_rates(_repeated(pool, REPETITIONS, repeat, size), size) for size in SPEAKERS]
+        powers = [_power(_repeated(pool, JUDGED, _differences, name), name) for name in SETS]
+        judged = [_judged(pool, speakers, runs) for speakers in SPEAKERS for runs in (1, *RUNS[1:])]
+    tables = {"rates": pd.concat(outcomes), "power": pd.concat(powers)}
+    write_tables(RESULTS, tables | {"verdicts": pd.DataFrame(judged).assign(repetitions=JUDGED)})
 
 
 def rates(folder: Path | str = RESULTS) -> pd.DataFrame:
     """Coverage and false rejections of each method by number of speakers, a row each; `USED` ones are marked by a tick.
     Columns ``family``, ``method``, ``speakers``, ``estimate``, ``low``, ``high`` (95 %, of the simulation's own
     chance), ``repetitions``."""
-    table = pd.read_csv(resolve(Path(folder)) / "rates.csv").rename(columns={"rate": "estimate"})
+    table = read_tables(folder, ["rates"])["rates"].rename(columns={"rate": "estimate"})
     rate, names = table["estimate"], {one: f"{one} ✓" for one in USED}
     half_width = stats.norm.ppf(0.975) * np.sqrt(rate * (1 - rate) / table["repetitions"])
     return table.assign(low=rate - half_width, high=rate + half_width, method=table["method"].replace(names))
 
 
-def promises(folder: Path | str = RESULTS) -> pd.DataFrame:
-    """Family-wise error of verdicts, and how often what planning calls detectable is found, by speakers and runs."""
-    return pd.read_csv(resolve(Path(folder)) / "verdicts.csv")
-
-
 def power(folder: Path | str = RESULTS) -> pd.DataFrame:
     """Detectable difference of two trained systems by set and correlation of their errors, and for each of `STEPS` the
     power to detect the paper's difference, were it the true one."""
-    table = pd.read_csv(resolve(Path(folder)) / "power.csv")
+    table = read_tables(folder, ["power"])["power"]
     errors = table["standard_error"], table["speakers"] - 1
     table["detectable"] = verdicts.detectable_difference(*errors)
     for name, pair in STEPS.items():
