@@ -42,7 +42,7 @@ rule book:
 rule features:
     message: "Caching the features of {wildcards.variant} ({wildcards.profile}, {wildcards.condition})"
     params:
-        frozen=lambda names: plan.frozen(names.variant, names.condition, names.profile),
+        frozen=lambda names: plan.of(names.profile).frozen(names.variant, names.condition),
     output:
         touch("build/{profile}/features/{condition}/{variant}"),
     resources: **MODEL
@@ -54,13 +54,13 @@ rule train:
     message: "Training {wildcards.variant} ({wildcards.profile}, {wildcards.condition})"
     input:
         lambda names: "build/{profile}/features/{condition}/".format(**names)
-        + plan.features_of(names.variant, names.condition, names.profile),
+        + plan.of(names.profile).features_of(names.variant, names.condition),
         notebook="notebooks/ablation.ipynb",
     params:
-        settings=lambda names: plan.settings(names.variant, names.condition, names.profile),
+        settings=lambda names: plan.of(names.profile).settings(names.variant, names.condition),
         values=lambda names: json.dumps(
-            {"profile": names.profile, "variant": names.variant, "seeds": plan.seeds(names.profile)}
-            | {"overrides": plan.changed(names.condition, names.profile)}
+            {"profile": names.profile, "variant": names.variant, "seeds": plan.of(names.profile).seeds()}
+            | {"overrides": plan.of(names.profile).changed(names.condition)}
         ),
         output=RUNS + ".ipynb",
     output:

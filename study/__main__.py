@@ -87,7 +87,7 @@ def features(plan: Plan, profile: str, variant: str, condition: str) -> None:
     """Read the corpus and cache what the frozen encoders of a variant make of it, unless it cannot be trained."""
     from sercore import corpora, training
 
-    params = plan.parameters(variant, condition, profile=profile)
+    params = plan.of(profile).parameters(variant, condition)
     training.prepare(params, corpora.read(params.corpus, params.seed))
 
 

@@ -22,7 +22,7 @@ from sercore.network.losses import ccc
 from sercore.params import Params
 from sercore.runs import PREDICTED, Run
 from sercore.sampling import choose
-from study.plan import Plan, Question, baselines, corpus_of
+from study.plan import Plan, Question, corpus_of, declarations
 
 PENALTIES = 10.0 ** np.arange(7)
 
@@ -31,7 +31,7 @@ def runs(plan: Plan, asked: Sequence[Question], condition: str) -> list[Run]:
     """The baselines that `asked` compare, fitted for every seed, as runs without a folder; their ``history`` holds the
     validation CCC. One whose package is not installed is left out, with a warning."""
     found = []
-    for name, entry in baselines().items():
+    for name, entry in declarations()["baselines"].items():
         if not any(name in one.compared for one in asked):
             continue
         if entry["features"] == "egemaps" and not find_spec("opensmile"):

@@ -23,7 +23,7 @@ from sercore import verdicts
 from sercore.sums import from_table
 from sercore.verdicts import ENDPOINTS
 from study import paper
-from study.plan import REAL, Question, baselines, margin, members, questions
+from study.plan import REAL, Question, declarations, margin, members, questions
 from study.results import Study, by_system
 from study.sums import CEILING, FLOOR
 
@@ -78,7 +78,7 @@ def _rows(
     not, since their package is optional."""
     split = split or study.splits(test)[-1]
     rows = study.sums[(study.sums["test"] == test) & (study.sums["split"] == split)]
-    absent = baselines().keys() - set(rows["system"])
+    absent = declarations()["baselines"].keys() - set(rows["system"])
     question = replace(question, pairs=tuple(pair for pair in question.pairs if absent.isdisjoint(pair)))
     needed = {member for name in question.compared for member in members(name)}
     seeds = set.intersection(*({run.params.seed for run in study.runs if run.system == name} for name in needed))

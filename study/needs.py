@@ -86,11 +86,9 @@ def needs(plan: Plan) -> tuple[pd.DataFrame, dict[str, float]]:
 def require_room(sizes: Mapping[str, float]) -> None:
     """Raise `ParamsError` if a study writes more than is free, by the sizes that `needs` gives."""
     written = {name: size for name, size in sizes.items() if name != "free"}
-    if sum(written.values()) > sizes["free"]:
+    if (total := sum(written.values())) > sizes["free"]:
         parts = ", ".join(f"{name} {size:.1f}" for name, size in written.items())
-        problem = (
-            f"this study writes about {sum(written.values()):.1f} GB ({parts}) where {sizes['free']:.1f} GB are free"
-        )
+        problem = f"this study writes about {total:.1f} GB ({parts}) where {sizes['free']:.1f} GB are free"
         raise ParamsError(f"{problem}: make room, or ask for one CHAPTER, fewer SEEDS or speech.cache=false.")
 
 
@@ -125,10 +123,9 @@ def _activations(model: AttributeModel, run: Params, durations: pd.Series) -> fl
     if not speech.finetune:
         return 6 * frames * layers * width
     size, large = ("whisper-large", 1280) if speech.is_whisper else ("large", 1024)
-    rows = measured().query("part == 'kept for the backward pass'")
     way = "with checkpointing" if training.checkpointing else "all together"
-    rows = rows[(rows["size"] == size + (", LoRA" if speech.lora else "")) & (rows["way"] == way)]
-    by_layer, else_ = (rows.loc[rows["measure"] == name, "estimate"].iloc[-1] for name in PER_FRAME)
+    size += ", LoRA" if speech.lora else ""
+    by_layer, else_ = _estimates(part="kept for the backward pass", size=size, way=way)[list(PER_FRAME)]
     precision = 1 if training.precision == "bfloat16" else 2
     return 1000 * frames * (by_layer * (layers - 1) + else_) * precision * width / large
 
@@ -141,9 +138,7 @@ def _seconds(model: AttributeModel, run: Params, corpus: Corpus, kept: str) -> f
     way = "packed" if kept in (SPECTROGRAMS, "nothing") else "all together"
     if run.training.checkpointing and speech.finetune:
         way = "with checkpointing"
-    keys = {"device": "cuda", "part": "msp_podcast", "size": size, "way": way}
-    rows = measured()
-    rates = rows[(rows[list(keys)] == pd.Series(keys)).all(axis=1)].set_index("measure")["estimate"]
+    rates = _estimates(device="cuda", part="msp_podcast", size=size, way=way)
     if rates.empty or benchmarks()["cuda"]["machine"]["gpu"] != here:
         return np.nan
     chosen, longest = choose(corpus, run), run.speech.max_seconds
@@ -152,6 +147,12 @@ def _seconds(model: AttributeModel, run: Params, corpus: Corpus, kept: str) -> f
     trained = _frames(model, run.training.epochs * len(chosen.sampler) * mean)
     predicted = _frames(model, run.training.epochs * validation + others)
     return trained / rates["frames a second"] + predicted / rates["predicted frames a second"]
+
+
+def _estimates(**keys: str) -> pd.Series:
+    """What was measured of these keys, by measure; of several devices on the last."""
+    rows = measured()
+    return rows[(rows[list(keys)] == pd.Series(keys)).all(axis=1)].groupby("measure")["estimate"].last()
 
 
 def _downloads(encoders: Iterable[str]) -> float:

@@ -1,7 +1,7 @@
 """A study as its chapters read it: runs, sums by speaker and, where utterances are kept, corpus and predictions."""
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from sercore.runs import PREDICTED, PREDICTED_FEMALE, Run, sound
 from sercore.runs import read as read_run
 from sercore.sums import SUMS, Array, as_table, speaker_sums, units
 from study import sums
-from study.plan import STUDY, Question, baselines, ensembles, is_simulated, members, members_by_attribute
+from study.plan import STUDY, Question, declarations, is_simulated, members, members_by_attribute
 
 KEYS = ("test", "split", "system", "speaker", "seed", "attribute")  # of a row of sums
 REMEDY = "run `make study`"
@@ -173,7 +173,7 @@ def summed(study: Study, middle: float = 0.0) -> Study:
     tables = []
     for test, runs in _evaluated(study):
         systems = list(by_system(runs))
-        systems += [name for name in ensembles() if set(members(name)) <= {*systems}]
+        systems += [name for name in declarations()["ensembles"] if set(members(name)) <= {*systems}]
         for split in labelled_splits(runs):
             gold, predictions, seeds = aligned(runs, systems, split)
             speakers = gold["speaker"]
@@ -243,17 +243,12 @@ def collect(
     first run. ``environment.json``: of the first run. ``corpus.parquet``, ``ratings.parquet``: the corpus's own tables,
     without paths. ``samples/``: the sound of one utterance of each emotion. ``sums.parquet``: see `summed`.
     """
-    read = {folder: read_run(folder) for folder in folders}
-    named = {folder: replace(run, system=run.params.variant) for folder, run in read.items()}
-    place = _place()
-    trained = dict(sorted(named.items(), key=lambda item: place(item[1])))
+    trained = _in_order(replace(run, system=run.params.variant) for run in map(read_run, folders))
     complete(results, lambda partial: _write(trained, corpus, tests, fitted, partial), replace=True)
 
 
-def _write(
-    trained: Mapping[Path, Run], corpus: Corpus, tests: Sequence[str], fitted: Sequence[Run], folder: Path
-) -> None:
-    runs = [*trained.values(), *fitted]
+def _write(trained: Sequence[Run], corpus: Corpus, tests: Sequence[str], fitted: Sequence[Run], folder: Path) -> None:
+    runs, paths = [*trained, *fitted], [run.folder for run in trained if run.folder]
     keys = pd.DataFrame({"system": [run.system for run in runs], "seed": [run.params.seed for run in runs]})
     keys.join(pd.json_normalize([run.metrics for run in runs], sep=" ")).to_csv(folder / "runs.csv", index=False)
     _stacked(runs, [run.history for run in runs]).to_csv(folder / "history.csv", index=False)
@@ -261,12 +256,12 @@ def _write(
     if tests:
         tested = [
             pd.concat([pd.read_parquet(path / "tests" / f"{test}.parquet").assign(test=test) for test in tests])
-            for path in trained
+            for path in paths
         ]
-        _write_predictions(_stacked(list(trained.values()), tested), ["test", "split"], folder / "tests.parquet")
+        _write_predictions(_stacked(trained, tested), ["test", "split"], folder / "tests.parquet")
     params = {run.system: _portable(run.params) for run in reversed(runs)}
     (folder / "params.yaml").write_text(yaml.safe_dump(dict(reversed(params.items())), sort_keys=False))
-    shutil.copy(next(iter(trained)) / "environment.json", folder)
+    shutil.copy(paths[0] / "environment.json", folder)
     corpus.table.drop(columns="path").to_parquet(folder / "corpus.parquet")
     if corpus.ratings is not None:
         corpus.ratings.to_parquet(folder / "ratings.parquet", index=False)
@@ -327,15 +322,18 @@ def read_runs(folder: Path | str) -> list[Run]:
             Run(key[0], given[key], _nested(row.dropna().to_dict()), histories[key], by_run[key], None)
             for key, row in metrics.iterrows()
         ]
-    if systems := ", ".join(sorted({run.params.variant for run in runs} - variants().keys() - baselines().keys())):
+    if systems := ", ".join(sorted({run.params.variant for run in runs} - {*_declared()})):
         raise ParamsError(f"{results} holds runs of {systems}, not in params/variants.yaml: run the study again.")
-    return sorted(runs, key=_place())
+    return _in_order(runs)
 
 
-def _place() -> Callable[[Run], tuple[int, str, int]]:
-    """By what runs are sorted; the files of variants and baselines are looked at once."""
-    places = {name: number for number, name in enumerate([*variants(), *baselines()])}
-    return lambda run: (places[run.params.variant], run.system, run.params.seed)
+def _in_order(runs: Iterable[Run]) -> list[Run]:
+    places = {name: number for number, name in enumerate(_declared())}
+    return sorted(runs, key=lambda run: (places[run.params.variant], run.system, run.params.seed))
+
+
+def _declared() -> list[str]:
+    return [*variants(), *declarations()["baselines"]]
 
 
 def _stacked(runs: Sequence[Run], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -350,11 +348,7 @@ def _by_run(table: pd.DataFrame) -> dict[tuple[str, int], pd.DataFrame]:
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     """Metrics from columns of ``runs.csv``: ``ccc test3 mean`` is that of a dict in a dict."""
-    metrics: dict[str, Any] = {"ccc": {}}
-    for name, value in flat.items():
-        if name.startswith("ccc "):
-            _, split, endpoint = name.split(" ")
-            metrics["ccc"].setdefault(split, {})[endpoint] = value
-        else:
-            metrics[name] = value
+    metrics: dict[str, Any] = {"ccc": {}} | {name: flat[name] for name in flat if not name.startswith("ccc ")}
+    for _, split, endpoint in (name.split(" ") for name in flat if name.startswith("ccc ")):
+        metrics["ccc"].setdefault(split, {})[endpoint] = flat[f"ccc {split} {endpoint}"]
     return metrics
