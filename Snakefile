@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from study.plan import STUDY, alone, planned
+from study.plan import STUDY, alone, is_simulated, planned
 
 GPU = config.pop("gpu", 1)
 plan = planned(**config)
@@ -22,7 +22,8 @@ localrules: pages, ablation
 
 onstart:
     alone()
-    shell(plan.first)
+    # A simulated corpus is small.
+    shell(":" if is_simulated(plan.parameters("fusion").corpus) else f"{plan.command} plan")
 
 
 rule book:

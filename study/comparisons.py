@@ -105,6 +105,15 @@ def tested(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["endpoint"] == "mean"]
 
 
+def validation_scores(study: Study, question: Question) -> pd.DataFrame:
+    """Mean CCC on the validation set at the epoch (of a ridge regression, the penalty) that it chose, by which one
+    chooses a system: a row a system with runs, ``estimate`` the mean over seeds, ``low`` and ``high`` their range."""
+    best = [(run.system, run.history.set_index("epoch").loc[run.metrics["best_epoch"], "mean"]) for run in study.runs]
+    groups = pd.DataFrame(best, columns=["system", "ccc"]).groupby("system")["ccc"]
+    rows = groups.agg(estimate="mean", low="min", high="max", seeds="size").reindex(question.compared).dropna()
+    return rows.reset_index().assign(split="validation set", endpoint="mean")
+
+
 def split_scores(study: Study) -> pd.DataFrame:
     """CCC of each system on each split that has gold values."""
     tables = []

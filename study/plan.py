@@ -159,11 +159,6 @@ class Plan:
         given = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
         return " ".join(["python -m study", *given])
 
-    @property
-    def first(self) -> str:
-        """What comes before the first job: a look for room, unless the corpus is simulated, and so small."""
-        return ":" if is_simulated(self.parameters("fusion").corpus) else f"{self.command} plan"
-
     @cached_property
     def parts(self) -> dict[str, list[Question]]:
         """The questions of each part."""

@@ -13,6 +13,7 @@ Assumptions: the sizes of the speakers are lognormal, with the paper's skew; the
 constants below that name no source. ``python -m study.chapters.significance`` writes ``results/significance``.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from tqdm import tqdm
 
 from sercore import ATTRIBUTES, significance, verdicts
 from sercore.params import project_root
+from sercore.significance import Interval
 from sercore.sums import Array, ccc_of, ccc_of_runs, chunks, require, speaker_sums, weigh
 from sercore.verdicts import ALPHA, WITHIN
 from simulation.population import SKEW
@@ -119,18 +121,16 @@ def predict(gold: Array, error: Array, ccc: Array) -> Array:
     return ccc * gold + np.sqrt(1 - ccc**2) * error
 
 
-def bootstrap_interval(
-    sums: Array, *, generator: np.random.Generator, confidence: float = 0.95, resamples: int = 10_000
-) -> significance.Interval:
+def bootstrap_interval(sums: Array, *, generator: np.random.Generator, resamples: int = 10_000) -> Interval:
     """CCC, averaged over runs, with a percentile interval of the bootstrap over speakers (Efron & Tibshirani, 1993).
 
-    G speakers are drawn with replacement `resamples` times; the limits are the (1 -+ confidence) / 2 quantiles of CCC.
+    G speakers are drawn with replacement `resamples` times; the limits are the .025 and .975 quantiles of CCC.
     With few speakers they are too narrow, so `sercore.significance.interval` is this package's choice. A resample whose
     gold and predicted values are constant has CCC 0.
     """
     require(sums)
     drawn = np.concatenate([ccc_of(weigh(weights, sums)) for weights in redrawn(len(sums), resamples, generator)])
-    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    low, high = np.quantile(drawn, [ALPHA / 2, 1 - ALPHA / 2], axis=0)
     return significance.unless_constant(sums, ccc_of(sums.sum(axis=0)), low, high)
 
 
@@ -149,7 +149,7 @@ def _jackknife_covers(sample: Sample, generator: np.random.Generator) -> bool:
     return _covers(significance.interval(sample.sums(1)[0]))
 
 
-def _covers(interval: significance.Interval) -> bool:
+def _covers(interval: Interval) -> bool:
     return bool(interval.low[-1] <= true_ccc().mean() <= interval.high[-1])
 
 
@@ -224,10 +224,8 @@ def judge(size: tuple[int, int], effects_on: Sequence[float], margin: float, rep
 
 def _false(table: pd.DataFrame) -> bool:
     """Whether a family of `EFFECTS` has a false verdict."""
-    found = list(table["verdict"])
-    different = [not one.startswith(("equivalent", "inconclusive")) for one in found[:2]]
-    signs = [one.startswith(sign) for one, sign in zip(found[2:], ("worse", "better"), strict=True)]
-    return any([*different, *signs, *(one == "equivalent" or WITHIN in one for one in found[2:])])
+    wrong = "better|worse", "better|worse", f"worse|equivalent|{WITHIN}", f"better|equivalent|{WITHIN}"
+    return any(re.search(*pair) for pair in zip(wrong, table["verdict"], strict=True))
 
 
 def _judged(pool: ProcessPoolExecutor, *size: int) -> dict[str, float]:
@@ -266,7 +264,6 @@ def _power(found: Sequence[Array], name: str) -> pd.DataFrame:
 
 
 def _repeated(pool: ProcessPoolExecutor, times: int, function: Callable, *given: Any) -> list:
-    """What `function` gives of `given` and the number of each repetition."""
     results = pool.map(partial(function, *given), range(times), chunksize=10)
     return list(tqdm(results, total=times, desc=f"{function.__name__} {given[0]}", unit="sample"))
 
