@@ -36,8 +36,7 @@ def scores(study: Study, question: Question, split: str | None = None, test: str
     for name in [name for name in (CEILING, FLOOR) if name in set(rows["system"])]:
         sums |= from_table(rows, [name])
     table = verdicts.scores(sums).assign(**keys)
-    trained = table["system"].isin(question.compared)
-    table = table.assign(seeds=table["seeds"].where(trained), sets=table["sets"].where(trained))
+    table[["seeds", "sets"]] = table[["seeds", "sets"]].where(table["system"].isin(question.compared))
     heard = {run.system: Path(run.params.speech.encoder).name for run in study.runs}
     encoders = {name: ", ".join(sorted({heard[one] for one in members(name)})) for name in question.compared}
     return table.assign(encoder=table["system"].map(encoders).fillna("–"))
@@ -55,14 +54,13 @@ def differences(study: Study, question: Question, split: str | None = None, test
     table = verdicts.differences(from_table(rows, question.compared), question.pairs)
     published = [(paper.difference(*pair) or [np.nan])[0] for pair in question.pairs]
     table["paper"] = np.where(table["endpoint"] == "mean", np.repeat(published, len(ENDPOINTS)), np.nan)
-    confirming = [pair in confirmatory(declared) for pair in question.pairs]
-    table["family"] = np.repeat(np.where(confirming, "confirmatory", "exploratory"), len(ENDPOINTS))
-    sizes = {
-        "confirmatory": sum(len(confirmatory(one)) for one in questions(profile).values()),
-        "exploratory": len(declared.pairs) - len(confirmatory(declared)),
-    }
-    families = table.groupby("family", sort=False)
-    judged = [verdicts.judged(rows, margin(profile), sizes[name]) for name, rows in families]
+    confirming = confirmatory(declared)
+    families = ["confirmatory" if pair in confirming else "exploratory" for pair in question.pairs]
+    table["family"] = np.repeat(families, len(ENDPOINTS))
+    size = sum(len(confirmatory(one)) for one in questions(profile).values())
+    sizes = {"confirmatory": size, "exploratory": len(declared.pairs) - len(confirming)}
+    groups = table.groupby("family", sort=False)
+    judged = [verdicts.judged(rows, margin(profile), sizes[name]) for name, rows in groups]
     return pd.concat(judged).sort_index().assign(**keys)
 
 

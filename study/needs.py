@@ -131,7 +131,6 @@ def _activations(model: AttributeModel, run: Params, durations: pd.Series) -> fl
 
 
 def _seconds(model: AttributeModel, run: Params, corpus: Corpus, kept: str) -> float:
-    """Seconds of a run's steps and predictions; NaN where they were not measured on such a GPU."""
     speech, here = model.speech, torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     size = LARGE.get((speech.config.model_type, speech.config.hidden_size, speech.layers - 1), "another")
     size += ", frozen" if not speech.finetune else ", LoRA" if speech.lora else ""

@@ -58,19 +58,14 @@ class Question:
         return tuple(dict.fromkeys(name for pair in self.pairs for name in reversed(pair)))
 
 
-def questions(profile: str) -> dict[str, Question]:
-    """The questions of the paper that a profile answers, by name, in the order of ``params/questions.yaml``; a system,
-    condition or test that is not declared raises `ParamsError`."""
-    return {name: one for name, one in _answered(profile).items() if not one.open}
-
-
-def open_questions(profile: str) -> dict[str, Question]:
-    """As `questions`, those that the paper leaves open."""
-    return {name: one for name, one in _answered(profile).items() if one.open}
+def questions(profile: str, *, open: bool = False) -> dict[str, Question]:
+    """The questions of the paper, or those that it leaves open, that a profile answers, by name, in the order of
+    ``params/questions.yaml``; a system, condition or test that is not declared raises `ParamsError`."""
+    return {name: one for name, one in _answered(profile).items() if one.open == open}
 
 
 def question(profile: str, name: str) -> Question:
-    """One of `questions` or `open_questions`; `ParamsError` where the profile does not answer it."""
+    """One of `questions`, open or not; `ParamsError` where the profile does not answer it."""
     answered = _answered(profile)
     if name not in answered:
         raise ParamsError(f"profile {profile!r} does not answer {name!r}; it answers {', '.join(answered)}.")
@@ -143,8 +138,7 @@ class Plan:
     """A study: what it trains, tests, analyses and shows; all that the graph asks. ``data``: where the corpus lies, if
     not where the profile says. ``chapter``: ``paper``, ``open`` (all open questions), ``all``, or one open question.
     ``count``: trained seeds of each system; by default the corpus's folds, else one for the paper and two for an open
-    question. ``changes``: parameters of all runs on the profile's corpus that differ, see `nested`.
-    """
+    question. ``changes``: parameters of all runs on the profile's corpus that differ, as ``training.epochs=60``."""
 
     profile: str
     data: str | None = None
@@ -163,7 +157,7 @@ class Plan:
     def parts(self) -> dict[str, list[Question]]:
         """The questions of each part."""
         paper = {PAPER: list(questions(self.profile).values())}
-        beyond = {name: [one] for name, one in open_questions(self.profile).items()}
+        beyond = {name: [one] for name, one in questions(self.profile, open=True).items()}
         every = {PAPER: paper, "open": beyond, "all": paper | beyond}
         return every.get(self.chapter) or {self.chapter: [question(self.profile, self.chapter)]}
 
@@ -204,7 +198,7 @@ class Plan:
     def changed(self, condition: str) -> dict[str, Any]:
         """The overrides of a run under a condition, with the corpus and the changes that the user named."""
         moved = {"corpus": {"path": self.data}} if self.data else {}
-        return params.merge(params.merge(moved, overrides(condition)), nested(self.changes or ""))
+        return params.merge(params.merge(moved, overrides(condition)), _nested(self.changes or ""))
 
     def parameters(self, variant: str, condition: str = STUDY, seed: int = 0) -> Params:
         """The parameters of a run."""
@@ -284,8 +278,7 @@ def used_encoders(run: Params) -> list[str]:
     return [section.encoder for section in (run.speech, run.text, run.speaker) if section]
 
 
-def nested(changes: str) -> dict[str, Any]:
-    """Overrides from text such as ``training.epochs=60 text=null``; `ParamsError` names a part that is no KEY=VALUE."""
+def _nested(changes: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for change in shlex.split(changes):
         keys, equals, text = change.partition("=")
@@ -333,7 +326,6 @@ def _entry(system: str) -> dict[str, Any]:
 
 
 def _answered(profile: str) -> dict[str, Question]:
-    """All questions but those of which every condition is for other corpora."""
     content, reader = declarations(), reader_of(profile)
     entries = content["questions"] | content["open"]
     entries = {name: entry for name, entry in entries.items() if entry.get("only", reader) == reader}

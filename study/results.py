@@ -94,7 +94,7 @@ def read_conditions(profile: str, results: Path | str, question: Question) -> li
 
 
 def write_tables(folder: Path, tables: Mapping[str, pd.DataFrame]) -> None:
-    """Write tidy tables as ``<name>.csv`` into `folder`, made if need be."""
+    """Write tidy tables as ``<name>.csv`` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
@@ -113,8 +113,7 @@ def by_system(runs: Sequence[Run]) -> dict[str, list[Run]]:
     return {name: [run for run in runs if run.system == name] for name in dict.fromkeys(run.system for run in runs)}
 
 
-def labelled_splits(runs: Sequence[Run]) -> list[str]:
-    """The splits of which gold values are known, in the order of `SPLITS`; `ParamsError` where there are none."""
+def _labelled_splits(runs: Sequence[Run]) -> list[str]:
     labelled = {split for run in runs for split in run.predictions.dropna(subset=list(ATTRIBUTES))["split"].unique()}
     if not labelled:
         raise ParamsError(UNPUBLISHED)
@@ -123,7 +122,7 @@ def labelled_splits(runs: Sequence[Run]) -> list[str]:
 
 def reported_split(runs: Sequence[Run]) -> str:
     """The split that the study reports: the last of `SPLITS` of which the gold values are known."""
-    return labelled_splits(runs)[-1]
+    return _labelled_splits(runs)[-1]
 
 
 def matched(runs: Sequence[Run], split: str) -> tuple[pd.DataFrame, Array]:
@@ -159,11 +158,8 @@ def aligned(runs: Sequence[Run], names: Sequence[str], split: str) -> tuple[pd.D
 
 
 def _joined(system: str, predictions: Mapping[str, Array]) -> Array:
-    """A system's predictions, (sets, utterances, attributes), from those of its members."""
-    means = [
-        np.mean([predictions[member][..., column] for member in names], axis=0)
-        for column, names in enumerate(members_by_attribute(system).values())
-    ]
+    of_attributes = enumerate(members_by_attribute(system).values())
+    means = [np.mean([predictions[one][..., column] for one in names], axis=0) for column, names in of_attributes]
     return np.stack(means, axis=-1)
 
 
@@ -174,7 +170,7 @@ def summed(study: Study, middle: float = 0.0) -> Study:
     for test, runs in _evaluated(study):
         systems = list(by_system(runs))
         systems += [name for name in declarations()["ensembles"] if set(members(name)) <= {*systems}]
-        for split in labelled_splits(runs):
+        for split in _labelled_splits(runs):
             gold, predictions, seeds = aligned(runs, systems, split)
             speakers = gold["speaker"]
             gold = gold if is_simulated(study.params.corpus) else gold.assign(speaker=sums.pooled(speakers))
@@ -200,14 +196,13 @@ def _table(gold: pd.DataFrame, predicted: Array, seeds: Sequence[int], middle: f
 
 
 def _evaluated(study: Study) -> Iterator[tuple[str, Sequence[Run]]]:
-    """The runs with what they predicted, and for each further evaluation set with what they predicted there."""
     yield "", study.runs
     if study.tests is not None:
         gold = study.corpus[["speaker", "emotion", *ATTRIBUTES]]
         for test, rows in study.tests.join(gold, on="utterance").groupby("test", sort=False):
             by_run = _by_run(rows)
-            keyed = {(run.system, run.params.seed): run for run in study.runs}
-            yield test, [replace(run, predictions=by_run[key]) for key, run in keyed.items() if key in by_run]
+            known = [run for run in study.runs if (run.system, run.params.seed) in by_run]
+            yield test, [replace(run, predictions=by_run[run.system, run.params.seed]) for run in known]
 
 
 def run_metrics(runs: Sequence[Run]) -> pd.DataFrame:
@@ -259,8 +254,8 @@ def _write(trained: Sequence[Run], corpus: Corpus, tests: Sequence[str], fitted:
             for path in paths
         ]
         _write_predictions(_stacked(trained, tested), ["test", "split"], folder / "tests.parquet")
-    params = {run.system: _portable(run.params) for run in reversed(runs)}
-    (folder / "params.yaml").write_text(yaml.safe_dump(dict(reversed(params.items())), sort_keys=False))
+    params = {name: _portable(each[0].params) for name, each in by_system(runs).items()}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     shutil.copy(paths[0] / "environment.json", folder)
     corpus.table.drop(columns="path").to_parquet(folder / "corpus.parquet")
     if corpus.ratings is not None:
@@ -270,7 +265,7 @@ def _write(trained: Sequence[Run], corpus: Corpus, tests: Sequence[str], fitted:
 
 
 def _portable(params: Params) -> dict[str, Any]:
-    """Parameters as plain values, without where the corpus lies on this machine."""
+    """Without where the corpus lies on this machine."""
     values = params.model_dump(mode="json")
     if params.corpus.path.is_absolute():
         values["corpus"]["path"] = read_profile(params.profile)["corpus"]["path"]
@@ -286,7 +281,6 @@ def write_sums(folder: Path, middle: float) -> None:
 
 
 def _write_samples(corpus: pd.DataFrame, folder: Path) -> None:
-    """The sound of one utterance of each emotion, none of the training split."""
     folder.mkdir()
     chosen = corpus[corpus["split"] != "train"].drop_duplicates("emotion").dropna(subset=["emotion"])
     for emotion, path in zip(chosen["emotion"], chosen["path"], strict=True):

@@ -177,7 +177,7 @@ def test_an_ensemble_may_take_each_attribute_from_another_system():
 def test_every_declared_system_is_a_variant_or_an_ensemble_of_variants():
     asked = questions.questions("embedded")
     assert list(asked) == ["text", "auxiliary_tasks", "undersampling", "ambiguous_labels", "ensembles"]
-    asked |= questions.open_questions("embedded") | questions.questions("emotale")
+    asked |= questions.questions("embedded", open=True) | questions.questions("emotale")
     assert set(questions.systems(asked.values())) == set(params.variants())
     assert questions.members("fusion") == ("fusion",)
     assert all(len(set(question.pairs)) == len(question.pairs) for question in asked.values())
@@ -235,7 +235,7 @@ def test_an_open_question_has_conditions_and_tests(declare):
     declare(change)
     assert questions.question("embedded", "new").conditions == ("study", "crowded", "longer")
     assert questions.question("emotale", "new").conditions == ("study", "longer")  # the simulation's is left out
-    assert questions.open_questions("embedded")["new"].tests == ("elsewhere",)
+    assert questions.questions("embedded", open=True)["new"].tests == ("elsewhere",)
     assert "new" not in questions.questions("embedded")
     assert questions.overrides("longer") == longer
     assert questions.overrides("crowded") == {"corpus": {"train_speakers": 80}}
@@ -243,8 +243,8 @@ def test_an_open_question_has_conditions_and_tests(declare):
     assert questions.tested_on("elsewhere") == {"path": "data/other"}
     entry["conditions"] = ["crowded"]
     declare(change)
-    assert list(questions.open_questions("embedded")) == ["new"]
-    assert not questions.open_questions("emotale")  # all its conditions are for another corpus
+    assert list(questions.questions("embedded", open=True)) == ["new"]
+    assert not questions.questions("emotale", open=True)  # all its conditions are for another corpus
     with pytest.raises(params.ParamsError, match="unknown profile 'embeded'; params/ has embedded,"):
         questions.questions("embeded")
     entry["tests"] = ["nowhere"]

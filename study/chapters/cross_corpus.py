@@ -56,10 +56,9 @@ def tables(
     error``, what aligning gains, or ``ranking error``, what the system trained on the test corpus itself has more after
     aligning. ``differences``: the pairs `compared`, (system, reference), for each pair of corpora, all in one family.
     """
-    read = {name: [runs.read(path) for path in paths] for name, paths in trained.items()}
-    systems = {
-        name: by_system([replace(run, system=run.params.variant) for run in each]) for name, each in read.items()
-    }
+    systems = {}
+    for name, paths in trained.items():
+        systems[name] = by_system([replace(run, system=run.params.variant) for run in map(runs.read, paths)])
     cells = {
         (train, test, system): cell
         for test, corpus in tested.items()
@@ -95,7 +94,6 @@ def unseen(rows: pd.DataFrame, params: Params) -> pd.DataFrame:
 
 
 def _elsewhere(trained: Sequence[Run], test: str, corpus: Mapping[str, Any]) -> Cell | None:
-    """None where fewer than two speakers are left, of whom no interval can be had."""
     params = with_corpus(trained[0].params, corpus).corpus
     rows = corpus_of(params, 0).table.dropna(subset=list(ATTRIBUTES))
     if params.folds is None:
@@ -121,9 +119,8 @@ def _measured(cell: Cell, own: Cell | None) -> dict[str, pd.DataFrame]:
         "calibration error": verdicts.contrasts(difference(sums, sums, a_of=correlation_of)),
     }
     if own:
-        found["ranking error"] = verdicts.contrasts(
-            difference(*_common(own, cell), a_of=correlation_of, b_of=correlation_of)
-        )
+        both = difference(*_common(own, cell), a_of=correlation_of, b_of=correlation_of)
+        found["ranking error"] = verdicts.contrasts(both)
     columns = ["endpoint", "estimate", "low", "high"]
     size = {"utterances": len(cell[0]), "speakers": len(sums)}
     return {name: table[columns].assign(**size) for name, table in found.items()}

@@ -129,13 +129,12 @@ def bootstrap_interval(sums: Array, *, generator: np.random.Generator, resamples
     gold and predicted values are constant has CCC 0.
     """
     require(sums)
-    drawn = np.concatenate([ccc_of(weigh(weights, sums)) for weights in redrawn(len(sums), resamples, generator)])
+    drawn = np.concatenate([ccc_of(weigh(weights, sums)) for weights in _redrawn(len(sums), resamples, generator)])
     low, high = np.quantile(drawn, [ALPHA / 2, 1 - ALPHA / 2], axis=0)
     return significance.unless_constant(sums, ccc_of(sums.sum(axis=0)), low, high)
 
 
-def redrawn(units: int, resamples: int, generator: np.random.Generator) -> Iterator[Array]:
-    """How often each unit is drawn when as many are drawn with replacement: chunks (some resamples, units)."""
+def _redrawn(units: int, resamples: int, generator: np.random.Generator) -> Iterator[Array]:
     for rows in map(len, chunks(units, resamples)):
         drawn = generator.integers(units, size=(rows, units), dtype=np.int32) + units * np.arange(rows)[:, None]
         yield np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
@@ -157,9 +156,9 @@ def _bootstrap_rejects(sample: Sample, generator: np.random.Generator, units: st
     """The percentile interval of the difference leaves out 0; runs are drawn again as well (crossed)."""
     a, b = sample.sums(sample.predicted.shape[1], units)
     drawn = []
-    for weights in redrawn(len(a), RESAMPLES, generator):
+    for weights in _redrawn(len(a), RESAMPLES, generator):
         ccc = np.stack([ccc_of_runs(weigh(weights, sums))[..., -1] for sums in (a, b)], axis=1)  # (resamples, 2, runs)
-        runs = np.concatenate(list(redrawn(ccc.shape[2], 2 * len(ccc), generator))).reshape(ccc.shape)
+        runs = np.concatenate(list(_redrawn(ccc.shape[2], 2 * len(ccc), generator))).reshape(ccc.shape)
         drawn.append((ccc * runs).mean(axis=2))
     low, high = np.quantile(np.diff(np.concatenate(drawn)), [ALPHA / 2, 1 - ALPHA / 2])
     return bool(not low <= 0 <= high)
@@ -205,7 +204,6 @@ def repeat(speakers: int, repetition: int) -> dict[tuple[str, str], bool]:
 
 
 def _rates(outcomes: Sequence[dict[tuple[str, str], bool]], speakers: int) -> pd.DataFrame:
-    """A row a family and method: in which share of the repetitions it says yes (``rate``)."""
     share = pd.DataFrame(outcomes).mean()
     table = pd.DataFrame(list(share.index), columns=["family", "method"])
     return table.assign(rate=share.to_numpy(), speakers=speakers, repetitions=len(outcomes))
@@ -229,7 +227,6 @@ def _false(table: pd.DataFrame) -> bool:
 
 
 def _judged(pool: ProcessPoolExecutor, *size: int) -> dict[str, float]:
-    """Family-wise error of verdicts, and how often what planning calls detectable is found, for one `size`."""
     families = _repeated(pool, JUDGED, judge, size, EFFECTS, MARGIN)
     planned = pd.concat(families)[["detectable", "detectable_equivalence"]].median()
     different = _repeated(pool, JUDGED, judge, size, [planned["detectable"]] * len(EFFECTS), MARGIN)
@@ -258,7 +255,6 @@ def _differences(name: str, repetition: int) -> Array:
 
 
 def _power(found: Sequence[Array], name: str) -> pd.DataFrame:
-    """A row a correlation: the difference's standard error over repetitions."""
     table = pd.DataFrame({"correlation": POWER_CORRELATIONS, "standard_error": np.std(found, axis=0, ddof=1)})
     return table.assign(set=name, speakers=SETS[name][0], utterances=SETS[name][1], repetitions=len(found))
 
