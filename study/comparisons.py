@@ -14,7 +14,6 @@ Conventions:
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,11 +68,8 @@ def confirmatory(question: Question) -> list[tuple[str, str]]:
     return [pair for pair in question.pairs if paper.difference(*pair) and not (question.open or question.name == REAL)]
 
 
-def _rows(
-    study: Study, question: Question, split: str | None, test: str
-) -> tuple[pd.DataFrame, dict[str, Any], Question]:
-    """Sums of one split of a study, what its tables say of them, and the question without baselines that the study has
-    not, since their package is optional."""
+def _rows(study: Study, question: Question, split: str | None, test: str) -> tuple[pd.DataFrame, dict, Question]:
+    """Sums of one split of a study, what its tables say of them, and the question without baselines that it lacks."""
     split = split or study.splits(test)[-1]
     rows = study.sums[(study.sums["test"] == test) & (study.sums["split"] == split)]
     absent = declarations()["baselines"].keys() - set(rows["system"])
@@ -85,9 +81,7 @@ def _rows(
     return rows, keys | ({"pooled": pooled} if pooled > 1 else {}), question
 
 
-def by_condition(
-    measure: Callable[[Study, Question], pd.DataFrame], studies: Sequence[Study], question: Question
-) -> pd.DataFrame:
+def by_condition(measure: Callable[..., pd.DataFrame], studies: Sequence[Study], question: Question) -> pd.DataFrame:
     """`measure` (`scores` or `differences`) of each study; the differences of each condition are a family."""
     return pd.concat([measure(study, question) for study in studies], ignore_index=True)
 

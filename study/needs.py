@@ -66,10 +66,10 @@ def needs(plan: Plan) -> tuple[pd.DataFrame, dict[str, float]]:
             model = AttributeModel(config)
         durations = corpus.table["duration"].clip(upper=run.speech.max_seconds)
         name, size = _kept(model, run, durations.sum(), kept, free)
-        trained = _bytes(one for one in model.parameters() if one.requires_grad)
+        trained = sum(one.nbytes for one in model.parameters() if one.requires_grad)
         saved = room(model, checkpoints=0)
         copies = 3.5 if run.training.precision == "bfloat16" else 3  # gradients, Adam's moments, and autocast's own
-        memory = _bytes(model.parameters()) + copies * trained + _activations(model, run, durations)
+        memory = sum(one.nbytes for one in model.parameters()) + copies * trained + _activations(model, run, durations)
         sizes = {"features (GB)": size, "models (GB)": seeds * saved, "GPU memory (GB)": memory}
         sizes["checkpoints (GB)"] = room(model) - saved
         row = {"condition": condition, "system": variant, "runs": seeds, "keeps of speech": name}
@@ -92,10 +92,6 @@ def require_room(sizes: Mapping[str, float]) -> None:
         raise ParamsError(f"{problem}: make room, or ask for one CHAPTER, fewer SEEDS or speech.cache=false.")
 
 
-def _bytes(tensors: Iterable[torch.Tensor]) -> int:
-    return sum(one.numel() * one.element_size() for one in tensors)
-
-
 def _kept(model: AttributeModel, run: Params, seconds: float, kept: dict[Any, float], free: float) -> tuple[str, float]:
     """What of speech goes into the cache, and its bytes, by the rule of `sercore.features`; `kept` has what others of
     the study keep."""
@@ -110,16 +106,12 @@ def _kept(model: AttributeModel, run: Params, seconds: float, kept: dict[Any, fl
     return "nothing", 0.0
 
 
-def _frames(model: AttributeModel, seconds: float) -> float:
-    return seconds * SAMPLE_RATE / model.speech.stride
-
-
 def _activations(model: AttributeModel, run: Params, durations: pd.Series) -> float:
     """Bytes that a step keeps of a batch of the longest utterances until its backward pass, by what was measured for
     large encoders, in proportion to the width; of a frozen encoder its hidden states, in half and single precision."""
     speech, training = model.speech, run.training
     width, layers = speech.config.hidden_size, speech.layers
-    frames = _frames(model, durations.nlargest(training.batch_size).sum())
+    frames = durations.nlargest(training.batch_size).sum() * SAMPLE_RATE / speech.stride
     if not speech.finetune:
         return 6 * frames * layers * width
     size, large = ("whisper-large", 1280) if speech.is_whisper else ("large", 1024)
@@ -143,9 +135,9 @@ def _seconds(model: AttributeModel, run: Params, corpus: Corpus, kept: str) -> f
     chosen, longest = choose(corpus, run), run.speech.max_seconds
     mean = chosen.training["duration"].clip(upper=longest).mean()
     validation, others = (part["duration"].clip(upper=longest).sum() for part in (chosen.validation, chosen.predicted))
-    trained = _frames(model, run.training.epochs * len(chosen.sampler) * mean)
-    predicted = _frames(model, run.training.epochs * validation + others)
-    return trained / rates["frames a second"] + predicted / rates["predicted frames a second"]
+    trained = run.training.epochs * len(chosen.sampler) * mean / rates["frames a second"]
+    predicted = (run.training.epochs * validation + others) / rates["predicted frames a second"]
+    return (trained + predicted) * SAMPLE_RATE / speech.stride
 
 
 def _estimates(**keys: str) -> pd.Series:

@@ -223,11 +223,7 @@ def costs(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def collect(
-    folders: Sequence[Path],
-    corpus: Corpus,
-    results: Path,
-    tests: Sequence[str] = (),
-    fitted: Sequence[Run] = (),
+    folders: Sequence[Path], corpus: Corpus, results: Path, tests: Sequence[str] = (), fitted: Sequence[Run] = ()
 ) -> None:
     """Write what the chapters read, as tables of all runs, those in `folders` and the baselines' (`fitted`); `results`
     is replaced as a whole, once all is written.
