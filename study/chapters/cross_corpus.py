@@ -14,23 +14,26 @@ Conventions:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from sercore import ATTRIBUTES, runs, verdicts
+from sercore import ATTRIBUTES, corpora, runs, verdicts
 from sercore.corpus import SPLITS
 from sercore.params import Params, load, reader, with_corpus
 from sercore.predict import evaluate
 from sercore.runs import PREDICTED, Run
 from sercore.significance import difference
 from sercore.sums import Array, correlation_of, speaker_sums
-from study.plan import STUDY, Plan, Question, corpus_of, declared_corpora, margin
+from study.plan import STUDY, Plan, Question, declared_corpora, margin
 from study.results import by_system, matched, reported_split, write_tables
 
 TABLES = ("matrix", "differences")
+
+corpus_of = cache(corpora.read)
 
 Cell = tuple[pd.DataFrame, Array]  # gold rows, and predictions (runs, utterances, attributes) in their scale
 
