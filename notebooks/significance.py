@@ -101,7 +101,7 @@ show.show(
 # Methods that take utterances as independent are overconfident, and more speakers do not help. A bootstrap over few
 # speakers is too narrow as well. A test on runs alone ignores the variance of speakers, so it takes this variance for a
 # difference of methods. The simulation takes CCCs and skew from the paper; the shares of the speaker in gold values and
-# errors, the tails and the variance of runs are assumptions (`study/chapters/significance.py`).
+# errors, the tails and the variance of runs are assumptions (`simulation/significance.py`).
 #
 # ## Detectable differences
 #
