@@ -187,8 +187,9 @@ class Plan:
 
     def of(self, profile: str) -> "Plan":
         """This plan, or what it trains on the corpus of another profile: a seed for each of its folds, or three."""
-        folds = params.load(profile, "fusion", 0).corpus.folds
-        return self if profile == self.profile else Plan(profile, chapter="cross_corpus", count=folds or 3)
+        if profile == self.profile:
+            return self
+        return Plan(profile, chapter="cross_corpus", count=params.load(profile, "fusion", 0).corpus.folds or 3)
 
     def seeds(self) -> list[int]:
         """Seeds of every system."""
