@@ -51,7 +51,7 @@ def leaderboard(study: Study) -> pd.DataFrame:
     texts = table["system"].map(cost).map(lambda value: f"{value:,.0f} s" if value else "–")
     named = [name for question in asked if comparisons.confirmatory(question) for name in question.compared]
     labels = {name: label(name) for name in named if label(name) != name}
-    return table.assign(label=table["system"].map(labels).fillna("–"), cost=texts)
+    return table.assign(label=table["system"].map(lambda name: labels.get(name, "–")), cost=texts)
 
 
 def steps(differences: pd.DataFrame) -> pd.DataFrame:
