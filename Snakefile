@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from study.plan import STUDY, alone, planned
+from study.plan import STUDY, alone, is_simulated, planned
 
 GPU = config.pop("gpu", 1)
 plan = planned(**config)
@@ -22,7 +22,8 @@ localrules: pages, ablation
 
 onstart:
     alone()
-    shell(plan.first)
+    # A simulated corpus is small.
+    shell(":" if is_simulated(plan.parameters("fusion").corpus) else f"{plan.command} plan")
 
 
 rule book:
@@ -42,7 +43,7 @@ rule book:
 rule features:
     message: "Caching the features of {wildcards.variant} ({wildcards.profile}, {wildcards.condition})"
     params:
-        frozen=lambda names: plan.frozen(names.variant, names.condition, names.profile),
+        frozen=lambda names: plan.of(names.profile).frozen(names.variant, names.condition),
     output:
         touch("build/{profile}/features/{condition}/{variant}"),
     resources: **MODEL
@@ -54,13 +55,13 @@ rule train:
     message: "Training {wildcards.variant} ({wildcards.profile}, {wildcards.condition})"
     input:
         lambda names: "build/{profile}/features/{condition}/".format(**names)
-        + plan.features_of(names.variant, names.condition, names.profile),
+        + plan.of(names.profile).features_of(names.variant, names.condition),
         notebook="notebooks/ablation.ipynb",
     params:
-        settings=lambda names: plan.settings(names.variant, names.condition, names.profile),
+        settings=lambda names: plan.of(names.profile).settings(names.variant, names.condition),
         values=lambda names: json.dumps(
-            {"profile": names.profile, "variant": names.variant, "seeds": plan.seeds(names.profile)}
-            | {"overrides": plan.changed(names.condition, names.profile)}
+            {"profile": names.profile, "variant": names.variant, "seeds": plan.of(names.profile).seeds()}
+            | {"overrides": plan.of(names.profile).changed(names.condition)}
         ),
         output=RUNS + ".ipynb",
     output:

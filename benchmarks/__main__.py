@@ -47,7 +47,7 @@ from sercore.features import Features
 from sercore.model import AttributeModel
 from sercore.network.encoders import AudioInputs
 from sercore.sums import speaker_sums
-from study.chapters.significance import bootstrap_interval
+from simulation.significance import bootstrap_interval
 
 TARGET = Path(__file__).with_name("results.json")
 GPU = DEVICE.type == "cuda"

@@ -21,7 +21,6 @@ results = "results/embedded/paper"
 import pandas as pd
 
 from study import comparisons, plan, show
-from study.chapters import ambiguous_labels
 from study.results import read
 
 show.refuse_unknown(In)
@@ -58,7 +57,7 @@ show.scores(scores, "CCC of each system, of one rater and of guessing.")
 
 # %% tags=["hide-input"]
 development = comparisons.scores(study, question, "development")
-validation = ambiguous_labels.validation_scores(study.runs, question.compared)
+validation = comparisons.validation_scores(study, question)
 compared = pd.concat([validation, development, scores]).query("endpoint == 'mean' and system in @question.compared")
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "ambiguous_labels-sets", "caption": "Mean CCC of each system by set. Bars: range over seeds on the validation set, 95 % interval over speakers elsewhere."}, "image": {"alt": "Mean CCC of each system on the validation set, the development and the test split"}}

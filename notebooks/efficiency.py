@@ -12,13 +12,13 @@ results = "results/embedded/paper"
 # %% tags=["remove-input"]
 from IPython.display import Markdown
 
-from study import show
+from study import needs, show
 from study.chapters import efficiency
 from study.results import costs, read
 
 show.refuse_unknown(In)
 study = read(profile, results)
-measured = efficiency.measured()
+measured = needs.measured()
 show.show(efficiency.machines(), "What was measured on. A GPU adds rows of its own to the tables below.", "machines")
 
 # %% [markdown]

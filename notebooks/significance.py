@@ -11,6 +11,7 @@ folder = "results/significance"
 # %% tags=["remove-input"]
 from study import show
 from study.chapters import significance
+from study.results import read_tables
 
 show.refuse_unknown(In)
 
@@ -78,7 +79,7 @@ show.scores(
 # difference as one that is found more often than not, and plan with a reserve.
 
 # %% tags=["hide-input"]
-promises = significance.promises(folder)
+promises = read_tables(folder, ["verdicts"])["verdicts"]
 show.show(
     promises[
         ["speakers", "runs", "false", "detectable", "power", "detectable_equivalence", "equivalence_power"]
@@ -100,7 +101,7 @@ show.show(
 # Methods that take utterances as independent are overconfident, and more speakers do not help. A bootstrap over few
 # speakers is too narrow as well. A test on runs alone ignores the variance of speakers, so it takes this variance for a
 # difference of methods. The simulation takes CCCs and skew from the paper; the shares of the speaker in gold values and
-# errors, the tails and the variance of runs are assumptions (`study/chapters/significance.py`).
+# errors, the tails and the variance of runs are assumptions (`simulation/significance.py`).
 #
 # ## Detectable differences
 #

@@ -87,7 +87,7 @@ def features(plan: Plan, profile: str, variant: str, condition: str) -> None:
     """Read the corpus and cache what the frozen encoders of a variant make of it, unless it cannot be trained."""
     from sercore import corpora, training
 
-    params = plan.parameters(variant, condition, profile=profile)
+    params = plan.of(profile).parameters(variant, condition)
     training.prepare(params, corpora.read(params.corpus, params.seed))
 
 
@@ -126,9 +126,9 @@ def analyse(plan: Plan, part: str) -> None:
         fitted = baselines.runs(plan, asked, condition)
         collect(list(folders), corpus, folder / condition, plan.tests(part), fitted)
     for one in asked:
-        chapter = import_module(f"study.chapters.{one.name}") if find_spec(f"study.chapters.{one.name}") else None
-        if chapter and hasattr(chapter, "analyse"):
-            chapter.analyse(plan, one, folder)
+        chapter = f"study.chapters.{one.name}"
+        if find_spec(chapter) and hasattr(import_module(chapter), "analyse"):
+            import_module(chapter).analyse(plan, one, folder)
 
 
 def execute(plan: Plan, notebook: str, output: str, parameters: str) -> None:
@@ -178,12 +178,11 @@ def commit(plan: Plan) -> None:
     if plan.profile in overview.README:
         overview.write_readme()
     os.environ["TQDM_DISABLE"] = "1"  # progress bars are stripped from committed outputs
-    names = plan.chapters if plan.profile == "embedded" else []
-    every = sorted(Path("notebooks").glob("*.ipynb"))
-    for path in every if names and plan.chapter == "all" else [Path("notebooks", f"{name}.ipynb") for name in names]:
-        notebook = nbformat.read(path, as_version=4)
-        NotebookClient(notebook, timeout=None, record_timing=False).execute()
-        nbformat.write(notebook, path)
+    for path in sorted(Path("notebooks").glob("*.ipynb")) if plan.profile == "embedded" else []:
+        if plan.chapter == "all" or path.stem in plan.chapters:
+            notebook = nbformat.read(path, as_version=4)
+            NotebookClient(notebook, timeout=None, record_timing=False).execute()
+            nbformat.write(notebook, path)
 
 
 def _of_utterances(folder: str, names: list[str]) -> list[str]:

@@ -22,7 +22,7 @@ from sercore.network.losses import ccc
 from sercore.params import Params
 from sercore.runs import PREDICTED, Run
 from sercore.sampling import choose
-from study.plan import Plan, Question, baselines, corpus_of
+from study.plan import Plan, Question, corpus_of, declarations
 
 PENALTIES = 10.0 ** np.arange(7)
 
@@ -31,7 +31,7 @@ def runs(plan: Plan, asked: Sequence[Question], condition: str) -> list[Run]:
     """The baselines that `asked` compare, fitted for every seed, as runs without a folder; their ``history`` holds the
     validation CCC. One whose package is not installed is left out, with a warning."""
     found = []
-    for name, entry in baselines().items():
+    for name, entry in declarations()["baselines"].items():
         if not any(name in one.compared for one in asked):
             continue
         if entry["features"] == "egemaps" and not find_spec("opensmile"):
@@ -79,7 +79,8 @@ def ridge(name: str, features: pd.DataFrame, corpus: Corpus, params: Params) -> 
     parts = (rows.training, rows.validation, rows.predicted)
     train, validation, test = (features.loc[part.index].to_numpy() for part in parts)
     fits = [make_pipeline(StandardScaler(), Ridge(each)).fit(train, rows.training[[*ATTRIBUTES]]) for each in PENALTIES]
-    scores = [_ccc(rows.validation[[*ATTRIBUTES]], fit.predict(validation)) for fit in fits]
+    truth = torch.from_numpy(rows.validation[[*ATTRIBUTES]].to_numpy())
+    scores = [ccc(truth, torch.from_numpy(fit.predict(validation))).numpy() for fit in fits]
     best = fits[int(np.argmax([each.mean() for each in scores]))]
     history = pd.DataFrame([max(scores, key=np.mean)], columns=list(ATTRIBUTES)).assign(epoch=0, loss=np.nan)
     history = history.assign(mean=history[[*ATTRIBUTES]].mean(axis=1))
@@ -89,7 +90,3 @@ def ridge(name: str, features: pd.DataFrame, corpus: Corpus, params: Params) -> 
     metrics = {"ccc": {}, "best_epoch": 0, "epochs": 0, "seconds": round(time.perf_counter() - start, 2)}
     metrics |= {"peak_memory_mb": 0, "parameters": size, "trainable_parameters": size}
     return Run(name, params.model_copy(update={"variant": name}), metrics, history, table, None)
-
-
-def _ccc(truth: pd.DataFrame, predicted: NDArray) -> NDArray:
-    return ccc(torch.from_numpy(truth.to_numpy()), torch.from_numpy(predicted)).numpy()

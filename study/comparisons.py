@@ -14,7 +14,6 @@ Conventions:
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +22,7 @@ from sercore import verdicts
 from sercore.sums import from_table
 from sercore.verdicts import ENDPOINTS
 from study import paper
-from study.plan import REAL, Question, baselines, margin, members, questions
+from study.plan import REAL, Question, declarations, margin, members, questions
 from study.results import Study, by_system
 from study.sums import CEILING, FLOOR
 
@@ -36,8 +35,7 @@ def scores(study: Study, question: Question, split: str | None = None, test: str
     for name in [name for name in (CEILING, FLOOR) if name in set(rows["system"])]:
         sums |= from_table(rows, [name])
     table = verdicts.scores(sums).assign(**keys)
-    trained = table["system"].isin(question.compared)
-    table = table.assign(seeds=table["seeds"].where(trained), sets=table["sets"].where(trained))
+    table[["seeds", "sets"]] = table[["seeds", "sets"]].where(table["system"].isin(question.compared))
     heard = {run.system: Path(run.params.speech.encoder).name for run in study.runs}
     encoders = {name: ", ".join(sorted({heard[one] for one in members(name)})) for name in question.compared}
     return table.assign(encoder=table["system"].map(encoders).fillna("–"))
@@ -55,14 +53,13 @@ def differences(study: Study, question: Question, split: str | None = None, test
     table = verdicts.differences(from_table(rows, question.compared), question.pairs)
     published = [(paper.difference(*pair) or [np.nan])[0] for pair in question.pairs]
     table["paper"] = np.where(table["endpoint"] == "mean", np.repeat(published, len(ENDPOINTS)), np.nan)
-    confirming = [pair in confirmatory(declared) for pair in question.pairs]
-    table["family"] = np.repeat(np.where(confirming, "confirmatory", "exploratory"), len(ENDPOINTS))
-    sizes = {
-        "confirmatory": sum(len(confirmatory(one)) for one in questions(profile).values()),
-        "exploratory": len(declared.pairs) - len(confirmatory(declared)),
-    }
-    families = table.groupby("family", sort=False)
-    judged = [verdicts.judged(rows, margin(profile), sizes[name]) for name, rows in families]
+    confirming = confirmatory(declared)
+    families = ["confirmatory" if pair in confirming else "exploratory" for pair in question.pairs]
+    table["family"] = np.repeat(families, len(ENDPOINTS))
+    size = sum(len(confirmatory(one)) for one in questions(profile).values())
+    sizes = {"confirmatory": size, "exploratory": len(declared.pairs) - len(confirming)}
+    groups = table.groupby("family", sort=False)
+    judged = [verdicts.judged(rows, margin(profile), sizes[name]) for name, rows in groups]
     return pd.concat(judged).sort_index().assign(**keys)
 
 
@@ -71,14 +68,11 @@ def confirmatory(question: Question) -> list[tuple[str, str]]:
     return [pair for pair in question.pairs if paper.difference(*pair) and not (question.open or question.name == REAL)]
 
 
-def _rows(
-    study: Study, question: Question, split: str | None, test: str
-) -> tuple[pd.DataFrame, dict[str, Any], Question]:
-    """Sums of one split of a study, what its tables say of them, and the question without baselines that the study has
-    not, since their package is optional."""
+def _rows(study: Study, question: Question, split: str | None, test: str) -> tuple[pd.DataFrame, dict, Question]:
+    """Sums of one split of a study, what its tables say of them, and the question without baselines that it lacks."""
     split = split or study.splits(test)[-1]
     rows = study.sums[(study.sums["test"] == test) & (study.sums["split"] == split)]
-    absent = baselines().keys() - set(rows["system"])
+    absent = declarations()["baselines"].keys() - set(rows["system"])
     question = replace(question, pairs=tuple(pair for pair in question.pairs if absent.isdisjoint(pair)))
     needed = {member for name in question.compared for member in members(name)}
     seeds = set.intersection(*({run.params.seed for run in study.runs if run.system == name} for name in needed))
@@ -87,9 +81,7 @@ def _rows(
     return rows, keys | ({"pooled": pooled} if pooled > 1 else {}), question
 
 
-def by_condition(
-    measure: Callable[[Study, Question], pd.DataFrame], studies: Sequence[Study], question: Question
-) -> pd.DataFrame:
+def by_condition(measure: Callable[..., pd.DataFrame], studies: Sequence[Study], question: Question) -> pd.DataFrame:
     """`measure` (`scores` or `differences`) of each study; the differences of each condition are a family."""
     return pd.concat([measure(study, question) for study in studies], ignore_index=True)
 
@@ -103,6 +95,15 @@ def all_differences(study: Study) -> pd.DataFrame:
 def tested(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of a table for the tested endpoint, one a pair."""
     return table[table["endpoint"] == "mean"]
+
+
+def validation_scores(study: Study, question: Question) -> pd.DataFrame:
+    """Mean CCC on the validation set at the epoch (of a ridge regression, the penalty) that it chose, by which one
+    chooses a system: a row a system with runs, ``estimate`` the mean over seeds, ``low`` and ``high`` their range."""
+    best = [(run.system, run.history.set_index("epoch").loc[run.metrics["best_epoch"], "mean"]) for run in study.runs]
+    groups = pd.DataFrame(best, columns=["system", "ccc"]).groupby("system")["ccc"]
+    rows = groups.agg(estimate="mean", low="min", high="max", seeds="size").reindex(question.compared).dropna()
+    return rows.reset_index().assign(split="validation set", endpoint="mean")
 
 
 def split_scores(study: Study) -> pd.DataFrame:

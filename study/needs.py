@@ -66,10 +66,10 @@ def needs(plan: Plan) -> tuple[pd.DataFrame, dict[str, float]]:
             model = AttributeModel(config)
         durations = corpus.table["duration"].clip(upper=run.speech.max_seconds)
         name, size = _kept(model, run, durations.sum(), kept, free)
-        trained = _bytes(one for one in model.parameters() if one.requires_grad)
+        trained = sum(one.nbytes for one in model.parameters() if one.requires_grad)
         saved = room(model, checkpoints=0)
         copies = 3.5 if run.training.precision == "bfloat16" else 3  # gradients, Adam's moments, and autocast's own
-        memory = _bytes(model.parameters()) + copies * trained + _activations(model, run, durations)
+        memory = sum(one.nbytes for one in model.parameters()) + copies * trained + _activations(model, run, durations)
         sizes = {"features (GB)": size, "models (GB)": seeds * saved, "GPU memory (GB)": memory}
         sizes["checkpoints (GB)"] = room(model) - saved
         row = {"condition": condition, "system": variant, "runs": seeds, "keeps of speech": name}
@@ -86,16 +86,10 @@ def needs(plan: Plan) -> tuple[pd.DataFrame, dict[str, float]]:
 def require_room(sizes: Mapping[str, float]) -> None:
     """Raise `ParamsError` if a study writes more than is free, by the sizes that `needs` gives."""
     written = {name: size for name, size in sizes.items() if name != "free"}
-    if sum(written.values()) > sizes["free"]:
+    if (total := sum(written.values())) > sizes["free"]:
         parts = ", ".join(f"{name} {size:.1f}" for name, size in written.items())
-        problem = (
-            f"this study writes about {sum(written.values()):.1f} GB ({parts}) where {sizes['free']:.1f} GB are free"
-        )
+        problem = f"this study writes about {total:.1f} GB ({parts}) where {sizes['free']:.1f} GB are free"
         raise ParamsError(f"{problem}: make room, or ask for one CHAPTER, fewer SEEDS or speech.cache=false.")
-
-
-def _bytes(tensors: Iterable[torch.Tensor]) -> int:
-    return sum(one.numel() * one.element_size() for one in tensors)
 
 
 def _kept(model: AttributeModel, run: Params, seconds: float, kept: dict[Any, float], free: float) -> tuple[str, float]:
@@ -112,46 +106,44 @@ def _kept(model: AttributeModel, run: Params, seconds: float, kept: dict[Any, fl
     return "nothing", 0.0
 
 
-def _frames(model: AttributeModel, seconds: float) -> float:
-    return seconds * SAMPLE_RATE / model.speech.stride
-
-
 def _activations(model: AttributeModel, run: Params, durations: pd.Series) -> float:
     """Bytes that a step keeps of a batch of the longest utterances until its backward pass, by what was measured for
     large encoders, in proportion to the width; of a frozen encoder its hidden states, in half and single precision."""
     speech, training = model.speech, run.training
     width, layers = speech.config.hidden_size, speech.layers
-    frames = _frames(model, durations.nlargest(training.batch_size).sum())
+    frames = durations.nlargest(training.batch_size).sum() * SAMPLE_RATE / speech.stride
     if not speech.finetune:
         return 6 * frames * layers * width
     size, large = ("whisper-large", 1280) if speech.is_whisper else ("large", 1024)
-    rows = measured().query("part == 'kept for the backward pass'")
     way = "with checkpointing" if training.checkpointing else "all together"
-    rows = rows[(rows["size"] == size + (", LoRA" if speech.lora else "")) & (rows["way"] == way)]
-    by_layer, else_ = (rows.loc[rows["measure"] == name, "estimate"].iloc[-1] for name in PER_FRAME)
+    size += ", LoRA" if speech.lora else ""
+    by_layer, else_ = _estimates(part="kept for the backward pass", size=size, way=way)[list(PER_FRAME)]
     precision = 1 if training.precision == "bfloat16" else 2
     return 1000 * frames * (by_layer * (layers - 1) + else_) * precision * width / large
 
 
 def _seconds(model: AttributeModel, run: Params, corpus: Corpus, kept: str) -> float:
-    """Seconds of a run's steps and predictions; NaN where they were not measured on such a GPU."""
     speech, here = model.speech, torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     size = LARGE.get((speech.config.model_type, speech.config.hidden_size, speech.layers - 1), "another")
     size += ", frozen" if not speech.finetune else ", LoRA" if speech.lora else ""
     way = "packed" if kept in (SPECTROGRAMS, "nothing") else "all together"
     if run.training.checkpointing and speech.finetune:
         way = "with checkpointing"
-    keys = {"device": "cuda", "part": "msp_podcast", "size": size, "way": way}
-    rows = measured()
-    rates = rows[(rows[list(keys)] == pd.Series(keys)).all(axis=1)].set_index("measure")["estimate"]
+    rates = _estimates(device="cuda", part="msp_podcast", size=size, way=way)
     if rates.empty or benchmarks()["cuda"]["machine"]["gpu"] != here:
         return np.nan
     chosen, longest = choose(corpus, run), run.speech.max_seconds
     mean = chosen.training["duration"].clip(upper=longest).mean()
     validation, others = (part["duration"].clip(upper=longest).sum() for part in (chosen.validation, chosen.predicted))
-    trained = _frames(model, run.training.epochs * len(chosen.sampler) * mean)
-    predicted = _frames(model, run.training.epochs * validation + others)
-    return trained / rates["frames a second"] + predicted / rates["predicted frames a second"]
+    trained = run.training.epochs * len(chosen.sampler) * mean / rates["frames a second"]
+    predicted = (run.training.epochs * validation + others) / rates["predicted frames a second"]
+    return (trained + predicted) * SAMPLE_RATE / speech.stride
+
+
+def _estimates(**keys: str) -> pd.Series:
+    """What was measured of these keys, by measure; of several devices on the last."""
+    rows = measured()
+    return rows[(rows[list(keys)] == pd.Series(keys)).all(axis=1)].groupby("measure")["estimate"].last()
 
 
 def _downloads(encoders: Iterable[str]) -> float:

@@ -19,15 +19,11 @@ def quoted(loader: type = yaml.SafeLoader) -> dict[str, Any]:
 
 def results(loader: type = yaml.SafeLoader) -> pd.DataFrame:
     """A row a system of the paper, named as ``paper`` in ``params/variants.yaml``: CCC of the attributes and ``mean``
-    (NaN where not printed), ``data`` it was measured on, and ``note``."""
+    (NaN where not printed), ``data`` it was measured on, and ``note``. `yaml.BaseLoader` gives texts, with all digits
+    in which a figure is known."""
     content = quoted(loader)
     table = pd.DataFrame.from_dict(content["rows"], orient="index")
     return table.assign(data=table["data"].fillna(content["data"]))
-
-
-def printed() -> pd.DataFrame:
-    """`results` as text, each figure with the digits in which it is known (`yaml.BaseLoader` keeps trailing zeros)."""
-    return results(yaml.BaseLoader)
 
 
 def difference(system: str, reference: str) -> tuple[float, int] | None:
@@ -36,7 +32,7 @@ def difference(system: str, reference: str) -> tuple[float, int] | None:
     names = [paper_row(system), paper_row(reference)]
     if None in names:
         return None
-    rows, texts = results().loc[names], printed().loc[names, "mean"]
+    rows, texts = results().loc[names], results(yaml.BaseLoader).loc[names, "mean"]
     if len(set(rows["data"])) > 1 or rows["mean"].isna().any():
         return None
     return float(rows["mean"].iloc[0] - rows["mean"].iloc[1]), min(map(_digits, texts))
@@ -52,7 +48,7 @@ def printed_scores(systems: Iterable[str]) -> pd.DataFrame | None:
     """HTML: the paper's CCCs of `systems`, a row each, a dash where it has none; None where it has none of them. All
     have three decimals; where the paper prints fewer, it says how far they may be off. What was measured on other data
     than most of the paper's rows says so too."""
-    rows = printed().reindex([paper_row(name) for name in systems])
+    rows = results(yaml.BaseLoader).reindex([paper_row(name) for name in systems])
     if rows["mean"].isna().all():
         return None
     elsewhere = rows["data"].notna() & (rows["data"] != quoted()["data"])

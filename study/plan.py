@@ -6,7 +6,7 @@ A *part* is what is collected and analysed together: all questions of the paper,
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cache, cached_property
 from importlib.util import find_spec
 from itertools import product
@@ -58,19 +58,14 @@ class Question:
         return tuple(dict.fromkeys(name for pair in self.pairs for name in reversed(pair)))
 
 
-def questions(profile: str) -> dict[str, Question]:
-    """The questions of the paper that a profile answers, by name, in the order of ``params/questions.yaml``; a system,
-    condition or test that is not declared raises `ParamsError`."""
-    return {name: one for name, one in _answered(profile).items() if not one.open}
-
-
-def open_questions(profile: str) -> dict[str, Question]:
-    """As `questions`, those that the paper leaves open."""
-    return {name: one for name, one in _answered(profile).items() if one.open}
+def questions(profile: str, *, open: bool = False) -> dict[str, Question]:
+    """The questions of the paper, or those that it leaves open, that a profile answers, by name, in the order of
+    ``params/questions.yaml``; a system, condition or test that is not declared raises `ParamsError`."""
+    return {name: one for name, one in _answered(profile).items() if one.open == open}
 
 
 def question(profile: str, name: str) -> Question:
-    """One of `questions` or `open_questions`; `ParamsError` where the profile does not answer it."""
+    """One of `questions`, open or not; `ParamsError` where the profile does not answer it."""
     answered = _answered(profile)
     if name not in answered:
         raise ParamsError(f"profile {profile!r} does not answer {name!r}; it answers {', '.join(answered)}.")
@@ -79,21 +74,21 @@ def question(profile: str, name: str) -> Question:
 
 def overrides(condition: str) -> dict[str, Any]:
     """What a condition changes in the parameters of all systems; nothing in the condition `STUDY`."""
-    declared = _declared()["conditions"]
-    if condition not in declared:
-        raise ParamsError(f"unknown condition {condition!r}; params/questions.yaml has {', '.join(declared)}.")
-    return {key: value for key, value in declared[condition].items() if key != "only"}
+    conditions = declarations()["conditions"]
+    if condition not in conditions:
+        raise ParamsError(f"unknown condition {condition!r}; params/questions.yaml has {', '.join(conditions)}.")
+    return {key: value for key, value in conditions[condition].items() if key != "only"}
 
 
 def tested_on(test: str) -> dict[str, Any]:
     """What a test changes in the parameters of the corpus."""
-    return {key: value for key, value in _declared()["tests"][test].items() if key not in ("needs", "only")}
+    return {key: value for key, value in declarations()["tests"][test].items() if key not in ("needs", "only")}
 
 
 def declared_corpora(profile: str) -> dict[str, str]:
     """The corpora on which the question `cross_corpus` trains and tests, and that of `profile`, in place of a declared
     one that is read alike: name -> profile."""
-    names = _declared()["open"]["cross_corpus"]["corpora"]
+    names = declarations()["open"]["cross_corpus"]["corpora"]
     own = {name: profile for name, each in names.items() if reader_of(each) == reader_of(profile)}
     return ({} if own else {profile: profile}) | names | own
 
@@ -103,11 +98,6 @@ def reader_of(profile: str) -> str:
     return params.read_profile(profile)["corpus"]["reader"]
 
 
-def ensembles() -> list[str]:
-    """The names of all ensembles."""
-    return list(_declared()["ensembles"])
-
-
 def members(system: str) -> tuple[str, ...]:
     """The variants that an ensemble is made of; of any other system, itself alone."""
     return tuple(dict.fromkeys(name for names in members_by_attribute(system).values() for name in names))
@@ -115,21 +105,16 @@ def members(system: str) -> tuple[str, ...]:
 
 def members_by_attribute(system: str) -> dict[str, tuple[str, ...]]:
     """For each attribute the variants whose mean prediction an ensemble's is; of any other system, itself alone."""
-    entry = _declared()["ensembles"].get(system, {"members": [system]})
+    entry = declarations()["ensembles"].get(system, {"members": [system]})
     if "attributes" in entry:
         return {name: (entry["attributes"][name],) for name in ATTRIBUTES}
     return dict.fromkeys(ATTRIBUTES, tuple(entry["members"]))
 
 
-def baselines() -> dict[str, dict[str, Any]]:
-    """The declared reference systems that train no network, by name; see `study.baselines`."""
-    return _declared()["baselines"]
-
-
 def margin(profile: str) -> float:
     """The largest difference of mean CCC that does not matter, declared for a profile or for all others."""
-    declared = _declared()["margins"]
-    return declared.get(profile, declared["others"])
+    margins = declarations()["margins"]
+    return margins.get(profile, margins["others"])
 
 
 def paper_row(system: str) -> str | None:
@@ -153,8 +138,7 @@ class Plan:
     """A study: what it trains, tests, analyses and shows; all that the graph asks. ``data``: where the corpus lies, if
     not where the profile says. ``chapter``: ``paper``, ``open`` (all open questions), ``all``, or one open question.
     ``count``: trained seeds of each system; by default the corpus's folds, else one for the paper and two for an open
-    question. ``changes``: parameters of all runs on the profile's corpus that differ, see `nested`.
-    """
+    question. ``changes``: parameters of all runs on the profile's corpus that differ, as ``training.epochs=60``."""
 
     profile: str
     data: str | None = None
@@ -165,21 +149,15 @@ class Plan:
     @property
     def command(self) -> str:
         """The beginning of a command line of `study` for this plan."""
-        options = {"--profile": self.profile, "--data": self.data, "--chapter": self.chapter, "--seeds": self.count}
-        options |= {"--set": self.changes}
-        given = [f"{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
+        options = dict(zip(("profile", "data", "chapter", "seeds", "set"), astuple(self), strict=True))
+        given = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
         return " ".join(["python -m study", *given])
-
-    @property
-    def first(self) -> str:
-        """What comes before the first job: a look for room, unless the corpus is simulated, and so small."""
-        return ":" if is_simulated(self.parameters("fusion").corpus) else f"{self.command} plan"
 
     @cached_property
     def parts(self) -> dict[str, list[Question]]:
         """The questions of each part."""
         paper = {PAPER: list(questions(self.profile).values())}
-        beyond = {name: [one] for name, one in open_questions(self.profile).items()}
+        beyond = {name: [one] for name, one in questions(self.profile, open=True).items()}
         every = {PAPER: paper, "open": beyond, "all": paper | beyond}
         return every.get(self.chapter) or {self.chapter: [question(self.profile, self.chapter)]}
 
@@ -193,7 +171,7 @@ class Plan:
     def corpora(self) -> dict[str, str]:
         """Those of `declared_corpora` that are on this machine: name -> profile; none if no part asks for them."""
         names = declared_corpora(self.profile) if "cross_corpus" in self.parts else {}
-        found = {name: self.parameters("fusion", profile=each).corpus for name, each in names.items()}
+        found = {name: self.of(each).parameters("fusion").corpus for name, each in names.items()}
         kept = [name for name, one in found.items() if is_simulated(one) or params.resolve(one.path).exists()]
         return {name: names[name] for name in kept}
 
@@ -207,34 +185,35 @@ class Plan:
         """The part whose results a chapter shows."""
         return chapter if chapter in self.parts else PAPER
 
-    def seeds(self, profile: str | None = None) -> list[int]:
-        """Seeds of every system: of another profile its folds, or three."""
-        elsewhere = profile not in (None, self.profile)
-        folds = self.parameters("fusion", profile=profile).corpus.folds
-        default = 3 if elsewhere else 1 if PAPER in self.parts else 2
-        return list(range(folds or default if elsewhere or not self.count else self.count))
+    def of(self, profile: str) -> "Plan":
+        """This plan, or what it trains on the corpus of another profile: a seed for each of its folds, or three."""
+        if profile == self.profile:
+            return self
+        return Plan(profile, chapter="cross_corpus", count=params.load(profile, "fusion", 0).corpus.folds or 3)
 
-    def changed(self, condition: str = STUDY, profile: str | None = None) -> dict[str, Any]:
+    def seeds(self) -> list[int]:
+        """Seeds of every system."""
+        folds = self.parameters("fusion").corpus.folds
+        return list(range(self.count or folds or (1 if PAPER in self.parts else 2)))
+
+    def changed(self, condition: str) -> dict[str, Any]:
         """The overrides of a run under a condition, with the corpus and the changes that the user named."""
-        if profile not in (None, self.profile):
-            return overrides(condition)
         moved = {"corpus": {"path": self.data}} if self.data else {}
-        return params.merge(params.merge(moved, overrides(condition)), nested(self.changes or ""))
+        return params.merge(params.merge(moved, overrides(condition)), _nested(self.changes or ""))
 
-    def parameters(self, variant: str, condition: str = STUDY, seed: int = 0, profile: str | None = None) -> Params:
+    def parameters(self, variant: str, condition: str = STUDY, seed: int = 0) -> Params:
         """The parameters of a run."""
-        return params.load(profile or self.profile, variant, seed, self.changed(condition, profile))
+        return params.load(self.profile, variant, seed, self.changed(condition))
 
-    def settings(self, variant: str, condition: str, profile: str) -> str:
+    def settings(self, variant: str, condition: str) -> str:
         """All that a system's runs depend on, and its seeds, as text."""
-        found = [repr(self.seeds(profile)), *self.contents(variant, condition, profile)]
-        return "\n".join([params.dump(self.parameters(variant, condition, 0, profile)), *found])
+        run, seeds = params.dump(self.parameters(variant, condition)), repr(self.seeds())
+        return "\n".join([run, seeds, *self.contents(variant, condition)])
 
-    def frozen(self, variant: str, condition: str, profile: str) -> str:
+    def frozen(self, variant: str, condition: str) -> str:
         """All that features depend on, as text."""
-        included = {"corpus", "speech", "text", "speaker"}
-        dumped = self.parameters(variant, condition, 0, profile).model_dump_json(include=included)
-        return "\n".join([dumped, *self.contents(variant, condition, profile)])
+        run = self.parameters(variant, condition).model_dump_json(include={"corpus", "speech", "text", "speaker"})
+        return "\n".join([run, *self.contents(variant, condition)])
 
     def systems(self, part: str) -> list[str]:
         """The variants to train for a part."""
@@ -253,25 +232,23 @@ class Plan:
         for part in self.parts:
             yield from product([part], self.conditions(part), self.systems(part))
 
-    def features_of(self, variant: str, condition: str, profile: str) -> str:
+    def features_of(self, variant: str, condition: str) -> str:
         """The variant whose features hold those of `variant`: the one with its speech encoder and the most others."""
-        here = profile == self.profile
-        parts = [part for part in self.parts if condition in self.conditions(part)] if here else ["cross_corpus"]
-        names = dict.fromkeys(name for part in parts for name in self.systems(part))
-        every = {name: self.parameters(name, condition, 0, profile) for name in names}
+        parts = [part for part in self.parts if condition in self.conditions(part)]
+        every = {name: self.parameters(name, condition) for part in parts for name in self.systems(part)}
         unadapted = {"lora": None, "learning_rate": None}
         speech = {name: one.speech.model_copy(update=unadapted) for name, one in every.items()}
         alike = [name for name in every if speech[name] == speech[variant]]
         return max(alike, key=lambda name: len(used_encoders(every[name])))
 
-    def run_folders(self, asked: Question, condition: str, profile: str | None = None) -> list[Path]:
+    def run_folders(self, asked: Question, condition: str) -> list[Path]:
         """Where the runs of a question's systems are."""
-        named = product(systems([asked]), self.seeds(profile))
-        return [run_folder(self.parameters(name, condition, seed, profile)) for name, seed in named]
+        named = product(systems([asked]), self.seeds())
+        return [run_folder(self.parameters(name, condition, seed)) for name, seed in named]
 
-    def contents(self, variant: str, condition: str, profile: str) -> list[str]:
+    def contents(self, variant: str, condition: str) -> list[str]:
         """Digests of the corpus, unless it is simulated, and of the encoders that are folders here."""
-        run = self.parameters(variant, condition, 0, profile)
+        run = self.parameters(variant, condition)
         folders = [params.project_root() / name for name in used_encoders(run)]
         files = digests(path for folder in folders for path in sorted(folder.glob("*")) if path.is_file())
         unchanged = run.corpus.model_copy(update={"transcripts": Transcripts()})
@@ -302,8 +279,7 @@ def used_encoders(run: Params) -> list[str]:
     return [section.encoder for section in (run.speech, run.text, run.speaker) if section]
 
 
-def nested(changes: str) -> dict[str, Any]:
-    """Overrides from text such as ``training.epochs=60 text=null``; `ParamsError` names a part that is no KEY=VALUE."""
+def _nested(changes: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for change in shlex.split(changes):
         keys, equals, text = change.partition("=")
@@ -346,42 +322,42 @@ def _digest(corpus: CorpusParams, seed: int) -> str:
 
 
 def _entry(system: str) -> dict[str, Any]:
-    return (params.variants() | _declared()["ensembles"] | baselines()).get(system, {})
+    content = declarations()
+    return (params.variants() | content["ensembles"] | content["baselines"]).get(system, {})
 
 
 def _answered(profile: str) -> dict[str, Question]:
-    """All questions but those of which every condition is for other corpora."""
-    declared = _declared()
-    entries, reader = declared["questions"] | declared["open"], reader_of(profile)
+    content, reader = declarations(), reader_of(profile)
+    entries = content["questions"] | content["open"]
     entries = {name: entry for name, entry in entries.items() if entry.get("only", reader) == reader}
-    names = declared["readers"].get(reader, entries)
-    found = [_question(name, entries[name], profile, name in declared["open"]) for name in names]
+    found = [_question(name, entries[name], content, reader) for name in content["readers"].get(reader, entries)]
     return {one.name: one for one in found if one.conditions}
 
 
-def _question(name: str, entry: dict[str, Any], profile: str, is_open: bool) -> Question:
-    declared = _declared()
-    corpus, chosen = reader_of(profile), {}
+def _question(name: str, entry: dict[str, Any], content: dict[str, Any], reader: str) -> Question:
+    chosen = {}
     for key, named in (("conditions", entry.get("conditions", [STUDY])), ("tests", entry.get("tests", []))):
-        if missing := ", ".join(sorted(set(named) - set(declared[key]))):
+        if missing := ", ".join(sorted(set(named) - set(content[key]))):
             raise ParamsError(f"params/questions.yaml asks {name!r} for {missing}: add it under {key} there.")
-        known = {one: declared[key][one] for one in named if declared[key][one].get("only", corpus) == corpus}
+        known = {one: content[key][one] for one in named if content[key][one].get("only", reader) == reader}
         chosen[key] = tuple(one for one, each in known.items() if find_spec(each.get("needs", "sercore")))
-    found = Question(name, entry["sentence"], tuple(map(tuple, entry["comparisons"])), open=is_open, **chosen)
+    pairs = tuple(map(tuple, entry["comparisons"]))
+    found = Question(name, entry["sentence"], pairs, open=name in content["open"], **chosen)
     compared = {member for system in found.compared for member in members(system)}
-    if missing := ", ".join(sorted(compared - params.variants().keys() - baselines().keys())):
+    if missing := ", ".join(sorted(compared - params.variants().keys() - content["baselines"].keys())):
         raise ParamsError(f"params/questions.yaml compares {missing} in {name!r}: add it to params/variants.yaml.")
     return found
 
 
-def _declared() -> dict:
-    declared = params.read_yaml(params.project_root() / "params" / "questions.yaml")
-    named = [(name, entry, known) for key, known in _KEYS.items() for name, entry in declared.get(key, {}).items()]
-    for name, entry, known in [("the file", declared, {*_KEYS, "conditions", "tests", "readers", "margins"}), *named]:
+def declarations() -> dict[str, Any]:
+    """The content of ``params/questions.yaml``; a key that is not known raises `ParamsError`."""
+    content = params.read_yaml(params.project_root() / "params" / "questions.yaml")
+    named = [(name, entry, known) for key, known in _KEYS.items() for name, entry in content.get(key, {}).items()]
+    for name, entry, known in [("the file", content, {*_KEYS, "conditions", "tests", "readers", "margins"}), *named]:
         if unknown := set(entry) - known:
             wrong = f"{name} has unknown keys {some(sorted(unknown))}; valid are {some(sorted(known), 9)}"
             raise ParamsError(f"params/questions.yaml: {wrong}.")
-    return declared | {"conditions": {STUDY: {}} | declared["conditions"]}
+    return content | {"conditions": {STUDY: {}} | content["conditions"]}
 
 
 def asked_for(
@@ -405,9 +381,9 @@ def planned(profile: str = "embedded", **others: Any) -> Plan:
             raise ParamsError(f"unknown {', '.join(unknown)}; valid are profile, data, chapter, seeds and set.")
         plan = asked_for(profile, **others)
         for _, condition, variant in plan.jobs():
-            plan.contents(variant, condition, profile)
+            plan.contents(variant, condition)
         for other in plan.corpora.values():
-            plan.contents("fusion", STUDY, other)
+            plan.of(other).contents("fusion", STUDY)
     return plan
 
 

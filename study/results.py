@@ -1,7 +1,7 @@
 """A study as its chapters read it: runs, sums by speaker and, where utterances are kept, corpus and predictions."""
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from sercore.runs import PREDICTED, PREDICTED_FEMALE, Run, sound
 from sercore.runs import read as read_run
 from sercore.sums import SUMS, Array, as_table, speaker_sums, units
 from study import sums
-from study.plan import STUDY, Question, baselines, ensembles, is_simulated, members, members_by_attribute
+from study.plan import STUDY, Question, declarations, is_simulated, members, members_by_attribute
 
 KEYS = ("test", "split", "system", "speaker", "seed", "attribute")  # of a row of sums
 REMEDY = "run `make study`"
@@ -94,7 +94,7 @@ def read_conditions(profile: str, results: Path | str, question: Question) -> li
 
 
 def write_tables(folder: Path, tables: Mapping[str, pd.DataFrame]) -> None:
-    """Write tidy tables as ``<name>.csv`` into `folder`, made if need be."""
+    """Write tidy tables as ``<name>.csv`` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
@@ -113,8 +113,7 @@ def by_system(runs: Sequence[Run]) -> dict[str, list[Run]]:
     return {name: [run for run in runs if run.system == name] for name in dict.fromkeys(run.system for run in runs)}
 
 
-def labelled_splits(runs: Sequence[Run]) -> list[str]:
-    """The splits of which gold values are known, in the order of `SPLITS`; `ParamsError` where there are none."""
+def _labelled_splits(runs: Sequence[Run]) -> list[str]:
     labelled = {split for run in runs for split in run.predictions.dropna(subset=list(ATTRIBUTES))["split"].unique()}
     if not labelled:
         raise ParamsError(UNPUBLISHED)
@@ -123,7 +122,7 @@ def labelled_splits(runs: Sequence[Run]) -> list[str]:
 
 def reported_split(runs: Sequence[Run]) -> str:
     """The split that the study reports: the last of `SPLITS` of which the gold values are known."""
-    return labelled_splits(runs)[-1]
+    return _labelled_splits(runs)[-1]
 
 
 def matched(runs: Sequence[Run], split: str) -> tuple[pd.DataFrame, Array]:
@@ -159,11 +158,8 @@ def aligned(runs: Sequence[Run], names: Sequence[str], split: str) -> tuple[pd.D
 
 
 def _joined(system: str, predictions: Mapping[str, Array]) -> Array:
-    """A system's predictions, (sets, utterances, attributes), from those of its members."""
-    means = [
-        np.mean([predictions[member][..., column] for member in names], axis=0)
-        for column, names in enumerate(members_by_attribute(system).values())
-    ]
+    of_attributes = enumerate(members_by_attribute(system).values())
+    means = [np.mean([predictions[one][..., column] for one in names], axis=0) for column, names in of_attributes]
     return np.stack(means, axis=-1)
 
 
@@ -173,8 +169,8 @@ def summed(study: Study, middle: float = 0.0) -> Study:
     tables = []
     for test, runs in _evaluated(study):
         systems = list(by_system(runs))
-        systems += [name for name in ensembles() if set(members(name)) <= {*systems}]
-        for split in labelled_splits(runs):
+        systems += [name for name in declarations()["ensembles"] if set(members(name)) <= {*systems}]
+        for split in _labelled_splits(runs):
             gold, predictions, seeds = aligned(runs, systems, split)
             speakers = gold["speaker"]
             gold = gold if is_simulated(study.params.corpus) else gold.assign(speaker=sums.pooled(speakers))
@@ -200,14 +196,13 @@ def _table(gold: pd.DataFrame, predicted: Array, seeds: Sequence[int], middle: f
 
 
 def _evaluated(study: Study) -> Iterator[tuple[str, Sequence[Run]]]:
-    """The runs with what they predicted, and for each further evaluation set with what they predicted there."""
     yield "", study.runs
     if study.tests is not None:
         gold = study.corpus[["speaker", "emotion", *ATTRIBUTES]]
         for test, rows in study.tests.join(gold, on="utterance").groupby("test", sort=False):
             by_run = _by_run(rows)
-            keyed = {(run.system, run.params.seed): run for run in study.runs}
-            yield test, [replace(run, predictions=by_run[key]) for key, run in keyed.items() if key in by_run]
+            known = [run for run in study.runs if (run.system, run.params.seed) in by_run]
+            yield test, [replace(run, predictions=by_run[run.system, run.params.seed]) for run in known]
 
 
 def run_metrics(runs: Sequence[Run]) -> pd.DataFrame:
@@ -228,11 +223,7 @@ def costs(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def collect(
-    folders: Sequence[Path],
-    corpus: Corpus,
-    results: Path,
-    tests: Sequence[str] = (),
-    fitted: Sequence[Run] = (),
+    folders: Sequence[Path], corpus: Corpus, results: Path, tests: Sequence[str] = (), fitted: Sequence[Run] = ()
 ) -> None:
     """Write what the chapters read, as tables of all runs, those in `folders` and the baselines' (`fitted`); `results`
     is replaced as a whole, once all is written.
@@ -243,17 +234,12 @@ def collect(
     first run. ``environment.json``: of the first run. ``corpus.parquet``, ``ratings.parquet``: the corpus's own tables,
     without paths. ``samples/``: the sound of one utterance of each emotion. ``sums.parquet``: see `summed`.
     """
-    read = {folder: read_run(folder) for folder in folders}
-    named = {folder: replace(run, system=run.params.variant) for folder, run in read.items()}
-    place = _place()
-    trained = dict(sorted(named.items(), key=lambda item: place(item[1])))
+    trained = _in_order(replace(run, system=run.params.variant) for run in map(read_run, folders))
     complete(results, lambda partial: _write(trained, corpus, tests, fitted, partial), replace=True)
 
 
-def _write(
-    trained: Mapping[Path, Run], corpus: Corpus, tests: Sequence[str], fitted: Sequence[Run], folder: Path
-) -> None:
-    runs = [*trained.values(), *fitted]
+def _write(trained: Sequence[Run], corpus: Corpus, tests: Sequence[str], fitted: Sequence[Run], folder: Path) -> None:
+    runs, paths = [*trained, *fitted], [run.folder for run in trained if run.folder]
     keys = pd.DataFrame({"system": [run.system for run in runs], "seed": [run.params.seed for run in runs]})
     keys.join(pd.json_normalize([run.metrics for run in runs], sep=" ")).to_csv(folder / "runs.csv", index=False)
     _stacked(runs, [run.history for run in runs]).to_csv(folder / "history.csv", index=False)
@@ -261,12 +247,12 @@ def _write(
     if tests:
         tested = [
             pd.concat([pd.read_parquet(path / "tests" / f"{test}.parquet").assign(test=test) for test in tests])
-            for path in trained
+            for path in paths
         ]
-        _write_predictions(_stacked(list(trained.values()), tested), ["test", "split"], folder / "tests.parquet")
-    params = {run.system: _portable(run.params) for run in reversed(runs)}
-    (folder / "params.yaml").write_text(yaml.safe_dump(dict(reversed(params.items())), sort_keys=False))
-    shutil.copy(next(iter(trained)) / "environment.json", folder)
+        _write_predictions(_stacked(trained, tested), ["test", "split"], folder / "tests.parquet")
+    params = {name: _portable(each[0].params) for name, each in by_system(runs).items()}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    shutil.copy(paths[0] / "environment.json", folder)
     corpus.table.drop(columns="path").to_parquet(folder / "corpus.parquet")
     if corpus.ratings is not None:
         corpus.ratings.to_parquet(folder / "ratings.parquet", index=False)
@@ -275,7 +261,7 @@ def _write(
 
 
 def _portable(params: Params) -> dict[str, Any]:
-    """Parameters as plain values, without where the corpus lies on this machine."""
+    """Without where the corpus lies on this machine."""
     values = params.model_dump(mode="json")
     if params.corpus.path.is_absolute():
         values["corpus"]["path"] = read_profile(params.profile)["corpus"]["path"]
@@ -291,7 +277,6 @@ def write_sums(folder: Path, middle: float) -> None:
 
 
 def _write_samples(corpus: pd.DataFrame, folder: Path) -> None:
-    """The sound of one utterance of each emotion, none of the training split."""
     folder.mkdir()
     chosen = corpus[corpus["split"] != "train"].drop_duplicates("emotion").dropna(subset=["emotion"])
     for emotion, path in zip(chosen["emotion"], chosen["path"], strict=True):
@@ -327,15 +312,18 @@ def read_runs(folder: Path | str) -> list[Run]:
             Run(key[0], given[key], _nested(row.dropna().to_dict()), histories[key], by_run[key], None)
             for key, row in metrics.iterrows()
         ]
-    if systems := ", ".join(sorted({run.params.variant for run in runs} - variants().keys() - baselines().keys())):
+    if systems := ", ".join(sorted({run.params.variant for run in runs} - {*_declared()})):
         raise ParamsError(f"{results} holds runs of {systems}, not in params/variants.yaml: run the study again.")
-    return sorted(runs, key=_place())
+    return _in_order(runs)
 
 
-def _place() -> Callable[[Run], tuple[int, str, int]]:
-    """By what runs are sorted; the files of variants and baselines are looked at once."""
-    places = {name: number for number, name in enumerate([*variants(), *baselines()])}
-    return lambda run: (places[run.params.variant], run.system, run.params.seed)
+def _in_order(runs: Iterable[Run]) -> list[Run]:
+    places = {name: number for number, name in enumerate(_declared())}
+    return sorted(runs, key=lambda run: (places[run.params.variant], run.system, run.params.seed))
+
+
+def _declared() -> list[str]:
+    return [*variants(), *declarations()["baselines"]]
 
 
 def _stacked(runs: Sequence[Run], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -350,11 +338,7 @@ def _by_run(table: pd.DataFrame) -> dict[tuple[str, int], pd.DataFrame]:
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     """Metrics from columns of ``runs.csv``: ``ccc test3 mean`` is that of a dict in a dict."""
-    metrics: dict[str, Any] = {"ccc": {}}
-    for name, value in flat.items():
-        if name.startswith("ccc "):
-            _, split, endpoint = name.split(" ")
-            metrics["ccc"].setdefault(split, {})[endpoint] = value
-        else:
-            metrics[name] = value
+    metrics: dict[str, Any] = {"ccc": {}} | {name: flat[name] for name in flat if not name.startswith("ccc ")}
+    for _, split, endpoint in (name.split(" ") for name in flat if name.startswith("ccc ")):
+        metrics["ccc"].setdefault(split, {})[endpoint] = flat[f"ccc {split} {endpoint}"]
     return metrics

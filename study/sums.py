@@ -42,8 +42,7 @@ def rated(gold: pd.DataFrame, ratings: pd.DataFrame) -> tuple[pd.DataFrame, Arra
     """Each rating of the utterances of `gold` as a prediction (1, ratings, attributes) of `CEILING`, and as its gold
     row the mean of the utterance's other raters; no row without others."""
     others = mean_of_others(ratings).add_prefix("others ")
-    rows = (
-        ratings.join(others).merge(gold[["utterance", "speaker"]], on="utterance").dropna(subset=[*ATTRIBUTES, *others])
-    )
+    rows = ratings.join(others).merge(gold[["utterance", "speaker"]], on="utterance")
+    rows = rows.dropna(subset=[*ATTRIBUTES, *others])
     means = rows[[*others]].set_axis(list(ATTRIBUTES), axis=1)
     return means.assign(speaker=rows["speaker"]), rows[list(ATTRIBUTES)].to_numpy(np.float64)[None]

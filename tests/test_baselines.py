@@ -73,7 +73,7 @@ def test_set_changes_the_runs_of_the_plans_profile_alone():
     asked = plan.asked_for("embedded", chapter="cross_corpus", set="training.epochs=3 text=null")
     assert asked.parameters("fusion").training.epochs == 3
     assert asked.parameters("fusion").text is None
-    assert asked.parameters("fusion", profile="emotale").training.epochs != 3
+    assert asked.of("emotale").parameters("fusion").training.epochs != 3
     assert asked.command.endswith("--set 'training.epochs=3 text=null'")
     with pytest.raises(ParamsError, match="SET has 'text'; it takes KEY=VALUE"):
         plan.asked_for("embedded", set="text")

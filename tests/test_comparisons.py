@@ -177,7 +177,7 @@ def test_an_ensemble_may_take_each_attribute_from_another_system():
 def test_every_declared_system_is_a_variant_or_an_ensemble_of_variants():
     asked = questions.questions("embedded")
     assert list(asked) == ["text", "auxiliary_tasks", "undersampling", "ambiguous_labels", "ensembles"]
-    asked |= questions.open_questions("embedded") | questions.questions("emotale")
+    asked |= questions.questions("embedded", open=True) | questions.questions("emotale")
     assert set(questions.systems(asked.values())) == set(params.variants())
     assert questions.members("fusion") == ("fusion",)
     assert all(len(set(question.pairs)) == len(question.pairs) for question in asked.values())
@@ -235,7 +235,7 @@ def test_an_open_question_has_conditions_and_tests(declare):
     declare(change)
     assert questions.question("embedded", "new").conditions == ("study", "crowded", "longer")
     assert questions.question("emotale", "new").conditions == ("study", "longer")  # the simulation's is left out
-    assert questions.open_questions("embedded")["new"].tests == ("elsewhere",)
+    assert questions.questions("embedded", open=True)["new"].tests == ("elsewhere",)
     assert "new" not in questions.questions("embedded")
     assert questions.overrides("longer") == longer
     assert questions.overrides("crowded") == {"corpus": {"train_speakers": 80}}
@@ -243,8 +243,8 @@ def test_an_open_question_has_conditions_and_tests(declare):
     assert questions.tested_on("elsewhere") == {"path": "data/other"}
     entry["conditions"] = ["crowded"]
     declare(change)
-    assert list(questions.open_questions("embedded")) == ["new"]
-    assert not questions.open_questions("emotale")  # all its conditions are for another corpus
+    assert list(questions.questions("embedded", open=True)) == ["new"]
+    assert not questions.questions("emotale", open=True)  # all its conditions are for another corpus
     with pytest.raises(params.ParamsError, match="unknown profile 'embeded'; params/ has embedded,"):
         questions.questions("embeded")
     entry["tests"] = ["nowhere"]
@@ -259,7 +259,7 @@ def test_an_open_question_has_conditions_and_tests(declare):
 def test_papers_means_are_the_mean_of_the_three_except_where_the_paper_errs():
     rows = paper.results().dropna(subset=list(ATTRIBUTES))
     error = (rows["mean"] - rows[list(ATTRIBUTES)].mean(axis=1)).abs()
-    digits = paper.printed().loc[rows.index, "arousal"].str.len() - 1
+    digits = paper.results(yaml.BaseLoader).loc[rows.index, "arousal"].str.len() - 1
     assert list(rows.index[error > 1.01 / 10.0**digits]) == ["Table 4, MMWavLM, whole dataset"]
     entries = [*params.variants(), "ensemble_two", "ensemble_three"]
     assert {questions.paper_row(name) for name in entries} - {None} <= set(paper.results().index)
@@ -278,7 +278,8 @@ def test_the_papers_differences_come_from_rows_on_the_same_data(differences):
 
 def test_quoted_figures_are_data_not_prose():
     """No page or notebook types a figure of the paper: they all come from the one file."""
-    texts = {text for text in paper.printed()[[*ATTRIBUTES, "mean"]].to_numpy().ravel() if len(str(text)) == 5}
+    printed = paper.results(yaml.BaseLoader)[[*ATTRIBUTES, "mean"]]
+    texts = {text for text in printed.to_numpy().ravel() if len(str(text)) == 5}
     pages = [*(params.project_root() / "book").glob("*.md"), *(params.project_root() / "notebooks").glob("*.py")]
     assert len(pages) > 10
     for page in pages:

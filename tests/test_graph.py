@@ -50,7 +50,7 @@ def test_the_paper_needs_a_job_of_each_system(clone):
 
 
 def test_open_questions_need_a_job_of_each_system_and_condition(clone):
-    asked = questions.open_questions("embedded")
+    asked = questions.questions("embedded", open=True)
     trained = {
         (name, condition) for one in asked.values() for condition in one.conditions for name in questions.systems([one])
     }

@@ -44,13 +44,13 @@ def test_the_book_has_every_notebook_and_each_question_its_chapter():
     assert sorted(page for page in pages if page.startswith("notebooks/")) == [f"notebooks/{p.stem}" for p in NOTEBOOKS]
     for name in questions.questions("embedded"):
         assert f'plan.question(profile, "{name}")' in (FOLDER / f"{name}.py").read_text()
-    for name in questions.open_questions("embedded"):
+    for name in questions.questions("embedded", open=True):
         assert f'results = "results/embedded/{name}"' in (FOLDER / f"{name}.py").read_text()
 
 
 def test_the_papers_chapters_link_to_pages_of_their_own_book_alone():
     """A study builds a book without the chapters of open questions, in which a link to them would be broken."""
-    paper = [path.stem for path in NOTEBOOKS if path.stem not in questions.open_questions("embedded")]
+    paper = [path.stem for path in NOTEBOOKS if path.stem not in questions.questions("embedded", open=True)]
     pages = {"method", "your_corpus", "api", "cite", "references", *(f"notebooks/{name}" for name in questions.PAGES)}
     texts = {f"notebooks/{name}": (FOLDER / f"{name}.py").read_text() for name in paper}
     texts |= {page: (FOLDER.parent / "book" / f"{page}.md").read_text() for page in ("method", "your_corpus")}

@@ -20,7 +20,7 @@ from sercore.significance import (
     swapped_difference,
 )
 from sercore.sums import correlation_of, speaker_sums
-from study.chapters.significance import bootstrap_interval as bootstrap_of
+from simulation.significance import bootstrap_interval as bootstrap_of
 
 
 def ccc_interval(gold, predicted, speakers, **options):

@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 
 from sercore.sums import ccc_of_runs, speaker_sums
+from simulation import significance
 from simulation.population import SKEW
+from simulation.significance import METHODS, draw, speakers_of_utterances, true_ccc
 from study import paper
-from study.chapters import significance
 from study.chapters.data import speaker_share
-from study.chapters.significance import METHODS, draw, speakers_of_utterances, true_ccc
+from study.chapters.significance import power
 
 
 def test_true_ccc_is_the_papers():
@@ -60,7 +61,7 @@ def test_every_method_sees_a_difference_that_is_there():
 
 
 def test_power_follows_from_the_error():
-    table = significance.power().query("set == 'Test3'")
+    table = power().query("set == 'Test3'")
     np.testing.assert_allclose(table["detectable"] / table["standard_error"], 2.8122, rtol=1e-4)
     assert table["text"].is_monotonic_increasing
 

@@ -9,8 +9,7 @@ from study.plan import Question, members
 from study.results import Study
 
 
-def adaptation(encoder: AdaptedEncoder | None) -> str:
-    """How an encoder is adapted, in words; a dash where there is none."""
+def _adapted(encoder: AdaptedEncoder | None) -> str:
     if encoder is None:
         return "–"
     if not encoder.finetune:
@@ -26,7 +25,7 @@ def costs(study: Study, question: Question) -> pd.DataFrame:
     rows = []
     for system in question.compared:
         first, spent = params[members(system)[0]], each.loc[list(members(system))]
-        encoders = {"speech": adaptation(first.speech), "text": adaptation(first.text)}
+        encoders = {"speech": _adapted(first.speech), "text": _adapted(first.text)}
         summed = spent[["trained parameters", "seconds a run"]].sum()
         rows.append({"system": system} | encoders | {**summed, "peak memory (MB)": spent["peak memory (MB)"].max()})
     mean = scores(study, question).query("endpoint == 'mean'")

@@ -40,8 +40,8 @@ Cell = tuple[pd.DataFrame, Array]  # gold rows, and predictions (runs, utterance
 
 def analyse(plan: Plan, question: Question, folder: Path) -> None:
     """Write `tables` of the question's systems on every corpus that is available on this machine."""
-    trained = {name: plan.run_folders(question, STUDY, profile) for name, profile in plan.corpora.items()}
-    chosen = {name: plan.parameters("fusion", profile=profile).corpus for name, profile in plan.corpora.items()}
+    trained = {name: plan.of(profile).run_folders(question, STUDY) for name, profile in plan.corpora.items()}
+    chosen = {name: plan.of(profile).parameters("fusion").corpus for name, profile in plan.corpora.items()}
     tested = {name: each.model_dump(mode="json") for name, each in chosen.items()}
     write_tables(folder, tables(trained, tested, question.pairs, margin(plan.profile)))
 
@@ -59,10 +59,9 @@ def tables(
     error``, what aligning gains, or ``ranking error``, what the system trained on the test corpus itself has more after
     aligning. ``differences``: the pairs `compared`, (system, reference), for each pair of corpora, all in one family.
     """
-    read = {name: [runs.read(path) for path in paths] for name, paths in trained.items()}
-    systems = {
-        name: by_system([replace(run, system=run.params.variant) for run in each]) for name, each in read.items()
-    }
+    systems = {}
+    for name, paths in trained.items():
+        systems[name] = by_system([replace(run, system=run.params.variant) for run in map(runs.read, paths)])
     cells = {
         (train, test, system): cell
         for test, corpus in tested.items()
@@ -98,7 +97,6 @@ def unseen(rows: pd.DataFrame, params: Params) -> pd.DataFrame:
 
 
 def _elsewhere(trained: Sequence[Run], test: str, corpus: Mapping[str, Any]) -> Cell | None:
-    """None where fewer than two speakers are left, of whom no interval can be had."""
     params = with_corpus(trained[0].params, corpus).corpus
     rows = corpus_of(params, 0).table.dropna(subset=list(ATTRIBUTES))
     if params.folds is None:
@@ -124,9 +122,8 @@ def _measured(cell: Cell, own: Cell | None) -> dict[str, pd.DataFrame]:
         "calibration error": verdicts.contrasts(difference(sums, sums, a_of=correlation_of)),
     }
     if own:
-        found["ranking error"] = verdicts.contrasts(
-            difference(*_common(own, cell), a_of=correlation_of, b_of=correlation_of)
-        )
+        both = difference(*_common(own, cell), a_of=correlation_of, b_of=correlation_of)
+        found["ranking error"] = verdicts.contrasts(both)
     columns = ["endpoint", "estimate", "low", "high"]
     size = {"utterances": len(cell[0]), "speakers": len(sums)}
     return {name: table[columns].assign(**size) for name, table in found.items()}

@@ -1,5 +1,7 @@
 """What is in a corpus: its size, its speakers, and how far its raters agree, beside published statistics."""
 
+from itertools import permutations
+
 import numpy as np
 import pandas as pd
 
@@ -37,11 +39,11 @@ def speaker_share(speakers: pd.Series, carried: float = 0.8) -> float:
     return float((np.searchsorted(np.cumsum(counts) / counts.sum(), carried - 1e-12) + 1) / len(counts))
 
 
-def talkativeness(corpus: pd.DataFrame, by: str = "split") -> pd.DataFrame:
-    """A row a known speaker of each group of `corpus`, the most talkative first: a Lorenz curve by ``speakers`` and
-    ``spoken``, the cumulative shares of the group's speakers and of its utterances."""
-    counts = corpus.groupby(by)["speaker"].value_counts().rename("utterances").reset_index()
-    groups = counts.groupby(by)["utterances"]
+def talkativeness(corpus: pd.DataFrame) -> pd.DataFrame:
+    """A row a known speaker of each split of `corpus`, the most talkative first: a Lorenz curve by ``speakers`` and
+    ``spoken``, the cumulative shares of the split's speakers and of its utterances."""
+    counts = corpus.groupby("split")["speaker"].value_counts().rename("utterances").reset_index()
+    groups = counts.groupby("split")["utterances"]
     spoken = groups.cumsum() / groups.transform("sum")
     return counts.assign(speakers=(groups.cumcount() + 1) / groups.transform("size"), spoken=spoken)
 
@@ -67,7 +69,10 @@ def rater_statistics(
     if ratings is None:
         return pd.DataFrame(columns=["measured", "published"])
     table, ratings = _chosen(table, ratings, splits)
-    measured = _spread(ratings) | _correlations(ratings) | _votes(ratings)
+    measured = _spread(ratings) | _votes(ratings)
+    correlations = ratings.groupby("utterance")[list(ATTRIBUTES)].mean().corr()
+    for one, other in permutations(ATTRIBUTES, 2):
+        measured["correlation of the consensus", f"{one}, {other}"] = correlations.loc[one, other]
     emotions = table["emotion"].value_counts(normalize=True)
     for code in ("X", "O"):
         measured["share of utterances", f"{EMOTIONS[code]} ({code})"] = emotions.get(code, 0.0)
@@ -97,7 +102,6 @@ def _chosen(table: pd.DataFrame, ratings: pd.DataFrame, splits: tuple[str, ...])
 
 
 def _spread(ratings: pd.DataFrame) -> dict[tuple[str, str], float]:
-    """Statistics of each attribute that need no other."""
     values = ratings[list(ATTRIBUTES)]
     groups = values.groupby(ratings["utterance"])
     consensus, counts = groups.mean(), ratings.groupby("utterance").size()
@@ -120,12 +124,6 @@ def _spread(ratings: pd.DataFrame) -> dict[tuple[str, str], float]:
         "CCC of one rater and the mean of the others": 2 * covariance / spread,
     }
     return {(name, attribute): value for name, row in statistics.items() for attribute, value in row.items()}
-
-
-def _correlations(ratings: pd.DataFrame) -> dict[tuple[str, str], float]:
-    matrix = ratings.groupby("utterance")[list(ATTRIBUTES)].mean().corr()
-    pairs = (("arousal", "dominance"), ("arousal", "valence"), ("valence", "dominance"))
-    return {("correlation of the consensus", f"{one}, {other}"): matrix.loc[one, other] for one, other in pairs}
 
 
 def _votes(ratings: pd.DataFrame) -> dict[tuple[str, str], float]:

@@ -2,11 +2,7 @@
 
 import pandas as pd
 
-from study.needs import PER_FRAME, benchmarks, measured
-
-__all__ = ["activations", "machines", "measured", "of_gpus"]
-
-LAYERS = {"large": 24, "whisper-large": 32}
+from study.needs import LARGE, PER_FRAME, benchmarks, measured
 
 
 def machines() -> pd.DataFrame:
@@ -18,10 +14,9 @@ def activations() -> pd.DataFrame:
     """What a training step keeps of each frame between its passes, a row a size and way, and gigabytes of 32 utterances
     of 15 s through all layers, which were not run: those that were measured are 1 and 3."""
     rows = measured().query("part == 'kept for the backward pass'")
-    found = rows.pivot_table("estimate", ["device", "size", "way"], "measure", sort=False)[
-        list(PER_FRAME)
-    ].reset_index()
-    layers = found["size"].str.removesuffix(", LoRA").map(LAYERS)
+    found = rows.pivot_table("estimate", ["device", "size", "way"], "measure", sort=False)
+    found = found[list(PER_FRAME)].reset_index()
+    layers = found["size"].str.removesuffix(", LoRA").map({size: layers for (*_, layers), size in LARGE.items()})
     total = found[PER_FRAME[0]] * layers + found[PER_FRAME[1]]
     return found.assign(**{"layers": layers, "GB of 32 x 15 s": total * 32 * 15 * 50 / 1e6})
 

@@ -41,14 +41,14 @@ README = {
 def leaderboard(study: Study) -> pd.DataFrame:
     """`study.comparisons.scores` of all systems of the paper's questions, the best mean CCC first, with ``label``, the
     paper's name, and ``cost``, the median time of a run, of an ensemble that of all members, as text."""
-    pairs = [pair for question in questions(study.params.profile).values() for pair in question.pairs]
-    table = comparisons.scores(study, Question("overview", "", tuple(pairs)))
+    asked = questions(study.params.profile).values()
+    pairs = tuple(pair for question in asked for pair in question.pairs)
+    table = comparisons.scores(study, Question("overview", "", pairs))
     order = comparisons.tested(table).sort_values("estimate", ascending=False)["system"]
     seconds = results.costs(study.runs)["seconds a run"]
     cost = {name: seconds.reindex(members(name)).sum() for name in order}
     table = table.set_index("system").loc[order].reset_index()
     texts = table["system"].map(cost).map(lambda value: f"{value:,.0f} s" if value else "–")
-    asked = questions(study.params.profile).values()
     named = [name for question in asked if comparisons.confirmatory(question) for name in question.compared]
     labels = {name: label(name) for name in named if label(name) != name}
     return table.assign(label=table["system"].map(lambda name: labels.get(name, "–")), cost=texts)

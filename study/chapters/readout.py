@@ -9,11 +9,9 @@ from study.results import Study
 
 
 def scores(study: Study, question: Question) -> pd.DataFrame:
-    """`study.comparisons.scores`, and before each system's test CCCs the ``validation`` CCC by which one chooses: the
-    mean over its runs of the best epoch's (of a ridge regression, of the best penalty's)."""
+    """`study.comparisons.scores`, and before each system's test CCCs the mean ``validation`` CCC of its runs."""
     table = comparisons.scores(study, question)
-    best = [{"system": run.system, "estimate": run.history["mean"].max()} for run in study.runs]
-    validation = pd.DataFrame(best).groupby("system")["estimate"].mean()
+    validation = comparisons.validation_scores(study, question).set_index("system")["estimate"]
     known = table.drop_duplicates("system").query("system in @validation.index")
     known = known.assign(endpoint="validation", estimate=known["system"].map(validation), low=np.nan, high=np.nan)
     place = {name: number for number, name in enumerate(dict.fromkeys(table["system"]))}

@@ -1,54 +1,20 @@
-"""Whether intervals and tests keep their promise, by simulation, and which difference a test can detect.
+"""Whether intervals and tests keep their promise, and which difference a test can detect, from what
+`simulation.significance` found. ``python -m study.chapters.significance`` writes ``results/significance``."""
 
-Conventions of the simulation:
-
-- Everything is drawn by `draw`: it shows how methods behave, and nothing about speech.
-- Gold values and predictions have mean 0 and variance 1, so that a system's true CCC is its correlation with gold: the
-  paper's, for `REFERENCE`. All systems have the same one; each rejection of that is false.
-- An error of prediction is the sum of a part that the systems share, a part of the system, and a part of its trained
-  run; each is the sum of an effect of the speaker and a residual of the utterance.
-
-Assumptions: the sizes of the speakers are lognormal, with the paper's skew; their effects follow Student's t with
-`TAIL` degrees of freedom, which has heavier tails than a normal distribution; attributes are independent; and the
-constants below that name no source. ``python -m study.chapters.significance`` writes ``results/significance``.
-"""
-
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import special, stats
-from tqdm import tqdm
 
-from sercore import ATTRIBUTES, significance, verdicts
-from sercore.params import project_root, resolve
-from sercore.sums import Array, ccc_of, ccc_of_runs, chunks, require, speaker_sums, weigh
-from sercore.verdicts import ALPHA, WITHIN
-from simulation.population import SKEW
+from sercore import verdicts
+from sercore.params import project_root
+from sercore.verdicts import ALPHA
+from simulation.significance import RUNS, simulate
 from study import paper
-from study.results import write_tables
+from study.results import read_tables, write_tables
 
 RESULTS = project_root() / "results" / "significance"
-REFERENCE = "Table 2, MMWavLM"
-SETS = {"development": (714, 31_961), "Test3": (256, 3_200)}  # speakers, utterances of the challenge (arXiv 2506.10930)
-SPEAKERS = (20, 50, 100, 256)
-UTTERANCES = 20  # of a speaker on average, between those of Test3 and of development
-GOLD_SHARE = ERROR_SHARE = 0.2  # of the variance of gold values and of errors: effects of the speaker
-TAIL = 5
-CORRELATION = 0.8  # of two systems' errors
-RUNS = (2, 3, 5)
-MARGIN = 0.02
-EFFECTS = (0.0, 0.0, MARGIN, -MARGIN)  # true differences in a family in which every verdict but "inconclusive" is false
-RUN_SHARE = 0.5  # of a system's own error: the trained run's, where there are several
-RUN_DEVIATION = 0.005  # standard deviation of the true CCC of the attributes over trained runs, where there are several
-REPETITIONS, JUDGED, RESAMPLES = 400, 200, 500
-POWER_CORRELATIONS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99)
-SEED = 20250610
 
 # The paper's differences that the chapter weighs, as systems of params/variants.yaml.
 STEPS = {
@@ -60,254 +26,20 @@ STEPS = {
 USED = ("jackknife-t over speakers", "swaps within speakers", *(f"jackknife plus {runs} seeds" for runs in RUNS[1:]))
 
 
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """Gold (utterances, 3), predictions (systems, runs, utterances, 3), speakers (utterances,)."""
-
-    gold: Array
-    predicted: Array
-    speakers: np.ndarray
-
-    def sums(self, runs: int, units: str = "speakers") -> list[Array]:
-        """Sums of each system over its first `runs`, by speaker, or with each of the ``utterances`` as a unit."""
-        labels = self.speakers if units == "speakers" else np.arange(len(self.gold))
-        return [speaker_sums(self.gold, predicted[:runs], labels) for predicted in self.predicted]
-
-
-@cache
-def true_ccc() -> Array:
-    """The paper's CCC of arousal, valence and dominance for `REFERENCE`, shape (3,)."""
-    return paper.results().loc[REFERENCE, list(ATTRIBUTES)].to_numpy(np.float64)
-
-
-def draw(
-    speakers: int, utterances: int, runs: int, generator: np.random.Generator, effects_on: Sequence[float] = (0, 0)
-) -> Sample:
-    """Systems of `true_ccc` plus their effect on new speakers; with one run, nothing is the run's own."""
-    labels = speakers_of_utterances(speakers, utterances, generator)
-    gold = effects(labels, GOLD_SHARE, (), generator)
-    common = effects(labels, ERROR_SHARE, (), generator)
-    own, of_run = effects(labels, ERROR_SHARE, (len(effects_on), 1), generator), np.zeros(())
-    if runs > 1:
-        own = mix(own, effects(labels, ERROR_SHARE, (len(effects_on), runs), generator), RUN_SHARE)
-        of_run = generator.normal(0, RUN_DEVIATION, (len(effects_on), runs, 1, 1))
-    ccc = true_ccc() + of_run + np.reshape(effects_on, (-1, 1, 1, 1))
-    return Sample(gold, predict(gold, mix(own, common, CORRELATION), ccc), labels)
-
-
-def speakers_of_utterances(speakers: int, utterances: int, generator: np.random.Generator) -> np.ndarray:
-    """A speaker's number for each utterance; sizes are at least 1, and lognormal with the paper's skew: the largest
-    share p of values of deviation s holds Phi(Phi^-1(p) + s) of their total (Lorenz curve)."""
-    deviation = stats.norm.ppf(SKEW["utterances"]) - stats.norm.ppf(SKEW["speakers"])
-    size = generator.lognormal(0, deviation, speakers)
-    return np.repeat(np.arange(speakers), np.maximum(1, np.round(utterances * size / size.sum())).astype(int))
-
-
-def effects(labels: np.ndarray, share: float, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
-    """Values ``(*shape, utterances, 3)`` of mean 0 and variance 1, of which `share` is an effect of the speaker."""
-    of_speakers = generator.standard_t(TAIL, (*shape, labels[-1] + 1, 3)) * np.sqrt((TAIL - 2) / TAIL)
-    return mix(generator.standard_normal((*shape, len(labels), 3)), of_speakers[..., labels, :], share)
-
-
-def mix(one: Array, other: Array, share: float) -> Array:
-    """The sum of two independent parts of variance 1, again of variance 1, of which `share` is the other's."""
-    return np.sqrt(1 - share) * one + np.sqrt(share) * other
-
-
-def predict(gold: Array, error: Array, ccc: Array) -> Array:
-    """Predictions of mean 0 and variance 1 whose true CCC is `ccc`."""
-    return ccc * gold + np.sqrt(1 - ccc**2) * error
-
-
-def jackknife_covers(sample: Sample, generator: np.random.Generator) -> bool:
-    """Jackknife-t over speakers on Fisher's z."""
-    return _covers(significance.interval(sample.sums(1)[0]))
-
-
-def bootstrap_interval(
-    sums: Array, *, generator: np.random.Generator, confidence: float = 0.95, resamples: int = 10_000
-) -> significance.Interval:
-    """CCC, averaged over runs, with a percentile interval of the bootstrap over speakers (Efron & Tibshirani, 1993).
-
-    G speakers are drawn with replacement `resamples` times; the limits are the (1 -+ confidence) / 2 quantiles of CCC.
-    With few speakers they are too narrow, so `sercore.significance.interval` is this package's choice. A resample whose
-    gold and predicted values are constant has CCC 0.
-    """
-    require(sums)
-    drawn = np.concatenate([ccc_of(weigh(weights, sums)) for weights in redrawn(len(sums), resamples, generator)])
-    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
-    return significance.unless_constant(sums, ccc_of(sums.sum(axis=0)), low, high)
-
-
-def redrawn(units: int, resamples: int, generator: np.random.Generator) -> Iterator[Array]:
-    """How often each unit is drawn when as many are drawn with replacement: chunks (some resamples, units)."""
-    for rows in map(len, chunks(units, resamples)):
-        drawn = generator.integers(units, size=(rows, units), dtype=np.int32) + units * np.arange(rows)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
-
-
-def bootstrap_covers(sample: Sample, generator: np.random.Generator, units: str) -> bool:
-    """Percentile bootstrap; `units` are ``speakers`` or ``utterances``."""
-    [sums, _] = sample.sums(1, units)
-    return _covers(bootstrap_interval(sums, generator=generator, resamples=RESAMPLES))
-
-
-def _covers(interval: significance.Interval) -> bool:
-    return bool(interval.low[-1] <= true_ccc().mean() <= interval.high[-1])
-
-
-def bootstrap_rejects(sample: Sample, generator: np.random.Generator, units: str) -> bool:
-    """The percentile interval of the difference leaves out 0; runs are drawn again as well (crossed)."""
-    a, b = sample.sums(sample.predicted.shape[1], units)
-    drawn = []
-    for weights in redrawn(len(a), RESAMPLES, generator):
-        ccc = np.stack([ccc_of_runs(weigh(weights, sums))[..., -1] for sums in (a, b)], axis=1)  # (resamples, 2, runs)
-        runs = np.concatenate(list(redrawn(ccc.shape[2], 2 * len(ccc), generator))).reshape(ccc.shape)
-        drawn.append((ccc * runs).mean(axis=2))
-    low, high = np.quantile(np.diff(np.concatenate(drawn)), [ALPHA / 2, 1 - ALPHA / 2])
-    return bool(not low <= 0 <= high)
-
-
-def swaps_reject(sample: Sample, generator: np.random.Generator) -> bool:
-    """Permutation that swaps the two systems within speakers."""
-    found = significance.swapped_difference(*sample.sums(1), generator=generator, resamples=RESAMPLES - 1)
-    return bool(found.p[-1] <= ALPHA)
-
-
-def welch_rejects(sample: Sample, generator: np.random.Generator) -> bool:
-    """Welch's t-test of the runs' CCCs."""
-    a, b = (ccc_of_runs(sums.sum(axis=0))[:, -1] for sums in sample.sums(max(RUNS)))
-    return bool(stats.ttest_ind(a, b, equal_var=False).pvalue < ALPHA)
-
-
-def retrained_rejects(sample: Sample, generator: np.random.Generator, runs: int) -> bool:
-    """Jackknife over speakers plus variance of the seeds, Satterthwaite's degrees of freedom."""
-    return bool(significance.retrained_difference(*sample.sums(runs)).p[-1] < ALPHA)
-
-
-METHODS: dict[tuple[str, str], tuple[int, Callable[[Sample, np.random.Generator], bool]]] = {
-    ("coverage", "bootstrap over utterances"): (1, partial(bootstrap_covers, units="utterances")),
-    ("coverage", "bootstrap over speakers"): (1, partial(bootstrap_covers, units="speakers")),
-    ("coverage", "jackknife-t over speakers"): (1, jackknife_covers),
-    ("two systems", "bootstrap over utterances"): (1, partial(bootstrap_rejects, units="utterances")),
-    ("two systems", "bootstrap over speakers"): (1, partial(bootstrap_rejects, units="speakers")),
-    ("two systems", "swaps within speakers"): (1, swaps_reject),
-    ("two methods", "Welch's test on 5 seeds"): (max(RUNS), welch_rejects),
-    ("two methods", "bootstrap over 5 seeds and speakers"): (max(RUNS), partial(bootstrap_rejects, units="speakers")),
-    **{
-        ("two methods", f"jackknife plus {runs} seeds"): (max(RUNS), partial(retrained_rejects, runs=runs))
-        for runs in RUNS
-    },
-}
-"""By family and method: runs of a system, and whether the method's interval of the mean CCC covers the truth
-(``coverage``), or its test rejects that two systems, or two ways of training (``methods``), have the same mean CCC."""
-
-
-def repeat(speakers: int, repetition: int) -> dict[tuple[str, str], bool]:
-    """What each of `METHODS` says of a new sample of its runs."""
-    generator = np.random.default_rng([SEED, speakers, repetition])
-    samples = {runs: draw(speakers, UTTERANCES * speakers, runs, generator) for runs in (1, max(RUNS))}
-    return {name: method(samples[runs], generator) for name, (runs, method) in METHODS.items()}
-
-
-def _rates(outcomes: Sequence[dict[tuple[str, str], bool]], speakers: int) -> pd.DataFrame:
-    """A row a family and method: in which share of the repetitions it says yes (``rate``)."""
-    share = pd.DataFrame(outcomes).mean()
-    table = pd.DataFrame(list(share.index), columns=["family", "method"])
-    return table.assign(rate=share.to_numpy(), speakers=speakers, repetitions=len(outcomes))
-
-
-def judge(size: tuple[int, int], effects_on: Sequence[float], repetition: int, margin: float = MARGIN) -> pd.DataFrame:
-    """Verdicts on systems of true differences `effects_on` from a reference, on a new sample of so many speakers and
-    runs (`size`)."""
-    speakers, runs = size
-    generator = np.random.default_rng([SEED, *size, round(1e6 * max(effects_on)), repetition])
-    sample = draw(speakers, UTTERANCES * speakers, runs, generator, (0, *effects_on))
-    sums = dict(zip(("reference", *map(str, range(len(effects_on)))), sample.sums(runs), strict=True))
-    table = verdicts.differences(sums, [(name, "reference") for name in list(sums)[1:]])
-    return verdicts.judged(table, margin).query("endpoint == 'mean'")
-
-
-def _false(table: pd.DataFrame) -> bool:
-    """Whether a family of `EFFECTS` has a false verdict."""
-    found = list(table["verdict"])
-    different = [not one.startswith(("equivalent", "inconclusive")) for one in found[:2]]
-    signs = [one.startswith(sign) for one, sign in zip(found[2:], ("worse", "better"), strict=True)]
-    return any([*different, *signs, *(one == "equivalent" or WITHIN in one for one in found[2:])])
-
-
-def _judged(pool: ProcessPoolExecutor, size: tuple[int, int]) -> dict[str, float]:
-    """Family-wise error of verdicts, and how often what planning calls detectable is found, for one `size`."""
-
-    def repeated(effects_on: Sequence[float], margin: float = MARGIN) -> list[pd.DataFrame]:
-        return list(pool.map(partial(judge, size, effects_on, margin=margin), range(JUDGED), chunksize=10))
-
-    families = repeated(EFFECTS)
-    planned = pd.concat(families)[["detectable", "detectable_equivalence"]].median()
-    found = pd.concat(repeated([planned["detectable"]] * len(EFFECTS)))["verdict"]
-    equal = pd.concat(repeated([0.0] * len(EFFECTS), planned["detectable_equivalence"]))["verdict"]
-    return {
-        "speakers": size[0],
-        "runs": size[1],
-        "false": float(np.mean([_false(each) for each in families])),
-        "detectable": planned["detectable"],
-        "power": found.str.startswith("better").mean(),
-        "detectable_equivalence": planned["detectable_equivalence"],
-        "equivalence_power": equal.isin(["equivalent", f"better{WITHIN}", f"worse{WITHIN}"]).mean(),
-    }
-
-
-def _differences(name: str, repetition: int) -> Array:
-    """Difference of two equal systems' mean CCC on a new set of the size of `SETS[name]`, by `POWER_CORRELATIONS`."""
-    generator = np.random.default_rng([SEED, *SETS[name], round(100 * ERROR_SHARE), repetition])
-    labels = speakers_of_utterances(*SETS[name], generator)
-    gold, ccc = effects(labels, GOLD_SHARE, (), generator), true_ccc()
-    own, common = effects(labels, ERROR_SHARE, (2,), generator), effects(labels, ERROR_SHARE, (), generator)
-    predicted = [predict(gold, mix(own, common, correlation), ccc) for correlation in POWER_CORRELATIONS]
-    means = [ccc_of_runs(speaker_sums(gold, each, labels).sum(axis=0))[:, -1] for each in predicted]
-    return np.array([a - b for a, b in means])
-
-
-def _power(found: Sequence[Array], name: str) -> pd.DataFrame:
-    """A row a correlation: the difference's standard error over repetitions."""
-    table = pd.DataFrame({"correlation": POWER_CORRELATIONS, "standard_error": np.std(found, axis=0, ddof=1)})
-    return table.assign(set=name, speakers=SETS[name][0], utterances=SETS[name][1], repetitions=len(found))
-
-
-def simulate() -> None:
-    """Repeat everything on all cores and write ``rates.csv``, ``verdicts.csv`` and ``power.csv`` into `RESULTS`."""
-    with ProcessPoolExecutor() as pool:
-
-        def repeated(function: Callable, given: Any, times: int) -> list:
-            results = pool.map(partial(function, given), range(times), chunksize=10)
-            return list(tqdm(results, total=times, desc=f"{function.__name__} {given}", unit="sample"))
-
-        outcomes = [_rates(repeated(repeat, size, REPETITIONS), size) for size in SPEAKERS]
-        powers = [_power(repeated(_differences, name, JUDGED), name) for name in SETS]
-        sizes = tqdm([(speakers, runs) for speakers in SPEAKERS for runs in (1, *RUNS[1:])], "verdicts")
-        judged = pd.DataFrame([_judged(pool, size) for size in sizes]).assign(repetitions=JUDGED)
-    write_tables(RESULTS, {"rates": pd.concat(outcomes), "power": pd.concat(powers), "verdicts": judged})
-
-
 def rates(folder: Path | str = RESULTS) -> pd.DataFrame:
     """Coverage and false rejections of each method by number of speakers, a row each; `USED` ones are marked by a tick.
     Columns ``family``, ``method``, ``speakers``, ``estimate``, ``low``, ``high`` (95 %, of the simulation's own
     chance), ``repetitions``."""
-    table = pd.read_csv(resolve(Path(folder)) / "rates.csv").rename(columns={"rate": "estimate"})
+    table = read_tables(folder, ["rates"])["rates"].rename(columns={"rate": "estimate"})
     rate, names = table["estimate"], {one: f"{one} ✓" for one in USED}
     half_width = stats.norm.ppf(0.975) * np.sqrt(rate * (1 - rate) / table["repetitions"])
     return table.assign(low=rate - half_width, high=rate + half_width, method=table["method"].replace(names))
 
 
-def promises(folder: Path | str = RESULTS) -> pd.DataFrame:
-    """Family-wise error of verdicts, and how often what planning calls detectable is found, by speakers and runs."""
-    return pd.read_csv(resolve(Path(folder)) / "verdicts.csv")
-
-
 def power(folder: Path | str = RESULTS) -> pd.DataFrame:
     """Detectable difference of two trained systems by set and correlation of their errors, and for each of `STEPS` the
     power to detect the paper's difference, were it the true one."""
-    table = pd.read_csv(resolve(Path(folder)) / "power.csv")
+    table = read_tables(folder, ["power"])["power"]
     errors = table["standard_error"], table["speakers"] - 1
     table["detectable"] = verdicts.detectable_difference(*errors)
     for name, pair in STEPS.items():
@@ -319,4 +51,4 @@ def power(folder: Path | str = RESULTS) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    simulate()
+    write_tables(RESULTS, simulate())

@@ -13,7 +13,6 @@ Conventions:
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,7 +29,7 @@ from sercore.significance import contrast
 from sercore.sums import jackknife_error
 from simulation.population import SKEW
 from study import comparisons, results
-from study.plan import STUDY, Plan, Question
+from study.plan import Plan, Question
 from study.results import Study
 
 SPEAKERS, UTTERANCES = 10, 100  # the authors' choice: so many speakers, and utterances of each
@@ -46,7 +45,7 @@ def analyse(plan: Plan, question: Question, folder: Path) -> None:
     utterances in the whole embedding, with the ``encoder``.
     """
     quieten()
-    params = plan.parameters("fusion_speaker_embedding", STUDY)
+    params = plan.parameters("fusion_speaker_embedding")
     assert params.speaker
     table = corpora.read(params.corpus, params.seed).table
     rows = choose(table, np.random.default_rng(0))
@@ -74,18 +73,16 @@ def skews(studies: Sequence[Study], counts: pd.DataFrame) -> pd.DataFrame:
     corpora of `counts`, and last the paper's own share."""
     spoken = {one.condition: _spoken(one) for one in studies}
     spoken |= dict(list(counts[counts["corpus"] != counts["corpus"].iloc[0]].groupby("corpus")["utterances"]))
-    rows = {name: [len(each), each.sum(), busiest_share(each)] for name, each in spoken.items()}
+    rows = {name: [len(each), each.sum(), _busiest_share(each)] for name, each in spoken.items()}
     rows["MSP-Podcast, from the paper"] = [np.nan, np.nan, SKEW["utterances"]]
     return pd.DataFrame.from_dict(rows, "index", columns=["speakers", "utterances", "share"])
 
 
-def skew(study: Study) -> float:
-    """Share of the training utterances that the most talkative speakers speak."""
-    return busiest_share(_spoken(study))
+def _skew(study: Study) -> float:
+    return _busiest_share(_spoken(study))
 
 
-def busiest_share(counts: ArrayLike) -> float:
-    """Share of the utterances (`counts`, by speaker) that the busiest 26 % of the speakers speak, as in `SKEW`."""
+def _busiest_share(counts: ArrayLike) -> float:
     spoken = np.append(0, np.sort(np.asarray(counts))[::-1].cumsum())
     return float(np.interp(SKEW["speakers"], np.linspace(0, 1, len(spoken)), spoken / spoken[-1]))
 
@@ -94,12 +91,10 @@ def differences(studies: Sequence[Study], question: Question) -> pd.DataFrame:
     """`study.comparisons.differences` for seen and for unseen speakers (``kind``) under each condition, a family each,
     the least skewed condition first; without held-out training utterances for unseen speakers alone."""
     tables = []
-    for study in sorted(studies, key=skew):
-        splits = {"unseen": study.splits()[-1]}
-        if "train" in study.splits():
-            splits = {"seen": "train"} | splits
-        for kind, split in splits.items():
-            tables.append(comparisons.differences(study, question, split).assign(kind=kind, skew=skew(study)))
+    for study in sorted(studies, key=_skew):
+        for kind, split in {"seen": "train", "unseen": study.splits()[-1]}.items():
+            if split in study.splits():
+                tables.append(comparisons.differences(study, question, split).assign(kind=kind, skew=_skew(study)))
     return pd.concat(tables, ignore_index=True).drop(columns="paper")
 
 
@@ -134,9 +129,14 @@ def separation(embeddings: NDArray[np.float64], speakers: ArrayLike) -> pd.DataF
     distance = 1 - np.clip(embeddings.astype(np.float64) @ embeddings.T.astype(np.float64), -1, 1)
     np.fill_diagonal(distance, 0)
     silhouette: Callable = partial(silhouette_score, metric="precomputed")
-    measures = {"silhouette": (silhouette, -1), "equal-error rate": (_verification_error, 0)}
-    rows = [{"measure": name} | _interval(distance, speakers, *given) for name, given in measures.items()]
-    return pd.DataFrame(rows).assign(speakers=len(set(speakers)), utterances=len(speakers))
+    names, rows = np.unique(speakers), []
+    kept = [np.flatnonzero(speakers != name) for name in names]
+    for name, measure, lowest in (("silhouette", silhouette, -1), ("equal-error rate", _verification_error, 0)):
+        without = np.array([measure(distance[np.ix_(rest, rest)], speakers[rest]) for rest in kept])
+        found = contrast(measure(distance, speakers), [jackknife_error(without) ** 2], [len(names) - 1])
+        limits = {"low": max(found.low, lowest), "high": min(found.high, 1)}
+        rows.append({"measure": name, "estimate": float(found.difference)} | limits)
+    return pd.DataFrame(rows).assign(speakers=len(names), utterances=len(speakers))
 
 
 def equal_error_rate(same: ArrayLike, scores: ArrayLike) -> float:
@@ -153,11 +153,3 @@ def _spoken(study: Study) -> pd.Series:
 def _verification_error(distance: NDArray[np.float64], speakers: NDArray) -> float:
     one, other = np.triu_indices(len(speakers), 1)
     return equal_error_rate(speakers[one] == speakers[other], -distance[one, other])
-
-
-def _interval(distance: NDArray[np.float64], speakers: NDArray, measure: Callable, lowest: float) -> dict[str, Any]:
-    names = np.unique(speakers)
-    kept = [np.flatnonzero(speakers != name) for name in names]
-    without = np.array([measure(distance[np.ix_(rows, rows)], speakers[rows]) for rows in kept])
-    found = contrast(measure(distance, speakers), [jackknife_error(without) ** 2], [len(names) - 1])
-    return {"estimate": float(found.difference), "low": max(found.low, lowest), "high": min(found.high, 1)}

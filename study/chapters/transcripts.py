@@ -4,7 +4,7 @@ The systems are tested on evaluation sets that differ in their transcripts alone
 writes. Word error rates are measured, not the requested ones.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,12 @@ import jiwer
 import numpy as np
 import pandas as pd
 
-from sercore import corpora, verdicts
+from sercore import verdicts
 from sercore.params import Params, with_corpus
 from sercore.sections import Transcripts
 from sercore.transcripts import WORD, reported
 from study import comparisons
-from study.plan import STUDY, Plan, Question, margin, systems, tested_on
+from study.plan import Plan, Question, corpus_of, margin, systems, tested_on
 from study.results import Study, write_tables
 
 
@@ -25,9 +25,10 @@ def analyse(plan: Plan, question: Question, folder: Path) -> None:
     """Write the errors of the transcripts of each evaluation set, and of what the systems are trained on, as
     ``wer.csv``: ``name`` (an evaluation set, on the reported split, or a system, on the training split), ``split``, and
     the columns of `error_rates`."""
-    trained = [plan.parameters(variant, STUDY) for variant in systems([question])]
+    trained = [plan.parameters(variant) for variant in systems([question])]
     said = with_corpus(trained[0], {"transcripts": Transcripts().model_dump()})
-    tested, training = reported(_table(said)), _table(said).query("split == 'train'")
+    table = corpus_of(said.corpus, said.seed).table
+    tested, training = reported(table), table.query("split == 'train'")
     rows = [_rates(test, said, with_corpus(said, tested_on(test)), tested) for test in question.tests]
     rows += [_rates(params.variant, said, params, training) for params in trained if params.text]
     write_tables(folder, {"wer": pd.DataFrame(rows)})
@@ -35,16 +36,13 @@ def analyse(plan: Plan, question: Question, folder: Path) -> None:
 
 def scores(study: Study, question: Question, rates: pd.DataFrame) -> pd.DataFrame:
     """`study.comparisons.scores` of the systems on each evaluation set, with its ``wer`` and ``missing``."""
-    tests = _tests(study, rates)
-    tables = [comparisons.scores(study, question, test=test).assign(evaluation=test) for test in tests]
-    return _with_rates(pd.concat(tables, ignore_index=True), rates)
+    return _with_rates(_of_tests(comparisons.scores, study, question, rates["name"]), rates)
 
 
 def differences(study: Study, question: Question, rates: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
     """`study.comparisons.differences` on the evaluation sets of `kinds` (``words`` of ``words_10``), all one family."""
-    tests = [test for test in _tests(study, rates) if test.partition("_")[0] in kinds]
-    tables = [comparisons.differences(study, question, test=test).assign(evaluation=test) for test in tests]
-    table = pd.concat(tables, ignore_index=True).drop(columns="paper")
+    named = [name for name in rates["name"] if name.partition("_")[0] in kinds]
+    table = _of_tests(comparisons.differences, study, question, named).drop(columns="paper")
     return _with_rates(verdicts.judged(table, margin(study.params.profile)), rates)
 
 
@@ -68,18 +66,15 @@ def error_rates(said: Iterable[str | None], written: Iterable[str | None]) -> di
     return {"utterances": len(texts)} | shares | rates | {"wer": sum(rates.values())}
 
 
-def _tests(study: Study, rates: pd.DataFrame) -> list[str]:
-    return [name for name in rates["name"] if name in set(study.sums["test"])]
+def _of_tests(measure: Callable[..., pd.DataFrame], study: Study, question: Question, names: Iterable) -> pd.DataFrame:
+    tests = [name for name in names if name in set(study.sums["test"])]
+    return pd.concat([measure(study, question, test=test).assign(evaluation=test) for test in tests], ignore_index=True)
 
 
 def _with_rates(table: pd.DataFrame, rates: pd.DataFrame) -> pd.DataFrame:
     return table.join(rates.set_index("name")[["wer", "missing"]], on="evaluation")
 
 
-def _table(params: Params) -> pd.DataFrame:
-    return corpora.read(params.corpus, params.seed).table
-
-
 def _rates(name: str, said: Params, written: Params, rows: pd.DataFrame) -> dict[str, Any]:
-    texts = [_table(params).loc[rows.index, "transcript"] for params in (said, written)]
+    texts = [corpus_of(each.corpus, each.seed).table.loc[rows.index, "transcript"] for each in (said, written)]
     return {"name": name, "split": rows["split"].iloc[0]} | error_rates(*texts)

@@ -108,7 +108,8 @@ def choose(kind: str, weights: sparse.csr_array, sums: Array, tested: Array) -> 
     a draw: ``epoch`` (from 1), its CCC on the set (``reported``) and on ``test``, and the ``regret``: CCC of the best
     epoch on test minus that of the chosen one. Sums are of the utterances to draw from and of those of the test split,
     (utterances, 6, epochs, attributes)."""
-    reported, test = _ccc(weights, sums), _ccc(np.ones((1, len(tested))), tested)[0]
+    reported = ccc_of_runs(weigh(weights, sums))[..., -1]  # (draws, epochs)
+    test = ccc_of_runs(tested.sum(axis=0))[:, -1]  # (epochs,)
     epoch = np.full(len(reported), reported.shape[1] - 1) if kind == LAST else reported.argmax(axis=1)
     columns = {"epoch": epoch + 1, "reported": reported[np.arange(len(epoch)), epoch], "test": test[epoch]}
     return pd.DataFrame(columns).assign(regret=test.max() - test[epoch])
@@ -133,8 +134,3 @@ def _sums(runs: Sequence[Run], split: str) -> tuple[pd.DataFrame, dict[str, Arra
         predicted = predicted.reshape(-1, len(rows), len(ATTRIBUTES))
         sums[run.params.variant] = utterance_sums(rows[list(ATTRIBUTES)].to_numpy(np.float64), predicted)
     return rows, sums
-
-
-def _ccc(weights: sparse.csr_array | Array, sums: Array) -> Array:
-    """Mean CCC of each epoch by weights (draws, units): (draws, epochs)."""
-    return ccc_of_runs(weigh(weights, sums))[..., -1]

@@ -7,15 +7,5 @@ from study.show.tables import differences, scores, show
 from study.show.words import answer, beside_the_paper, caveat, contents, findings, repeats
 
 __all__ = ["banner", "curves", "forest", "heatmap", "legend_above", "players", "points", "refuse_unknown"]
-__all__ += [
-    "answer",
-    "beside_the_paper",
-    "caveat",
-    "contents",
-    "differences",
-    "findings",
-    "relplot",
-    "repeats",
-    "scores",
-    "show",
-]
+__all__ += ["answer", "beside_the_paper", "caveat", "contents", "differences", "findings", "relplot", "repeats"]
+__all__ += ["scores", "show"]

@@ -9,7 +9,7 @@ import pandas as pd
 from IPython.display import HTML
 from pandas.io.formats.style import Styler
 
-from sercore.report import interval, latex, number, printed_differences, probability, signed
+from sercore.report import interval, latex, number, printed_differences, probability
 from sercore.verdicts import CLAIMING
 from study import paper
 from study.comparisons import tested
@@ -22,7 +22,9 @@ def scores(
 ) -> HTML:
     """Estimates with intervals, by default CCCs: a row a value of the columns `rows`, a column a value of `columns`;
     systems alone stand beside the paper's CCCs. What they rest on ends the caption; files are called `name`."""
-    cells = with_interval(table)
+    limits = [f"<br><small>{interval(row)}</small>" for _, row in table.iterrows()]
+    known = table["low"].notna() | table["estimate"].eq(0)
+    cells = table.assign(cell=table["estimate"].map(number) + np.where(known, limits, ""))
     systems = rows == SYSTEM and columns == "endpoint"
     index = [*rows, "encoder"] if systems and "encoder" in table else list(rows)
     shown = cells.pivot_table(index=index, columns=columns, values="cell", aggfunc="first", sort=False)
@@ -56,7 +58,7 @@ def show(shown: pd.DataFrame, caption: str, name: str, numbers: pd.DataFrame | N
     exponent where they are small. Classes: `name`, and of columns ``first`` and ``paper`` (its figures)."""
     shown = shown.rename_axis(index=[None] * shown.index.nlevels, columns=[None] * shown.columns.nlevels)
     named = not pd.api.types.is_numeric_dtype(shown.index)
-    texts = shown.apply(_texts).rename(index=breakable)
+    texts = shown.apply(_texts).rename(index=_breakable)
     quoted = np.where(shown.columns.to_frame().eq("the paper").any(axis=1), "paper", "")
     classes = pd.DataFrame([quoted] * len(shown), texts.index, texts.columns)
     style = Styler(texts, cell_ids=False).set_table_attributes(f'class="dataframe {name}"')
@@ -88,7 +90,7 @@ def _texts(column: pd.Series) -> pd.Series:
 def _text(value: object, form: Callable[[float], str]) -> str:
     if isinstance(value, float):
         return form(value).replace("< ", "&lt;&nbsp;") if np.isfinite(value) else "–"
-    return f"{value:,}" if isinstance(value, int | np.integer) else breakable(str(value))
+    return f"{value:,}" if isinstance(value, int | np.integer) else _breakable(value)
 
 
 def basis(table: pd.DataFrame) -> str:
@@ -108,17 +110,8 @@ def basis(table: pd.DataFrame) -> str:
     return f"{', '.join(parts)}{pooled}{limits}." if parts else ""
 
 
-def with_interval(table: pd.DataFrame, *, sign: bool = False) -> pd.DataFrame:
-    """`table` with a column ``cell``: HTML of the estimate, and below it of its interval in small letters."""
-    form = signed if sign else number
-    limits = [f"<br><small>{interval(row, 3 if sign else 2)}</small>" for _, row in table.iterrows()]
-    shown = pd.Series(limits, table.index, dtype=object).where(table["low"].notna() | table["estimate"].eq(0), "")
-    return table.assign(cell=table["estimate"].map(form) + shown)
-
-
-def breakable(text: object) -> str:
-    """HTML: names of systems that a narrow column may break after an underscore."""
-    return str(text).replace("_", "_<wbr>")
+def _breakable(text: object) -> str:
+    return str(text).replace("_", "_<wbr>")  # names of systems, which a narrow column may break
 
 
 def _plain(text: object) -> str:

@@ -86,14 +86,11 @@ def _pair(row: pd.Series) -> str:
 
 def _beside(row: pd.Series) -> str:
     found = paper.difference(row["system"], row["reference"])
-    printed_here, quoted = signed(row["estimate"]), signed(*found) if found else "–"
-    same = "the same" if row["paper"] * row["estimate"] > 0 else "another"
-    if row["verdict"] == "inconclusive":
-        here = "here, inconclusive"
-    elif row["verdict"] == "equivalent":
-        here = "here, equivalent"
+    quoted = signed(*found) if found else "–"
+    if row["verdict"] in ("inconclusive", "equivalent"):
+        here = f", {row['verdict']}"
     elif set(quoted) & set("123456789"):
-        here = f"here, {same} sign"
+        here = f", {'the same' if row['paper'] * row['estimate'] > 0 else 'another'} sign"
     else:
-        here = "here, and no sign in the paper's digits"
-    return f"{quoted} in the paper; {printed_here} {here}."
+        here = ", and no sign in the paper's digits"
+    return f"{quoted} in the paper; {signed(row['estimate'])} here{here}."
