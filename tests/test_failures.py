@@ -294,7 +294,11 @@ def test_what_is_in_the_way_is_named(project, monkeypatch, capsys, spoil, wanted
     [
         ("pathlib.Path.mkdir", OSError(30, "Read-only file system", "/x/runs"), ["/x/runs", "Read-only", "written"]),
         ("pathlib.Path.mkdir", PermissionError(13, "Permission denied", "/x/runs"), ["/x/runs", "permissions"]),
-        ("pathlib.Path.write_text", OSError(28, "No space left"), ["data/cache", "No space left for about", "make room"]),
+        (
+            "pathlib.Path.write_text",
+            OSError(28, "No space left"),
+            ["data/cache", "No space left for about", "make room"],
+        ),
         (
             "torch.save",
             RuntimeError("unexpected pos 64 vs 0"),
