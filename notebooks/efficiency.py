@@ -73,7 +73,7 @@ show.show(
 # ## The paper's scale
 #
 # `training: {checkpointing: true}` keeps of each layer its input alone and computes the rest again, so that a small GPU
-# takes the batch that the loss needs; its time is in the tables above. Of Whisper-Large, frozen, all hidden states of a
+# takes the batch that the loss needs. Of Whisper-Large, frozen, all hidden states of a
 # release take terabytes; its log-mel spectrograms, of each utterance's own length, take a hundredth and are kept in
 # their place. `python -m study plan` says what a study needs before it starts.
 
@@ -90,10 +90,10 @@ show.show(
 
 # %% tags=["hide-input"]
 show.show(
-    measured.query("part in ['reading', 'msp_podcast']")[
+    measured.query("part in ['reading', 'release', 'msp_podcast']")[
         ["device", "part", "size", "way", "measure", "estimate", "low", "high"]
     ],
-    "Utterances that are read or prepared, and steps of 32 utterances in bfloat16: median and range over rounds.",
+    "Audio read or prepared, a release of short files read and cached, and steps of 32 utterances in bfloat16.",
     "scale",
 )
 
