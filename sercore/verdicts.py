@@ -46,12 +46,9 @@ def scores(sums: Mapping[str, Array], *, statistic: Statistic = ccc_of) -> pd.Da
     """CCC of each system with its 95 % interval (`sercore.significance.interval`), a row a system and endpoint: columns
     ``system``, ``endpoint``, ``estimate``, ``low``, ``high``, ``sets`` (runs), ``utterances``, ``speakers``."""
     found = {name: interval(each, statistic=statistic) for name, each in sums.items()}
-    tables = [
-        pd.DataFrame({"endpoint": ENDPOINTS, "estimate": one.ccc, "low": one.low, "high": one.high, "sets": one.runs})
-        for one in found.values()
-    ]
-    table = pd.concat(tables, keys=found, names=["system", None]).reset_index("system").reset_index(drop=True)
-    return table.assign(**_counted(next(iter(sums.values()))))
+    tables = [pd.DataFrame({"system": name, "endpoint": ENDPOINTS} | vars(one)) for name, one in found.items()]
+    table = pd.concat(tables, ignore_index=True).rename(columns={"ccc": "estimate", "runs": "sets"})
+    return table.assign(**table.loc[0, ["utterances", "speakers"]])
 
 
 def differences(sums: Mapping[str, Array], pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
@@ -77,8 +74,8 @@ def differences(sums: Mapping[str, Array], pairs: Sequence[tuple[str, str]]) -> 
             found = retrained_difference(a, b)
         elif a.shape == b.shape:
             found = swapped_difference(a, b, generator=np.random.default_rng(0))
-        table = contrasts(found).assign(planned_error=planned)
-        tables.append(table.assign(system=system, reference=reference, sets=runs, **_counted(a)))
+        sizes = {"sets": runs, "utterances": utterances(a), "speakers": len(a)}
+        tables.append(contrasts(found).assign(planned_error=planned, system=system, reference=reference, **sizes))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -147,7 +144,3 @@ def detectable_equivalence(standard_error: ArrayLike, df: ArrayLike, *, comparis
     probability `POWER`, by quantiles of Student's t; arguments as in `detectable_difference`."""
     reach = stats.t.isf(ALPHA / comparisons, df) + stats.t.ppf((1 + POWER) / 2, df)
     return np.asarray(standard_error) * reach
-
-
-def _counted(sums: Array) -> dict[str, int]:
-    return {"utterances": utterances(sums), "speakers": len(sums)}
