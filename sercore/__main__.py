@@ -122,22 +122,15 @@ def _parser() -> argparse.ArgumentParser:
     export.set_defaults(command=_export)
 
     compare = commands.add_parser("compare", help="CCC, differences and verdicts from files of predictions")
-    compare.add_argument(
-        "systems",
-        nargs="+",
-        metavar="NAME=FILE",
-        help="or a pattern, 'NAME=run-*.csv', of its seeds; each is compared with the last",
-    )
-    compare.add_argument(
-        "--gold", type=Path, help="file with gold values and speakers, unless those of systems have them"
-    )
+    pattern = "or a pattern, 'NAME=run-*.csv', of its seeds; each is compared with the last"
+    compare.add_argument("systems", nargs="+", metavar="NAME=FILE", help=pattern)
+    compare.add_argument("--gold", type=Path, help="file with gold values and speakers, where the systems' have none")
     compare.add_argument("--margin", type=float, default=0.02, help="the largest difference that does not matter")
     compare.add_argument("--output", type=Path, help="folder for tables, figure and paragraph")
     compare.add_argument("--scale", nargs=2, type=float, metavar=("LOW", "HIGH"), help="of the gold values")
     compare.add_argument("--split", help="of the gold file, where it has several")
-    compare.add_argument(
-        "--unknown", choices=("show", "alone"), default="show", help="unknown speakers: one a show, or each alone"
-    )
+    unknown = "unknown speakers: one a show, or each alone"
+    compare.add_argument("--unknown", choices=("show", "alone"), default="show", help=unknown)
     compare.add_argument("--id", dest="utterance", help="column that names utterances")
     compare.add_argument("--speaker", help="column that names speakers")
     compare.set_defaults(command=_compare)

@@ -99,8 +99,7 @@ def latex(texts: pd.DataFrame, source: str) -> str:
 def forest(table: pd.DataFrame, row: str | None = None) -> "FacetGrid":
     """The tested differences of `judged` tables, a line a pair: a thin bar that is clear of 0 where there is a
     difference, and a thick one that lies within the shaded margin where there is equivalence. A cross is the difference
-    of a column ``paper``. `row` is a column that divides the pairs into panels.
-    """
+    of a column ``paper``. `row` is a column that divides the pairs into panels."""
     import matplotlib.pyplot as plt  # takes a second, and tables need none
     import seaborn as sns
 

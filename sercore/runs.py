@@ -36,7 +36,7 @@ from pyarrow import parquet
 
 from sercore import ATTRIBUTES, disk
 from sercore.corpus import some
-from sercore.disk import complete_file, digest, named
+from sercore.disk import complete_file, digest
 from sercore.params import Params, ParamsError, dump, load, project_root, reader, validate
 
 PREDICTED = [f"predicted_{name}" for name in ATTRIBUTES]
@@ -151,9 +151,9 @@ def partial_folder(params: Params, inputs: Mapping[str, str]) -> Path:
     if _identity_of(partial) is None:  # absent, or cut off by an interruption
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        with named(partial):
-            (partial / "params.yaml").write_text(dump(params))
-            (partial / "environment.json").write_text(json.dumps(_environment() | {"inputs": dict(inputs)}, indent=1))
+        environment = json.dumps(_environment() | {"inputs": dict(inputs)}, indent=1)
+        complete_file(partial / "params.yaml", lambda path: path.write_text(dump(params)))
+        complete_file(partial / "environment.json", lambda path: path.write_text(environment))
     return partial
 
 

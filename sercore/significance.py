@@ -52,8 +52,7 @@ class Interval:
 @dataclass(frozen=True, eq=False)
 class Contrast:
     """A difference, its confidence limits, the two-sided probability ``p`` of one as large where there is none, and the
-    degrees of freedom ``df`` of its ``standard_error``: arrays of one shape.
-    """
+    degrees of freedom ``df`` of its ``standard_error``: arrays of one shape."""
 
     difference: Array
     low: Array
