@@ -41,7 +41,6 @@ from sercore.params import Params, ParamsError, dump, load, project_root, reader
 
 PREDICTED = [f"predicted_{name}" for name in ATTRIBUTES]
 PREDICTED_FEMALE = "predicted_female"  # probability that the speaker is a woman, of systems with a gender head
-LEFT = ("checkpoints", "epochs")  # by a training, until its run is complete
 FILES = ("params.yaml", "metrics.json", "history.csv", "predictions.parquet", "environment.json")
 MODULES = (
     *("audio", "batches", "cache", "encoders", "fast/exact_ccc", "features", "model", "raters", "sampling", "training"),
@@ -184,7 +183,7 @@ def finish(partial: Path, metrics: Mapping[str, Any], history: pd.DataFrame, pre
 
 
 def _tidy(folder: Path) -> None:
-    for name in LEFT:
+    for name in ("checkpoints", "epochs"):  # which a training leaves until its run is complete
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
