@@ -21,7 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from sercore import audio, corpora
+from sercore import audio
 from sercore.cache import Ragged, stored
 from sercore.corpus import some
 from sercore.disk import cache_folder, readable
@@ -261,8 +261,3 @@ def pretrained_features(params: Params, table: pd.DataFrame) -> Features:
     speech = SpeechEncoder(config, params.speech.finetune, states=params.speech.states)
     pretrained(speech.load_pretrained, params.speech.encoder)
     return FrozenEncoders(params, speech)(table)
-
-
-def prepare(params: Params) -> None:
-    """Read the corpus and cache the features of its utterances, so that runs in parallel need not do it each."""
-    pretrained_features(params, corpora.read(params.corpus, params.seed).table)
