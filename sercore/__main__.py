@@ -82,8 +82,7 @@ def _compare(given: argparse.Namespace) -> None:
     systems = dict(each.partition("=")[::2] for each in given.systems)
     if len(systems) < len(given.systems) or not all(systems.values()) or len(systems) < 2:
         raise InputError("give two systems or more, each as NAME=FILE with a name of its own.")
-    names = ("margin", "scale", "split", "unknown", "utterance", "speaker")
-    options = compare.Options(**{name: getattr(given, name) for name in names})
+    options = compare.Options(given.margin, given.scale, given.split, given.unknown, given.utterance, given.speaker)
     scores, differences = compare.compare(systems, given.gold, options)
     print(report.printed_scores(scores).to_string(), report.printed_differences(differences).to_string(), sep="\n\n")
     print(compare.paragraph(scores, differences), sep="\n\n")

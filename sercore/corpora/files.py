@@ -175,7 +175,6 @@ def with_durations(table: pd.DataFrame, damaged: Literal["refuse", "skip"], sour
 
 
 def _tried(look: Callable[[Path], Any], path: Path) -> Any:
-    """``look(path)``, or its `AudioError`."""
     try:
         return look(path)
     except audio.AudioError as error:

@@ -83,7 +83,6 @@ def _release(root: Path, params: Params) -> Corpus:
 
 
 def _labels(tree: list[Path], root: Path) -> Path:
-    """The file with the consensus labels; CSV before JSON."""
     found = [path for path in tree if re.fullmatch(r"labels_con[sc]ensus\.(csv|json)", path.name.lower())]
     found = [path for path in found if path.suffix.lower() == ".csv"] or found
     if len(found) != 1:
