@@ -75,12 +75,6 @@ def complete_file(path: Path, write: Callable[[Path], object], size: float = 0) 
         made.replace(path)
 
 
-def require_room(folder: Path, size: float, what: str) -> None:
-    """Raise `OSError` where the disk of `folder` has no room for `size` bytes of `what`."""
-    if (free := shutil.disk_usage(folder).free) < size:
-        raise OSError(errno.ENOSPC, f"{what} take about {readable(size)}, and {readable(free)} are free", str(folder))
-
-
 def readable(size: float) -> str:
     """So many bytes, in MB or GB."""
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

@@ -48,8 +48,7 @@ def read_profile(name: str) -> dict[str, Any]:
 
 
 def variants() -> dict[str, dict[str, Any]]:
-    """The entries of ``params/variants.yaml``: name -> difference from the profile, and the paper's row (``paper``)
-    and name (``label``)."""
+    """Entries of ``params/variants.yaml``: name -> difference from the profile, ``paper``'s row, ``label``."""
     return read_yaml(project_root() / "params" / "variants.yaml")
 
 

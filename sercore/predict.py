@@ -55,8 +55,7 @@ def load(run: Path | str | runs.Run) -> "Predictor":
 
 
 class Predictor:
-    """Predicts audio files in the scale of the training corpus, in float32, so that a prediction does not depend on the
-    other files."""
+    """Predicts audio files in the training corpus's scale, in float32: a prediction does not depend on other files."""
 
     def __init__(self, params: Params, model: AttributeModel) -> None:
         self.model, self.encoders = model, FrozenEncoders(params, model.speech)

@@ -13,6 +13,7 @@ unless a run of another identity is there.
 
 import ast
 import contextlib
+import errno
 import glob
 import json
 import os
@@ -34,9 +35,9 @@ import yaml
 from filelock import FileLock, Timeout
 from pyarrow import parquet
 
-from sercore import ATTRIBUTES, disk
+from sercore import ATTRIBUTES
 from sercore.corpus import some
-from sercore.disk import complete_file, digest
+from sercore.disk import complete_file, digest, readable
 from sercore.params import Params, ParamsError, dump, load, project_root, reader, validate
 
 PREDICTED = [f"predicted_{name}" for name in ATTRIBUTES]
@@ -82,17 +83,16 @@ def find(params: Params, inputs: Mapping[str, str]) -> Run | None:
     folder = run_folder(params, inputs)
     if not (folder / "model").is_dir() or _identity_of(folder) != _identity(params, inputs):
         return None
-    try:
+    with contextlib.suppress(ParamsError):
         run = read(folder)
-    except ParamsError:
-        return None
-    if is_of_other_code(folder):
-        problem = f"{folder} was trained by another revision of sercore"
-        warnings.warn(f"{problem}: remove it to train it again.", stacklevel=3)
-    _tidy(folder)
-    with contextlib.suppress(OSError):  # a run that may only be read
-        os.utime(folder)  # see `latest`
-    return run
+        if is_of_other_code(folder):
+            problem = f"{folder} was trained by another revision of sercore"
+            warnings.warn(f"{problem}: remove it to train it again.", stacklevel=3)
+        _tidy(folder)
+        with contextlib.suppress(OSError):  # a run that may only be read
+            os.utime(folder)  # see `latest`
+        return run
+    return None
 
 
 def latest(params: Params, corpus: str) -> Path:
@@ -140,8 +140,10 @@ def require_room(params: Params, size: float) -> None:
     plain = _by_seed(params)
     plain.parent.mkdir(parents=True, exist_ok=True)
     known = [each for name in (plain.name, f"{plain.name}-*") for each in (name, f".{name}.partial")]
-    if not any(found for name in known for found in plain.parent.glob(name)):
-        disk.require_room(plain.parent, size, "the checkpoints and the model of a run")
+    free = shutil.disk_usage(plain.parent).free
+    if free < size and not any(found for name in known for found in plain.parent.glob(name)):
+        problem = f"the checkpoints and the model of a run take about {readable(size)}, and {readable(free)} are free"
+        raise OSError(errno.ENOSPC, problem, str(plain.parent))
 
 
 def partial_folder(params: Params, inputs: Mapping[str, str]) -> Path:

@@ -88,8 +88,7 @@ def difference(
 ) -> Contrast:
     """A statistic, `a_of`, of trained system a minus one, `b_of`, of trained system b, on the same utterances.
 
-    The standard error is the jackknife's over speakers (Efron, 1982), limits and p are Student's. The systems may have
-    different numbers of runs.
+    The standard error is the jackknife's over speakers (Efron, 1982), limits and p Student's; numbers of runs may vary.
     """
     require(sums_a, sums_b)
     total_a, total_b = sums_a.sum(axis=0), sums_b.sum(axis=0)

@@ -8,8 +8,7 @@ As a table they have a row a ``system``, ``speaker``, ``seed`` and ``attribute``
 ``x``, ``y``, ``xx``, ``yy``, ``xy``: of a licensed corpus it tells of no single utterance, and others can test with it.
 
 Shapes: gold (utterances, attributes); predicted (runs, utterances, attributes), where runs are trainings of one system
-that differ by their seed; sums (..., 6, runs, attributes). Statistics have one value an attribute and, last, the mean
-of the attributes.
+that differ by their seed; sums (..., 6, runs, attributes). Statistics have one value an attribute, and last their mean.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -39,8 +38,7 @@ def speaker_sums(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike, mid
 
     `predicted` may also be (utterances, attributes), of one run; `speakers` (utterances,) are any labels. What comes in
     tables is matched with a table of gold values by its index and columns, whatever their order.
-    `SignificanceError` for shapes or labels that do not fit, a value that is masked or not finite, or an unknown
-    speaker.
+    `SignificanceError` for shapes or labels that do not fit, a masked or not finite value, or an unknown speaker.
     """
     gold, predicted, labels = _validate(gold, predicted, speakers)
     membership = sparse.csr_array((np.ones(len(labels)), (labels, np.arange(len(labels)))))

@@ -60,8 +60,7 @@ def with_errors(
     A word is replaced by another one, left out, or followed by another one, by a random one of `kinds`
     (``substitutions``, ``deletions``, ``insertions``). Others are drawn from `vocabulary`, all words of some texts in
     alphabetical order; in place of the word itself comes the next one. The expected word error rate is at most `rate`,
-    since it counts the fewest edits. Each word takes as many random numbers, wrong or not. Without words, the text is
-    empty.
+    since it counts the fewest edits. Each word takes as many random numbers, wrong or not. Without words it is empty.
     """
 
     def heard(match: re.Match) -> str:

@@ -93,8 +93,7 @@ def judged(table: pd.DataFrame, margin: float, comparisons: int | None = None) -
     ``p_equivalence`` (of a difference as large as the margin), ``p_equivalence_adjusted``, ``verdict`` (one of
     `VERDICTS`), the simultaneous limits, ``equivalent_within`` (the smallest margin at which the two would be
     equivalent), ``detectable`` and ``detectable_equivalence`` (the true difference that is found, and the margin within
-    which two equal systems are, with probability `POWER`; from ``planned_error`` if the table has it). Other rows keep
-    their 95 % limits.
+    which two equal systems are, with probability `POWER`; from ``planned_error`` if given). Others keep 95 % limits.
 
     `SignificanceError` if the margin is not positive, or the family smaller than its rows.
     """

@@ -25,9 +25,8 @@ COMPARED = 2000  # utterances of equal length, in different splits, whose sound 
 def read(params: CorpusParams, seed: int) -> Corpus:
     """The corpus that `params` describe; where it has no official split, `seed` chooses the fold.
 
-    `CorpusError` if the folder or file is not what the reader expects, or the corpus is not valid, or has a recording
-    in two splits; `AudioError` if an audio file is damaged, unless these are skipped; `ParamsError` if the recogniser
-    of its transcripts is not there.
+    `CorpusError` if the folder or file is not what the reader expects, the corpus is not valid, or two splits share a
+    recording; `AudioError` if audio is damaged, not skipped; `ParamsError` if a recogniser of transcripts is absent.
     """
     corpus = reader(params.reader).read(params, seed)
     table = corpus.table

@@ -32,9 +32,8 @@ def read(params: Params, seed: int) -> Corpus:
     """Read a manifest: one row an utterance, UTF-8, columns in any order.
 
     ``utterance``, ``path``, ``split``, ``arousal``, ``valence`` and ``dominance`` are required; ``emotion``,
-    ``speaker``, ``gender`` and ``transcript`` may be left out; ``duration`` is always measured. An empty cell is a
-    missing value, and any other is taken literally (``NA`` is a transcript, ``007`` a speaker). Paths are relative to
-    the CSV's folder.
+    ``speaker``, ``gender`` and ``transcript`` optional; ``duration`` is always measured. An empty cell is a missing
+    value, any other is literal (``NA`` is a transcript, ``007`` a speaker). Paths are relative to the CSV's folder.
     """
     path = resolve(params.path)
     table = files.read_csv(path)

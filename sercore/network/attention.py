@@ -91,8 +91,7 @@ def attend(
 
 
 def recomputed(function: Callable[..., Tensor], *arguments: Any) -> Tensor:
-    """A function's value, of which only the arguments are kept; the backward pass computes again what else it needs,
-    with the same random draws."""
+    """A function's value, of which only arguments are kept; the backward pass repeats the rest, with the same draws."""
     if torch.is_grad_enabled() and any(isinstance(one, Tensor) and one.requires_grad for one in arguments):
         return checkpoint(function, *arguments, use_reentrant=False)
     return function(*arguments)
