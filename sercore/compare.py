@@ -141,10 +141,8 @@ def paragraph(scores: pd.DataFrame, differences: pd.DataFrame) -> str:
 def write(scores: pd.DataFrame, differences: pd.DataFrame, folder: Path) -> None:
     """Write tables as CSV and LaTeX, the forest plot as SVG and PNG, and `paragraph` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, table, texts in (
-        ("scores", scores, report.printed_scores(scores)),
-        ("differences", differences, report.printed_differences(differences)),
-    ):
+    printed = report.printed_scores(scores), report.printed_differences(differences)
+    for name, table, texts in zip(("scores", "differences"), (scores, differences), printed, strict=True):
         table.to_csv(folder / f"{name}.csv", index=False)
         (folder / f"{name}.tex").write_text(report.latex(texts, name), encoding="utf-8")
     grid = report.forest(differences)
@@ -230,9 +228,8 @@ def _predictions(file: str, table: pd.DataFrame, truth: pd.DataFrame, options: O
     low, high = options.scale or next(iter(usual), own)
     outside = ((wanted < low) | (wanted > high)).any(axis=1)
     if outside.any():
-        problem = (
-            f"{file}: {_named(wanted.index[outside])} of {len(wanted)} lie outside the gold scale {low:g} to {high:g}"
-        )
+        these = f"{_named(wanted.index[outside])} of {len(wanted)}"
+        problem = f"{file}: {these} lie outside the gold scale {low:g} to {high:g}"
         remedy = "map them to it, or name the scale with --scale LOW HIGH"
         if outside.mean() > OUTSIDE:
             raise InputError(f"{problem} (from {wanted.min(axis=None):g} to {wanted.max(axis=None):g}): {remedy}.")

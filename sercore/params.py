@@ -48,7 +48,7 @@ def read_profile(name: str) -> dict[str, Any]:
 
 
 def variants() -> dict[str, dict[str, Any]]:
-    """Entries of ``params/variants.yaml``: name -> difference from the profile, ``paper``'s row, ``label``."""
+    """Entries of ``params/variants.yaml``: name -> difference from the profile, ``paper`` (its row) and ``label``."""
     return read_yaml(project_root() / "params" / "variants.yaml")
 
 

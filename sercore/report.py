@@ -62,10 +62,10 @@ def sentence(row: pd.Series) -> str:
             return f"{a} and {b} differ by less than {margin}: {signed(row['estimate'])} {limits}."
         case better:
             within = f", by less than {margin}" if row["verdict"].endswith(WITHIN) else ""
-            low, high = sorted(row[["low", "high"]] * np.sign(row["estimate"]))
-            return (
-                f"{a} is {better} than {b}{within}: by {number(abs(row['estimate']))} [{number(low)}, {number(high)}]."
+            size, low, high = map(
+                number, (abs(row["estimate"]), *sorted(row[["low", "high"]] * np.sign(row["estimate"])))
             )
+            return f"{a} is {better} than {b}{within}: by {size} [{low}, {high}]."
 
 
 def printed_scores(table: pd.DataFrame) -> pd.DataFrame:

@@ -204,19 +204,13 @@ def sound(folder: Path, names: Sequence[str], remedy: str) -> Iterator[None]:
 def read(folder: Path) -> Run:
     """The run in `folder`, with or without its model; `ParamsError` names what is missing or damaged."""
     with sound(folder, FILES, "train it again"):
-        run = Run(
-            folder.parent.name,
-            _read_params(folder),
-            json.loads((folder / "metrics.json").read_text()),
-            pd.read_csv(folder / "history.csv"),
-            pd.read_parquet(folder / "predictions.parquet"),
-            folder,
-        )
-        if len(run.history) != run.metrics["epochs"]:
-            raise ValueError(f"history.csv has {len(run.history)} of {run.metrics['epochs']} epochs")
-        if run.params.training.every_epoch:
+        params, metrics = _read_params(folder), json.loads((folder / "metrics.json").read_text())
+        history, predictions = pd.read_csv(folder / "history.csv"), pd.read_parquet(folder / "predictions.parquet")
+        if len(history) != metrics["epochs"]:
+            raise ValueError(f"history.csv has {len(history)} of {metrics['epochs']} epochs")
+        if params.training.every_epoch:
             parquet.read_metadata(folder / "epochs.parquet")
-    return run
+        return Run(folder.parent.name, params, metrics, history, predictions, folder)
 
 
 @cache

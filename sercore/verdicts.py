@@ -22,16 +22,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import special, stats
 
-from sercore import ATTRIBUTES
-from sercore.significance import (
-    Contrast,
-    difference,
-    interval,
-    retrained_difference,
-    seed_variance,
-    swapped_difference,
-    utterances,
-)
+from sercore import ATTRIBUTES, significance
 from sercore.sums import Array, SignificanceError, Statistic, ccc_of
 
 ENDPOINTS = (*ATTRIBUTES, "mean")
@@ -45,7 +36,7 @@ VERDICTS = ("better", f"better{WITHIN}", "equivalent", "inconclusive", f"worse{W
 def scores(sums: Mapping[str, Array], *, statistic: Statistic = ccc_of) -> pd.DataFrame:
     """CCC of each system with its 95 % interval (`sercore.significance.interval`), a row a system and endpoint: columns
     ``system``, ``endpoint``, ``estimate``, ``low``, ``high``, ``sets`` (runs), ``utterances``, ``speakers``."""
-    found = {name: interval(each, statistic=statistic) for name, each in sums.items()}
+    found = {name: significance.interval(each, statistic=statistic) for name, each in sums.items()}
     tables = [pd.DataFrame({"system": name, "endpoint": ENDPOINTS} | vars(one)) for name, one in found.items()]
     table = pd.concat(tables, ignore_index=True).rename(columns={"ccc": "estimate", "runs": "sets"})
     return table.assign(**table.loc[0, ["utterances", "speakers"]])
@@ -62,24 +53,26 @@ def differences(sums: Mapping[str, Array], pairs: Sequence[tuple[str, str]]) -> 
     """
     retrained = {name: sums[name] for pair in pairs for name in pair if sums[name].shape[2] > 1}
     dfs = {name: each.shape[2] - 1 for name, each in retrained.items()}
-    variance = sum(dfs[name] * seed_variance(each) for name, each in retrained.items()) / max(1, sum(dfs.values()))
+    variance = sum(dfs[name] * significance.seed_variance(each) for name, each in retrained.items()) / max(
+        1, sum(dfs.values())
+    )
     tables = []
     for system, reference in pairs:
         a, b = sums[system], sums[reference]
         runs = min(a.shape[2], b.shape[2])
-        found = difference(a, b)
+        found = significance.difference(a, b)
         planned = found.standard_error
         if runs >= CLAIMING:
             planned = np.sqrt(planned**2 + variance * (1 / a.shape[2] + 1 / b.shape[2]))
-            found = retrained_difference(a, b)
+            found = significance.retrained_difference(a, b)
         elif a.shape == b.shape:
-            found = swapped_difference(a, b, generator=np.random.default_rng(0))
-        sizes = {"sets": runs, "utterances": utterances(a), "speakers": len(a)}
+            found = significance.swapped_difference(a, b, generator=np.random.default_rng(0))
+        sizes = {"sets": runs, "utterances": significance.utterances(a), "speakers": len(a)}
         tables.append(contrasts(found).assign(planned_error=planned, system=system, reference=reference, **sizes))
     return pd.concat(tables, ignore_index=True)
 
 
-def contrasts(found: Contrast) -> pd.DataFrame:
+def contrasts(found: significance.Contrast) -> pd.DataFrame:
     """A difference as a table, a row an endpoint; ``estimate`` is the difference."""
     values = {name: getattr(found, name) for name in ("low", "high", "standard_error", "df", "p")}
     return pd.DataFrame({"endpoint": ENDPOINTS, "estimate": found.difference} | values)
