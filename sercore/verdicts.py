@@ -53,9 +53,8 @@ def differences(sums: Mapping[str, Array], pairs: Sequence[tuple[str, str]]) -> 
     """
     retrained = {name: sums[name] for pair in pairs for name in pair if sums[name].shape[2] > 1}
     dfs = {name: each.shape[2] - 1 for name, each in retrained.items()}
-    variance = sum(dfs[name] * significance.seed_variance(each) for name, each in retrained.items()) / max(
-        1, sum(dfs.values())
-    )
+    over_seeds = sum(dfs[name] * significance.seed_variance(each) for name, each in retrained.items())
+    variance = over_seeds / max(1, sum(dfs.values()))
     tables = []
     for system, reference in pairs:
         a, b = sums[system], sums[reference]
