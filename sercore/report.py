@@ -62,8 +62,8 @@ def sentence(row: pd.Series) -> str:
             return f"{a} and {b} differ by less than {margin}: {signed(row['estimate'])} {limits}."
         case better:
             within = f", by less than {margin}" if row["verdict"].endswith(WITHIN) else ""
-            limits = sorted(row[["low", "high"]] * np.sign(row["estimate"]))
-            size, low, high = map(number, (abs(row["estimate"]), *limits))
+            ends = sorted(row[["low", "high"]] * np.sign(row["estimate"]))
+            size, low, high = map(number, (abs(row["estimate"]), *ends))
             return f"{a} is {better} than {b}{within}: by {size} [{low}, {high}]."
 
 
