@@ -54,8 +54,7 @@ def _predict(given: argparse.Namespace) -> None:
     else:
         sys.stdout.buffer.write(text)
     if given.embeddings:
-        vectors = predicted.filter(like="embedding_")
-        complete_file(given.embeddings, lambda partial: vectors.to_parquet(partial))
+        complete_file(given.embeddings, predicted.filter(like="embedding_").to_parquet)
     if unusable:
         sys.exit("\n".join(f"error: {problem}" for problem in unusable.values()))
 

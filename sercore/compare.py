@@ -182,8 +182,7 @@ def _gold(sources: Mapping[str, pd.DataFrame], runs: Mapping[str, pd.DataFrame],
     if not sources:
         raise InputError(f"{', '.join(runs)}: no gold values: give --gold FILE, or add columns {', '.join(PREDICTED)}.")
     file, truth = next(iter(sources.items()))
-    needed = [*ATTRIBUTES, "speaker"]
-    if missing := [name for name in needed if name not in truth]:
+    if missing := [name for name in (*ATTRIBUTES, "speaker") if name not in truth]:
         if "speaker" in missing and any("speaker" in table for name, table in runs.items() if name != file):
             raise InputError(f"{file} has no speakers, and a file of predictions has: are the two swapped?")
         named = "name it with --speaker" if missing == ["speaker"] else "add them, or give another file to --gold"

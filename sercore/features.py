@@ -257,7 +257,6 @@ def moments(features: Iterable[np.ndarray]) -> np.ndarray:
 def pretrained_features(params: Params, table: pd.DataFrame) -> Features:
     """The features of the rows of a corpus's table before any training, kept in ``data/cache``."""
     quieten()
-    config = encoder_config(params.speech.encoder)
-    speech = SpeechEncoder(config, params.speech.finetune, states=params.speech.states)
+    speech = SpeechEncoder(encoder_config(params.speech.encoder), params.speech.finetune, states=params.speech.states)
     pretrained(speech.load_pretrained, params.speech.encoder)
     return FrozenEncoders(params, speech)(table)

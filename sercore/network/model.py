@@ -72,8 +72,7 @@ class AttributeNetwork(PreTrainedModel):
 
     def __init__(self, config: AttributeConfig) -> None:
         super().__init__(config)
-        sections = (config.speech, config.heads, config.loss)
-        speech, heads, self.learnt = (SimpleNamespace(**each) for each in sections)
+        speech, heads, self.learnt = (SimpleNamespace(**each) for each in (config.speech, config.heads, config.loss))
         encoders = {name: AutoConfig.for_model(**each) for name, each in config.encoders.items()}
         self.speech = SpeechEncoder(encoders["speech"], speech.finetune, speech.lora, speech.states)
         if config.text and "text" in encoders:
