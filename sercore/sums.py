@@ -40,9 +40,25 @@ def speaker_sums(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike, mid
     tables is matched with a table of gold values by its index and columns, whatever their order.
     `SignificanceError` for shapes or labels that do not fit, a masked or not finite value, or an unknown speaker.
     """
-    gold, predicted, labels = _validate(gold, predicted, speakers)
+    given = predicted if isinstance(predicted, list | tuple) else [predicted]
+    runs = [_numbers(_ordered_as(gold, one, "predicted"), "predicted") for one in given]
+    labelled, truth = _ordered_as(gold, speakers, "speakers"), _numbers(gold, "gold")
+    values = np.stack(runs) if given is predicted else runs[0]
+    if values.ndim == 2:
+        values = values[None]
+    if truth.ndim != 2 or values.ndim != 3 or values.shape[1:] != truth.shape or not values.size:
+        needed = "(utterances, attributes) and (runs, utterances, attributes)"
+        raise SignificanceError(f"gold has shape {truth.shape} and predicted {values.shape}; they need {needed}.")
+    if np.shape(labelled) != truth.shape[:1]:
+        raise SignificanceError(f"{len(truth)} utterances have {np.size(labelled)} speakers; give one for each.")
+    for name, each in (("gold", truth), ("predicted", values)):
+        if wrong := (~np.isfinite(each)).sum():
+            raise SignificanceError(f"{wrong} {name} values are NaN or infinite; leave these utterances out.")
+    labels, _ = pd.factorize(pd.Series(labelled), sort=True)  # draws do not depend on the order of utterances
+    if (labels < 0).any():
+        raise SignificanceError(f"{(labels < 0).sum()} utterances have no known speaker; leave them out.")
     membership = sparse.csr_array((np.ones(len(labels)), (labels, np.arange(len(labels)))))
-    return weigh(membership, utterance_sums(gold, predicted, middle))
+    return weigh(membership, utterance_sums(truth, values, middle))
 
 
 def as_table(sums: Array, speakers: Iterable[str], seeds: Iterable[int]) -> pd.DataFrame:
@@ -157,28 +173,6 @@ def chunks(units: int, resamples: int) -> Iterator[range]:
         raise SignificanceError(f"there are {resamples} resamples; use 1 or more, e.g. 10000.")
     most = max(1, CHUNK // units)
     yield from (range(resamples)[start : start + most] for start in range(0, resamples, most))
-
-
-def _validate(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike) -> tuple[Array, Array, NDArray[np.intp]]:
-    """The arrays in float64, predictions as runs, and speakers as numbers from 0."""
-    given = predicted if isinstance(predicted, list | tuple) else [predicted]
-    runs = [_numbers(_ordered_as(gold, one, "predicted"), "predicted") for one in given]
-    labelled, truth = _ordered_as(gold, speakers, "speakers"), _numbers(gold, "gold")
-    values = np.stack(runs) if given is predicted else runs[0]
-    if values.ndim == 2:
-        values = values[None]
-    if truth.ndim != 2 or values.ndim != 3 or values.shape[1:] != truth.shape or not values.size:
-        needed = "(utterances, attributes) and (runs, utterances, attributes)"
-        raise SignificanceError(f"gold has shape {truth.shape} and predicted {values.shape}; they need {needed}.")
-    if np.shape(labelled) != truth.shape[:1]:
-        raise SignificanceError(f"{len(truth)} utterances have {np.size(labelled)} speakers; give one for each.")
-    for name, each in (("gold", truth), ("predicted", values)):
-        if wrong := (~np.isfinite(each)).sum():
-            raise SignificanceError(f"{wrong} {name} values are NaN or infinite; leave these utterances out.")
-    labels, _ = pd.factorize(pd.Series(labelled), sort=True)  # draws do not depend on the order of utterances
-    if (labels < 0).any():
-        raise SignificanceError(f"{(labels < 0).sum()} utterances have no known speaker; leave them out.")
-    return truth, values, labels
 
 
 def _ordered_as(gold: Any, values: Any, name: str) -> Any:
