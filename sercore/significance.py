@@ -27,10 +27,10 @@ from sercore.sums import (
     Statistic,
     ccc_of,
     ccc_of_runs,
+    chunks,
     constant,
     jackknife_error,
     require,
-    swaps,
     weigh,
 )
 
@@ -115,8 +115,12 @@ def swapped_difference(
     exact = units < 63 and 2**units <= resamples
     middle, half = (sums_a + sums_b).sum(axis=0) / 2, (sums_a - sums_b) / 2
     least, hits = np.abs(found.difference) - TIE, np.zeros_like(found.difference)
-    for signs in swaps(units, None if exact else resamples, generator):
-        swapped = weigh(signs, half)
+    for part in chunks(units, 2**units if exact else resamples):
+        if exact:  # the number of a way, in bits, tells who is not swapped
+            stays = (np.array(part)[:, None] >> np.arange(units)) & 1
+        else:
+            stays = generator.integers(2, size=(len(part), units), dtype=np.int8)
+        swapped = weigh(np.where(stays, 1.0, -1.0), half)
         hits += (np.abs(ccc_of(middle + swapped) - ccc_of(middle - swapped)) >= least).sum(axis=0)
     p = hits / 2**units if exact else (1 + hits) / (1 + resamples)
     least_p = 2 / 2**units if exact else 1 / (1 + resamples)

@@ -157,16 +157,6 @@ def weigh(weights: Array | sparse.sparray, sums: Array) -> Array:
     return (weights @ sums.reshape(len(sums), -1)).reshape(-1, *sums.shape[1:])
 
 
-def swaps(units: int, resamples: int | None, generator: np.random.Generator) -> Iterator[Array]:
-    """Signs -1 (swapped) and 1 of each unit, random ones or, for None, all: chunks (some resamples, units)."""
-    for part in chunks(units, 2**units if resamples is None else resamples):
-        if resamples is None:
-            bits = (np.array(part)[:, None] >> np.arange(units)) & 1
-        else:
-            bits = generator.integers(2, size=(len(part), units), dtype=np.int8)
-        yield np.where(bits, 1.0, -1.0)
-
-
 def chunks(units: int, resamples: int) -> Iterator[range]:
     """Parts of the resamples that keep the weights within `CHUNK`."""
     if resamples < 1:
