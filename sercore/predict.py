@@ -166,10 +166,10 @@ def _predictor(folder: Path | None) -> Predictor:
         remedy += " without their models"
         train = "`python -m sercore train PROFILE VARIANT SEED` trains one and prints its folder"
         raise ParamsError(f"{folder or 'a table of results'} {problem}: {remedy}; {train}.")
-    place, remedy = (folder if exported else folder / "model").resolve(), "remove the run and train it again"
-    problem = f"{folder / 'model'} is damaged or of another version"
+    where, problem, remedy = folder / "model", "damaged or of another version", "remove the run and train it again"
     if exported:
-        problem, remedy = f"{folder} is damaged, or no model that was exported here", "export it again"
+        where, problem, remedy = folder, "damaged, or no model that was exported here", "export it again"
+    place = where.resolve()
     projects = (above for above in place.parents if (above / "params" / "variants.yaml").is_file())
     try:
         params = None if exported else runs.read(folder).params
@@ -185,7 +185,7 @@ def _predictor(folder: Path | None) -> Predictor:
     except InputError:
         raise
     except (OSError, ValueError, RuntimeError, AttributeError, KeyError, SafetensorError) as error:
-        raise ParamsError(f"{problem} ({type(error).__name__}): {remedy}.") from None
+        raise ParamsError(f"{where} is {problem} ({type(error).__name__}): {remedy}.") from None
 
 
 @torch.no_grad()
