@@ -11,8 +11,6 @@ from sercore.params import CorpusParams, resolve
 
 KIND = "unspecified"
 DESCRIPTION = "The corpus of a manifest, of whose speech nothing is known."
-REQUIRED = ("utterance", "path", "split", *ATTRIBUTES)
-KNOWN = ("utterance", *COLUMNS)
 
 
 def _ascending(scale: tuple[float, float]) -> tuple[float, float]:
@@ -37,7 +35,7 @@ def read(params: Params, seed: int) -> Corpus:
     """
     path = resolve(params.path)
     table = files.read_csv(path)
-    require_columns(table, REQUIRED, path, KNOWN)
+    require_columns(table, ("utterance", "path", "split", *ATTRIBUTES), path, ("utterance", *COLUMNS))
     table = table.set_index("utterance").reindex(columns=list(COLUMNS), fill_value="")
     table = files.numbers(table, path)
     for name in ("split", "emotion", "speaker", "gender", "transcript"):
