@@ -107,13 +107,12 @@ def _sums(
         warnings.warn(f"{source}: {_named(unseen)} of the same splits are not predicted.", stacklevel=3)
     for file, table in predictions.items():
         _check(file, table.loc[common], rows[[*ATTRIBUTES]])
-    unknown = rows["speaker"].isna()
-    if unknown.any():
-        how = "one speaker a show (--unknown alone: each its own)"
-        how = how if options.unknown == "show" else "a speaker each (--unknown show: one a show)"
+    speakers, how = units(common, rows["speaker"]), "one speaker a show (--unknown alone: each its own)"
+    if options.unknown == "alone":
+        speakers = rows["speaker"].fillna(pd.Series("unknown " + common, common))
+        how = "a speaker each (--unknown show: one a show)"
+    if (unknown := rows["speaker"].isna()).any():
         warnings.warn(f"{_named(common[unknown])} of unknown speakers are taken as {how}.", stacklevel=3)
-    alone = pd.Series("unknown " + common, common)
-    speakers = units(common, rows["speaker"]) if options.unknown == "show" else rows["speaker"].fillna(alone)
     chosen = {name: [predictions[file].loc[common] for file in each] for name, each in systems.items()}
     return {name: speaker_sums(rows[[*ATTRIBUTES]], each, speakers) for name, each in chosen.items()}
 
