@@ -54,8 +54,7 @@ def _predict(given: argparse.Namespace) -> None:
     else:
         sys.stdout.buffer.write(text)
     if given.embeddings:
-        vectors = predicted.filter(like="embedding_")
-        complete_file(given.embeddings, lambda partial: vectors.to_parquet(partial))
+        complete_file(given.embeddings, predicted.filter(like="embedding_").to_parquet)
     if unusable:
         sys.exit("\n".join(f"error: {problem}" for problem in unusable.values()))
 
@@ -82,8 +81,7 @@ def _compare(given: argparse.Namespace) -> None:
     systems = dict(each.partition("=")[::2] for each in given.systems)
     if len(systems) < len(given.systems) or not all(systems.values()) or len(systems) < 2:
         raise InputError("give two systems or more, each as NAME=FILE with a name of its own.")
-    names = ("margin", "scale", "split", "unknown", "utterance", "speaker")
-    options = compare.Options(**{name: getattr(given, name) for name in names})
+    options = compare.Options(given.margin, given.scale, given.split, given.unknown, given.utterance, given.speaker)
     scores, differences = compare.compare(systems, given.gold, options)
     print(report.printed_scores(scores).to_string(), report.printed_differences(differences).to_string(), sep="\n\n")
     print(compare.paragraph(scores, differences), sep="\n\n")
@@ -122,22 +120,15 @@ def _parser() -> argparse.ArgumentParser:
     export.set_defaults(command=_export)
 
     compare = commands.add_parser("compare", help="CCC, differences and verdicts from files of predictions")
-    compare.add_argument(
-        "systems",
-        nargs="+",
-        metavar="NAME=FILE",
-        help="or a pattern, 'NAME=run-*.csv', of its seeds; each is compared with the last",
-    )
-    compare.add_argument(
-        "--gold", type=Path, help="file with gold values and speakers, unless those of systems have them"
-    )
+    pattern = "or a pattern, 'NAME=run-*.csv', of its seeds; each is compared with the last"
+    compare.add_argument("systems", nargs="+", metavar="NAME=FILE", help=pattern)
+    compare.add_argument("--gold", type=Path, help="file with gold values and speakers, where the systems' have none")
     compare.add_argument("--margin", type=float, default=0.02, help="the largest difference that does not matter")
     compare.add_argument("--output", type=Path, help="folder for tables, figure and paragraph")
     compare.add_argument("--scale", nargs=2, type=float, metavar=("LOW", "HIGH"), help="of the gold values")
     compare.add_argument("--split", help="of the gold file, where it has several")
-    compare.add_argument(
-        "--unknown", choices=("show", "alone"), default="show", help="unknown speakers: one a show, or each alone"
-    )
+    unknown = "unknown speakers: one a show, or each alone"
+    compare.add_argument("--unknown", choices=("show", "alone"), default="show", help=unknown)
     compare.add_argument("--id", dest="utterance", help="column that names utterances")
     compare.add_argument("--speaker", help="column that names speakers")
     compare.set_defaults(command=_compare)

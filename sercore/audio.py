@@ -45,8 +45,7 @@ def load(path: Path | str, max_seconds: float = math.inf) -> np.ndarray:
 
 
 def duration(path: Path | str) -> float:
-    """Length of a file in seconds, from its header and its end; `AudioError` if it is cut, unless it was written to a
-    pipe and promises no length."""
+    """Length of a file in seconds, from its header and end; `AudioError` if it is cut, unless no length is promised."""
     frames, rate = _inspect(path)
     return frames / rate
 

@@ -60,19 +60,15 @@ def stored(
     with contextlib.suppress(OSError, ValueError):
         return Ragged(folder)
     root.mkdir(parents=True, exist_ok=True)
-    with making(folder, size) as place:
+    with making(folder, size, resumed=True) as place:
         with contextlib.suppress(OSError, ValueError):  # if another process has made it meanwhile
-            found = Ragged(folder)
-            shutil.rmtree(place)
-            return found
+            return Ragged(folder)
         shutil.rmtree(folder, ignore_errors=True)
         there = sum(path.stat().st_size for path in place.rglob("*"))
         if 2 * size - there > shutil.disk_usage(root).free:
-            shutil.rmtree(place)
             return None
         _write(place / "made", compute, kind)
         (place / "made").rename(folder)
-        shutil.rmtree(place)
     return Ragged(folder)
 
 

@@ -72,7 +72,7 @@ def compare(systems: Mapping[str, str], gold: Path | None, options: Options) -> 
         rows = {name: _chosen(pd.concat(each.values()), name, options) for name, each in tables.items()}
         sums = from_table(pd.concat(rows.values()).drop_duplicates(), list(rows))
     else:
-        sums = of_tables(tables, {str(gold): _read(gold, options)} if gold else {}, options)
+        sums = _sums(tables, {str(gold): _read(gold, options)} if gold else {}, options)
     for name, each in sums.items():
         if collapsed := constant(each.sum(axis=0)).any(axis=-1).sum():
             warnings.warn(f"{name}: constant predictions in {collapsed} files, whose CCC counts as 0.", stacklevel=2)
@@ -81,12 +81,11 @@ def compare(systems: Mapping[str, str], gold: Path | None, options: Options) -> 
     return verdicts.scores(sums), judged
 
 
-def of_tables(
+def _sums(
     systems: Mapping[str, Mapping[str, pd.DataFrame]], gold: Mapping[str, pd.DataFrame], options: Options
 ) -> dict[str, Array]:
-    """Sums by speaker (`sercore.sums.speaker_sums`) of each system, name -> file -> table, on the utterances that all
-    files and the gold values have. Tables have an index of utterances and columns as in `NAMES`; `gold` is one table,
-    or none where those of the systems hold the gold values. See `compare`."""
+    """Sums by speaker of each system, name -> file -> table, on the utterances that all files and the gold values have;
+    `gold` is one file, or none where those of the systems hold the gold values."""
     runs = {file: table for of_system in systems.values() for file, table in of_system.items()}
     sources = gold or {file: table for file, table in runs.items() if {*PREDICTED, *ATTRIBUTES} <= set(table)}
     truth = _gold(sources, runs, options)
@@ -101,21 +100,19 @@ def of_tables(
         if len(lacking := given.difference(table.index)):
             warnings.warn(f"{file} lacks {_named(lacking)} of other files: left out of all.", stacklevel=3)
     if common.empty:
-        raise InputError(
-            f"no utterance is in all of {', '.join({**sources, **runs})}: correct the names of utterances."
-        )
+        files = ", ".join({**sources, **runs})
+        raise InputError(f"no utterance is in all of {files}: correct the names of utterances.")
     rows = truth.loc[common]
     if "split" in truth and len(unseen := truth.index[truth["split"].isin(rows["split"])].difference(given)):
         warnings.warn(f"{source}: {_named(unseen)} of the same splits are not predicted.", stacklevel=3)
     for file, table in predictions.items():
         _check(file, table.loc[common], rows[[*ATTRIBUTES]])
-    unknown = rows["speaker"].isna()
-    if unknown.any():
-        how = "one speaker a show (--unknown alone: each its own)"
-        how = how if options.unknown == "show" else "a speaker each (--unknown show: one a show)"
+    speakers, how = units(common, rows["speaker"]), "one speaker a show (--unknown alone: each its own)"
+    if options.unknown == "alone":
+        speakers = rows["speaker"].fillna(pd.Series("unknown " + common, common))
+        how = "a speaker each (--unknown show: one a show)"
+    if (unknown := rows["speaker"].isna()).any():
         warnings.warn(f"{_named(common[unknown])} of unknown speakers are taken as {how}.", stacklevel=3)
-    alone = pd.Series("unknown " + common, common)
-    speakers = units(common, rows["speaker"]) if options.unknown == "show" else rows["speaker"].fillna(alone)
     chosen = {name: [predictions[file].loc[common] for file in each] for name, each in systems.items()}
     return {name: speaker_sums(rows[[*ATTRIBUTES]], each, speakers) for name, each in chosen.items()}
 
@@ -124,21 +121,18 @@ def paragraph(scores: pd.DataFrame, differences: pd.DataFrame) -> str:
     """What a paper would say of a comparison, with the method and its references."""
     means = scores[scores["endpoint"] == "mean"]
     row = means.iloc[0]
-    each = [
-        f"{one['system']} {report.number(one['estimate'])} {report.interval(one, 3)}" for _, one in means.iterrows()
-    ]
+    limits = means.apply(report.interval, axis=1, digits=3)
+    each = means["system"] + " " + means["estimate"].map(report.number) + " " + limits
     tested = differences[differences["endpoint"] == "mean"]
     found = " ".join(report.sentence(one).replace("`", "") for _, one in tested.iterrows())
-    detectable = [
-        report.number(value) for value in (tested["detectable"].max(), tested["detectable_equivalence"].max())
-    ]
+    detectable, equivalent = tested[["detectable", "detectable_equivalence"]].max().map(report.number)
     size = f"{row['utterances']:,} utterances of {row['speakers']:,} speakers"
     return (
         f"Mean CCC of arousal, valence and dominance on {size} (95 % intervals, jackknife over speakers): "
         f"{'; '.join(each)}. {found} Tested at a family-wise level of .05, as a family of {len(tested)} "
         f"(Bonferroni), against no difference and against a difference as large as the margin of "
         f"{report.number(tested['margin'].max(), 2)}; intervals of differences are simultaneous. With this test set a "
-        f"true difference of {detectable[0]}, and equivalence within {detectable[1]}, is found with a probability of "
+        f"true difference of {detectable}, and equivalence within {equivalent}, is found with a probability of "
         f"{100 * verdicts.POWER:.0f} %. {REFERENCES}"
     )
 
@@ -146,10 +140,8 @@ def paragraph(scores: pd.DataFrame, differences: pd.DataFrame) -> str:
 def write(scores: pd.DataFrame, differences: pd.DataFrame, folder: Path) -> None:
     """Write tables as CSV and LaTeX, the forest plot as SVG and PNG, and `paragraph` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, table, texts in (
-        ("scores", scores, report.printed_scores(scores)),
-        ("differences", differences, report.printed_differences(differences)),
-    ):
+    printed = report.printed_scores(scores), report.printed_differences(differences)
+    for name, table, texts in zip(("scores", "differences"), (scores, differences), printed, strict=True):
         table.to_csv(folder / f"{name}.csv", index=False)
         (folder / f"{name}.tex").write_text(report.latex(texts, name), encoding="utf-8")
     grid = report.forest(differences)
@@ -189,8 +181,7 @@ def _gold(sources: Mapping[str, pd.DataFrame], runs: Mapping[str, pd.DataFrame],
     if not sources:
         raise InputError(f"{', '.join(runs)}: no gold values: give --gold FILE, or add columns {', '.join(PREDICTED)}.")
     file, truth = next(iter(sources.items()))
-    needed = [*ATTRIBUTES, "speaker"]
-    if missing := [name for name in needed if name not in truth]:
+    if missing := [name for name in (*ATTRIBUTES, "speaker") if name not in truth]:
         if "speaker" in missing and any("speaker" in table for name, table in runs.items() if name != file):
             raise InputError(f"{file} has no speakers, and a file of predictions has: are the two swapped?")
         named = "name it with --speaker" if missing == ["speaker"] else "add them, or give another file to --gold"
@@ -235,9 +226,8 @@ def _predictions(file: str, table: pd.DataFrame, truth: pd.DataFrame, options: O
     low, high = options.scale or next(iter(usual), own)
     outside = ((wanted < low) | (wanted > high)).any(axis=1)
     if outside.any():
-        problem = (
-            f"{file}: {_named(wanted.index[outside])} of {len(wanted)} lie outside the gold scale {low:g} to {high:g}"
-        )
+        these = f"{_named(wanted.index[outside])} of {len(wanted)}"
+        problem = f"{file}: {these} lie outside the gold scale {low:g} to {high:g}"
         remedy = "map them to it, or name the scale with --scale LOW HIGH"
         if outside.mean() > OUTSIDE:
             raise InputError(f"{problem} (from {wanted.min(axis=None):g} to {wanted.max(axis=None):g}): {remedy}.")

@@ -65,9 +65,8 @@ class Corpus:
             given = self.table[name].dropna()
             wrong = ~pd.to_numeric(given, errors="coerce").between(low, high)
             refuse(given[wrong], f"{name} outside the scale {low:g} to {high:g}", "correct the rows")
-        absent = self.table.loc[
-            [not isinstance(path, Path) or not path.is_file() for path in self.table["path"]], "path"
-        ]
+        paths = self.table["path"]
+        absent = paths[[not isinstance(path, Path) or not path.is_file() for path in paths]]
         refuse(absent, "utterances without audio", "path must be the Path of a file that exists")
         if self.ratings is not None:
             require_columns(self.ratings, RATING_COLUMNS, "table of ratings", RATING_COLUMNS)

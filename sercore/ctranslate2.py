@@ -65,8 +65,6 @@ def write_encoder(binary: Path, folder: Path) -> None:
 
 
 def _arrays(file: BinaryIO) -> Iterator[tuple[str, np.ndarray]]:
-    """Name and content of each array."""
-
     def numbers(layout: str) -> tuple[int, ...]:
         return struct.unpack(layout, file.read(struct.calcsize(layout)))
 

@@ -30,19 +30,25 @@ def cache_folder() -> Path:
 
 
 @contextlib.contextmanager
-def making(path: Path, size: float = 0) -> Iterator[Path]:
+def making(path: Path, size: float = 0, *, resumed: bool = False) -> Iterator[Path]:
     """A folder beside `path` in which to make it, ``.partial-<name>``, with what a process that was killed left there;
-    another process that wants to make `path` waits. Who has made it removes the folder. `OSError` names `path` where
-    the file is unknown, and on a full disk its `size` in bytes, if that is known."""
+    another process that wants to make `path` waits. It is removed in the end, unless its making fails and is to be
+    `resumed`. `OSError` names `path` where the file is unknown, and on a full disk its `size` in bytes, if known."""
     place, held = path.with_name(f".partial-{path.name}"), None
-    if place.is_file():  # as an older version left it
-        place.unlink()
     while held is None:
         place.mkdir(exist_ok=True)
         with contextlib.suppress(FileNotFoundError):  # the one for which this one waited has removed it
             held = FileLock(place / "lock").acquire()
-    with held, named(path, size):
-        yield place
+    with held:
+        try:
+            yield place
+            resumed = False
+        except OSError as error:
+            need = f" for about {readable(size)}" if size and error.errno == errno.ENOSPC else ""
+            raise OSError(error.errno, f"{error.strerror or error}{need}", error.filename or str(path)) from error
+        finally:
+            if not resumed:
+                shutil.rmtree(place, ignore_errors=True)
 
 
 def complete(folder: Path, write: Callable[[Path], object], *, replace: bool = False) -> None:
@@ -50,45 +56,23 @@ def complete(folder: Path, write: Callable[[Path], object], *, replace: bool = F
     older one with `replace`, else unless it is there or another process makes it, with the same content."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with making(folder) as place:
-        try:
-            if replace or not folder.is_dir():
-                made = place / folder.name
-                shutil.rmtree(made, ignore_errors=True)
-                made.mkdir()
-                write(made)
-                if replace:
-                    shutil.rmtree(folder, ignore_errors=True)
-                made.rename(folder)
-        finally:
-            shutil.rmtree(place, ignore_errors=True)
+        if replace or not folder.is_dir():
+            made = place / folder.name
+            shutil.rmtree(made, ignore_errors=True)
+            made.mkdir()
+            write(made)
+            if replace:
+                shutil.rmtree(folder, ignore_errors=True)
+            made.rename(folder)
 
 
 def complete_file(path: Path, write: Callable[[Path], object], size: float = 0) -> None:
     """Make or replace `path` by `write`, which writes the file that it is given; it appears only when complete. A full
     disk is an `OSError` that tells its `size` in bytes, if that is known."""
     with making(path, size) as place:
-        try:
-            made = place / path.name  # of the same suffix, by which pandas chooses the compression
-            write(made)
-            made.replace(path)
-        finally:
-            shutil.rmtree(place, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def named(path: Path, size: float = 0) -> Iterator[None]:
-    """Raise an `OSError` that names no file, as that of a full disk, with the name of `path`, whose `size` it tells."""
-    try:
-        yield
-    except OSError as error:
-        need = f" for about {readable(size)}" if size and error.errno == errno.ENOSPC else ""
-        raise OSError(error.errno, f"{error.strerror or error}{need}", error.filename or str(path)) from error
-
-
-def require_room(folder: Path, size: float, what: str) -> None:
-    """Raise `OSError` where the disk of `folder` has no room for `size` bytes of `what`."""
-    if (free := shutil.disk_usage(folder).free) < size:
-        raise OSError(errno.ENOSPC, f"{what} take about {readable(size)}, and {readable(free)} are free", str(folder))
+        made = place / path.name  # of the same suffix, by which pandas chooses the compression
+        write(made)
+        made.replace(path)
 
 
 def readable(size: float) -> str:

@@ -3,7 +3,7 @@
 Every name is a folder in the hub's format (relative to the project's root) or a model on the hub.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,9 @@ class TextEncoder:
         self.model.eval().to(DEVICE)
 
     @torch.no_grad()
-    def __call__(self, texts: Sequence[str | None], batch_size: int = 64) -> Iterator[np.ndarray]:
-        """An embedding (1, width) a text, in order; zeros for a missing or empty one. Texts of similar length go
-        together, `batch_size` at a time; what is beyond the encoder's longest input is cut.
-        """
+    def __call__(self, texts: Sequence[str | None], batch_size: int = 64) -> np.ndarray:
+        """Embeddings (texts, 1, width); zeros for a missing or empty one. Texts of similar length go together,
+        `batch_size` at a time; what is beyond the encoder's longest input is cut."""
         tokens = self.inputs(texts)
         embeddings = np.zeros((len(texts), self.model.transformer.config.hidden_size), np.float32)
         by_length = sorted(range(len(texts)), key=lambda index: len(tokens[index]))
@@ -43,7 +42,7 @@ class TextEncoder:
             lengths = torch.tensor([len(tokens[index]) for index in chosen], device=DEVICE)
             packed = torch.cat([tokens[index] for index in chosen]).to(DEVICE)
             embeddings[chosen] = self.model(packed, lengths).cpu().numpy()
-        return iter(embeddings[:, None])
+        return embeddings[:, None]
 
 
 class SpeakerEncoder:

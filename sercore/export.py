@@ -8,9 +8,7 @@ import contextlib
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import yaml
 from huggingface_hub import EvalResult, HfApi, ModelCard, ModelCardData
@@ -24,8 +22,8 @@ from sercore.network.model import AttributeConfig, AttributeNetwork
 from sercore.onnx import write
 from sercore.params import ParamsError, reader
 from sercore.predict import Predictor, load
-from sercore.significance import interval
 from sercore.sums import SignificanceError, speaker_sums, units
+from sercore.verdicts import scores
 
 
 def export(run: Path, folder: Path, name: str, *, onnx: bool = False) -> None:
@@ -77,7 +75,7 @@ def _write(run: runs.Run, predictor: Predictor, folder: Path, name: str, onnx: b
         if base in PACKAGED or not Path(encoder.config.name_or_path).is_absolute():
             bases[part] = base
         setattr(config, part, getattr(config, part) | {"encoder": bases.get(part, Path(base).name), "lora": None})
-    config.frozen, config.encoder_digest = {}, None
+    config.frozen = {}
     if text and not text.finetune and "text" in bases:
         revision = getattr(encoders["text"].config, "_commit_hash", None)
         config.frozen = {"text": {"encoder": bases["text"], "revision": revision}}
@@ -101,14 +99,9 @@ def _write(run: runs.Run, predictor: Predictor, folder: Path, name: str, onnx: b
 def _card(run: runs.Run, config: AttributeConfig, bases: list[str], name: str, onnx: bool) -> ModelCard:
     """The model card, with a row a split of the CCCs of what the run predicted."""
     corpus, dataset, ccc = reader(run.params.corpus.reader), run.params.corpus.reader, run.metrics["ccc"]
-    task: dict[str, Any] = {
-        "task_type": "audio-classification",
-        "dataset_type": dataset,
-        "dataset_name": dataset,
-        "metric_type": "ccc",
-    }
+    task = ("audio-classification", dataset, dataset, "ccc")
     results = [
-        EvalResult(**task, dataset_split=split, metric_name=f"CCC, {what}", metric_value=round(value, 4))
+        EvalResult(*task, round(value, 4), dataset_split=split, metric_name=f"CCC, {what}")
         for split, values in ccc.items()
         for what, value in values.items()
     ]
@@ -143,10 +136,9 @@ def _card(run: runs.Run, config: AttributeConfig, bases: list[str], name: str, o
 def _row(split: str, rows: pd.DataFrame, ccc: Mapping[str, float]) -> list[str]:
     """Split, utterances, speakers, and CCCs with their intervals, which one speaker alone does not have."""
     rows = rows.dropna(subset=list(ATTRIBUTES)).set_index("utterance")
-    speakers, low, high = units(rows.index, rows["speaker"]), np.full(4, np.nan), np.full(4, np.nan)
+    speakers, limits = units(rows.index, rows["speaker"]), ["no interval"] * len(ccc)
     with contextlib.suppress(SignificanceError):
         sums = speaker_sums(rows[[*ATTRIBUTES]].to_numpy(), rows[runs.PREDICTED].to_numpy(), speakers.to_numpy())
-        low, high = interval(sums).low, interval(sums).high
-    limits = [report.interval(row) for _, row in pd.DataFrame({"low": low, "high": high}).iterrows()]
-    scores = [f"{report.number(value)} {each}" for value, each in zip(ccc.values(), limits, strict=True)]
-    return [split, f"{len(rows):,}", str(speakers.nunique()), *scores]
+        limits = [report.interval(row) for _, row in scores({split: sums}).iterrows()]
+    texts = [f"{report.number(value)} {each}" for value, each in zip(ccc.values(), limits, strict=True)]
+    return [split, f"{len(rows):,}", str(speakers.nunique()), *texts]

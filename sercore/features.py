@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +21,13 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from sercore import audio, corpora
+from sercore import audio
 from sercore.cache import Ragged, stored
 from sercore.corpus import some
 from sercore.disk import cache_folder, readable
 from sercore.encoders import DEVICE, SpeakerEncoder, TextEncoder
 from sercore.hub import encoder_config, pretrained, quieten
-from sercore.network.encoders import (
-    HIDDEN_STATES,
-    SPECTROGRAMS,
-    WHISPER_STRIDE,
-    AudioInputs,
-    SpeechEncoder,
-    TextInputs,
-)
+from sercore.network.encoders import HIDDEN_STATES, SPECTROGRAMS, WHISPER_STRIDE, AudioInputs, SpeechEncoder, TextInputs
 from sercore.params import Params, ParamsError
 
 SMALLEST = 1e-5  # standard deviation below which a channel counts as constant
@@ -133,11 +125,11 @@ class FrozenEncoders:
             tokens = self.text(texts)
         elif encoder := self.text:
             key = ["text", encoder.model.transformer, *map(str, texts)]
-            text = stored(root, key, lambda start: islice(encoder(texts), start, None))
+            text = stored(root, key, lambda start: encoder(texts)[start:])
         if x_vector := self.speaker:
             key = ["speaker", x_vector.model, str(seconds), *paths]
-            work = Work("speaker embeddings", partial(audio.load, max_seconds=seconds), partial(map, x_vector))
-            speaker = stored(root, key, lambda start: work.done(paths, start))
+            load, compute = partial(audio.load, max_seconds=seconds), partial(map, x_vector)
+            speaker = stored(root, key, lambda start: _computed("speaker embeddings", paths, start, load, compute))
         return Features(paths, seconds, self.inputs, speech, spectrograms, text, tokens, speaker)
 
     def require_frames(self, durations: pd.Series) -> None:
@@ -160,7 +152,7 @@ class FrozenEncoders:
                 key = ["log-mel", self.inputs.extractor.to_json_string(), str(params.max_seconds)]
             kind = kept_as(name, self.params)
             size = speech.kept[name] * seconds * np.dtype(kind).itemsize
-            kept = stored(root, [*key, *paths], partial(self._computed, name, paths), kind, size)
+            kept = stored(root, [*key, *paths], partial(self._speech, name, paths), kind, size)
             if kept is not None:
                 return name, kept
             free = f"{root} ({readable(shutil.disk_usage(root).free)} are free)"
@@ -168,7 +160,7 @@ class FrozenEncoders:
             warnings.warn(f"{name} take about {readable(size)}, too much for {free}: {remedy}.", stacklevel=3)
         return "", None
 
-    def _computed(self, name: str, paths: Sequence[Path], start: int) -> Iterator[np.ndarray]:
+    def _speech(self, name: str, paths: Sequence[Path], start: int) -> Iterator[np.ndarray]:
         """Of each of `paths`, from number `start` on, what `SpeechEncoder.kept` calls `name`."""
         speech = self.speech.eval().to(DEVICE)
 
@@ -183,7 +175,7 @@ class FrozenEncoders:
             features, frames = speech.frozen_part(inputs, torch.tensor([count for _, count in batch], device=DEVICE))
             return [one.numpy() for one in features.cpu().split(frames.tolist())]
 
-        return Work(name, read, compute).done(paths, start)
+        return _computed(name, paths, start, read, compute)
 
 
 def kept_as(name: str, params: Params) -> str:
@@ -193,33 +185,25 @@ def kept_as(name: str, params: Params) -> str:
     return "float32" if exact else "float16"
 
 
-@dataclass(frozen=True)
-class Work:
-    """Arrays that `compute` makes of a batch of what `read` gives of files; `what` names them in the progress bar."""
+def _computed(
+    what: str, paths: Sequence[Path], start: int, read: Callable[[Path], Any], compute: Callable[[list], Iterable]
+) -> Iterator[np.ndarray]:
+    """The array that `compute`, given a batch of what `read` gives, makes of each of `paths`, from number `start` on;
+    `what` names them in the progress bar. Processes, one a core, read; without a GPU they compute as well."""
 
-    what: str
-    read: Callable[[Path], Any]
-    compute: Callable[[Sequence[Any]], Iterable[np.ndarray]]
+    def prepared(batch: Sequence[Path]) -> Any:
+        contents = [read(path) for path in batch]
+        return list(compute(contents)) if DEVICE.type == "cpu" else contents
 
-    def done(self, paths: Sequence[Path], start: int) -> Iterator[np.ndarray]:
-        """The array of each of `paths`, in order, from number `start` on; `AudioError` if a file cannot be used.
-
-        Processes, one a core, read; where there is no GPU they compute as well, each in one thread.
-        """
-        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
-        workers = min(cores, len(paths) // 100) if cores > 1 else 0  # which take a while to start
-        options: dict[str, Any] = {"multiprocessing_context": "fork"} if workers else {}
-        files: Any = paths[start:]
-        loader = DataLoader(files, BATCH, collate_fn=self._prepared, num_workers=workers, **options)
-        with tqdm(total=len(paths), initial=start, desc=self.what) as bar:
-            for batch in loader:
-                for array in batch if DEVICE.type == "cpu" else self.compute(batch):
-                    yield array
-                    bar.update()
-
-    def _prepared(self, paths: Sequence[Path]) -> Any:
-        batch = [self.read(path) for path in paths]
-        return list(self.compute(batch)) if DEVICE.type == "cpu" else batch
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
+    workers = min(cores, len(paths) // 100) if cores > 1 else 0  # which take a while to start
+    options: dict[str, Any] = {"multiprocessing_context": "fork"} if workers else {}
+    files: Any = paths[start:]
+    with tqdm(total=len(paths), initial=start, desc=what) as bar:
+        for batch in DataLoader(files, BATCH, collate_fn=prepared, num_workers=workers, **options):
+            for array in batch if DEVICE.type == "cpu" else compute(batch):
+                yield array
+                bar.update()
 
 
 class SpeakerNormalised(Sequence[np.ndarray]):
@@ -273,12 +257,6 @@ def moments(features: Iterable[np.ndarray]) -> np.ndarray:
 def pretrained_features(params: Params, table: pd.DataFrame) -> Features:
     """The features of the rows of a corpus's table before any training, kept in ``data/cache``."""
     quieten()
-    config = encoder_config(params.speech.encoder)
-    speech = SpeechEncoder(config, params.speech.finetune, states=params.speech.states)
+    speech = SpeechEncoder(encoder_config(params.speech.encoder), params.speech.finetune, states=params.speech.states)
     pretrained(speech.load_pretrained, params.speech.encoder)
     return FrozenEncoders(params, speech)(table)
-
-
-def prepare(params: Params) -> None:
-    """Read the corpus and cache the features of its utterances, so that runs in parallel need not do it each."""
-    pretrained_features(params, corpora.read(params.corpus, params.seed).table)

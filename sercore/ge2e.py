@@ -45,8 +45,7 @@ class GE2E(nn.Module):
             self.load_state_dict({name: weights[name] for name in self.state_dict()})
         except (OSError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as error:
             problem = f"encoder {NAME!r}: {path} is damaged or of another version ({type(error).__name__})"
-            remedy = f"`pip install --force-reinstall --no-deps {PACKAGE}` replaces it"
-            raise ParamsError(f"{problem}: {remedy}.") from None
+            raise ParamsError(f"{problem}: `pip install --force-reinstall --no-deps {PACKAGE}` replaces it.") from None
 
     @torch.no_grad()
     def forward(self, waveform: Tensor) -> Tensor:

@@ -33,8 +33,7 @@ def locate(name: str) -> str:
     """Where to load a model from: a folder of the project (of the working directory, outside of one), the package that
     carries it, else its name on the hub.
 
-    What is `CONVERTED` is written to the project's ``data/models`` once. `ParamsError` if the package's file is another
-    one.
+    What is `CONVERTED` is written to the project's ``data/models`` once. `ParamsError` if the package has another file.
     """
     root = None
     with contextlib.suppress(ParamsError):

@@ -23,16 +23,10 @@ class AttributeModel(AttributeNetwork):
 
     fetch = staticmethod(pretrained)
 
-    def __init__(self, config: AttributeConfig) -> None:
-        if config.encoder_digest:
-            config.frozen = {"speech": {"encoder": config.speech["encoder"], "digest": config.encoder_digest}}
-        super().__init__(config)
-
     @classmethod
     def from_params(cls, params: Params, speakers: int, scale: tuple[float, float]) -> Self:
         """A model with pretrained encoders and new heads, for so many `speakers` and a corpus's `scale` of attributes;
-        `ParamsError` if an encoder cannot be loaded.
-        """
+        `ParamsError` if an encoder cannot be loaded."""
         model = cls(cls.configured(params, speakers, scale))
         for name, encoder in model.encoders().items():
             pretrained(encoder.load_pretrained, getattr(params, name).encoder)
@@ -80,12 +74,12 @@ class AttributeModel(AttributeNetwork):
 def make_whole(folder: Path) -> None:
     """Add to a saved model the weights of its frozen encoders, without which it then loads; errors as it is loaded."""
     model = AttributeModel.from_pretrained(folder)
-    model.config.frozen, model.config.encoder_digest, model._keys_to_ignore_on_save = {}, None, None
+    model.config.frozen, model._keys_to_ignore_on_save = {}, None
     complete(folder, model.save_pretrained, replace=True)
 
 
 def _borrowed_digest(encoder: Encoder) -> str:
-    return model_digest(encoder.borrowed() if encoder.finetune else encoder.frozen)  # the latter as in older models
+    return model_digest(encoder.borrowed() if encoder.finetune else encoder.frozen)
 
 
 def require_finite(predictions: NDArray, where: str) -> None:

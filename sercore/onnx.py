@@ -1,7 +1,6 @@
 """A network as an ONNX graph of one utterance, from waveform to attributes, for runtimes without torch.
 
-Packed frames have no shape that a graph could state, so the encoders run by transformers' own modules, which are the
-same on one utterance.
+Packed frames have no shape that a graph can state: encoders run by transformers' own modules, equal on one utterance.
 """
 
 from collections.abc import Sequence

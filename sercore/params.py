@@ -48,8 +48,7 @@ def read_profile(name: str) -> dict[str, Any]:
 
 
 def variants() -> dict[str, dict[str, Any]]:
-    """The entries of ``params/variants.yaml``: name -> difference from the profile, and the paper's row (``paper``)
-    and name (``label``)."""
+    """Entries of ``params/variants.yaml``: name -> difference from the profile, ``paper`` (its row) and ``label``."""
     return read_yaml(project_root() / "params" / "variants.yaml")
 
 
@@ -70,9 +69,8 @@ def load(profile: str, variant: str, seed: int, overrides: Mapping[str, Any] | N
         raise ParamsError(f"unknown variant {variant!r}; params/variants.yaml has {', '.join(known)}.")
     if not isinstance(entry := known[variant], Mapping):
         raise ParamsError(f"params/variants.yaml: {variant} is {entry!r}, not a mapping; {{}} changes nothing.")
-    merged = merge(
-        merge(merged, {key: value for key, value in entry.items() if key not in ("paper", "label")}), overrides
-    )
+    changes = {key: value for key, value in entry.items() if key not in ("paper", "label")}
+    merged = merge(merge(merged, changes), overrides)
     encoders = merged.pop("encoders", {})
     if not isinstance(encoders, Mapping) or set(encoders) - set(ENCODERS):
         raise ParamsError(f"encoders of profile {profile!r} is {encoders!r}; it maps {', '.join(ENCODERS)} to models.")

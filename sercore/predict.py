@@ -55,8 +55,7 @@ def load(run: Path | str | runs.Run) -> "Predictor":
 
 
 class Predictor:
-    """Predicts audio files in the scale of the training corpus, in float32, so that a prediction does not depend on the
-    other files."""
+    """Predicts audio files in the training corpus's scale, in float32: a prediction does not depend on other files."""
 
     def __init__(self, params: Params, model: AttributeModel) -> None:
         self.model, self.encoders = model, FrozenEncoders(params, model.speech)
@@ -160,40 +159,33 @@ def evaluate(folder: Path, test: str, corpus: Mapping[str, Any]) -> Path:
 def _predictor(folder: Path | None) -> Predictor:
     """The system of the complete run, or the published one, in `folder`; `ParamsError` as for `load`."""
     quieten()
-    if folder and (folder / "preprocessor_config.json").is_file():
-        return _published(folder)
-    if folder is None or not (folder / "model").is_dir():
+    exported = folder is not None and (folder / "preprocessor_config.json").is_file()
+    if folder is None or not (exported or (folder / "model").is_dir()):
         problem = "does not exist" if folder and not folder.exists() else "holds no trained model"
         remedy = "give a run's folder below runs/, an exported one, or its name on the hub, since results/ keeps runs"
         remedy += " without their models"
         train = "`python -m sercore train PROFILE VARIANT SEED` trains one and prints its folder"
         raise ParamsError(f"{folder or 'a table of results'} {problem}: {remedy}; {train}.")
-    params, place = runs.read(folder).params, (folder / "model").resolve()
+    where, problem, remedy = folder / "model", "damaged or of another version", "remove the run and train it again"
+    if exported:
+        where, problem, remedy = folder, "damaged, or no model that was exported here", "export it again"
+    place = where.resolve()
     projects = (above for above in place.parents if (above / "params" / "variants.yaml").is_file())
     try:
+        params = None if exported else runs.read(folder).params
         with contextlib.chdir(next(projects, ".")):  # to which names of encoders may be relative
-            return Predictor(params, AttributeModel.from_pretrained(place).eval())
-    except InputError:
-        raise
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        problem = f"{folder / 'model'} is damaged or of another version ({type(error).__name__})"
-        raise ParamsError(f"{problem}: remove the run and train it again.") from None
-
-
-def _published(folder: Path) -> Predictor:
-    """The system in a folder that `sercore.export` wrote; `ParamsError` if it is damaged, or another model."""
-    try:
-        model = AttributeModel.from_pretrained(folder).eval()
-        here, config = {"encoder": str(folder.resolve())}, model.config
-        sections: dict[str, Any] = {"speech": Speech(**config.speech | here), "text": None, "speaker": None}
-        if config.text:
-            sections["text"] = Text(finetune=True, **here)  # part of the model, fine-tuned or not
-        return Predictor(Params.model_construct(**sections), model)
+            model = AttributeModel.from_pretrained(place).eval()
+            if params is None:
+                here, config = {"encoder": str(place)}, model.config
+                sections: dict[str, Any] = {"speech": Speech(**config.speech | here), "text": None, "speaker": None}
+                if config.text:
+                    sections["text"] = Text(finetune=True, **here)  # part of the model, fine-tuned or not
+                params = Params.model_construct(**sections)
+            return Predictor(params, model)
     except InputError:
         raise
     except (OSError, ValueError, RuntimeError, AttributeError, KeyError, SafetensorError) as error:
-        problem = f"{folder} is damaged, or no model that was exported here ({type(error).__name__})"
-        raise ParamsError(f"{problem}: export it again.") from None
+        raise ParamsError(f"{where} is {problem} ({type(error).__name__}): {remedy}.") from None
 
 
 @torch.no_grad()

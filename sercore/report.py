@@ -62,10 +62,9 @@ def sentence(row: pd.Series) -> str:
             return f"{a} and {b} differ by less than {margin}: {signed(row['estimate'])} {limits}."
         case better:
             within = f", by less than {margin}" if row["verdict"].endswith(WITHIN) else ""
-            low, high = sorted(row[["low", "high"]] * np.sign(row["estimate"]))
-            return (
-                f"{a} is {better} than {b}{within}: by {number(abs(row['estimate']))} [{number(low)}, {number(high)}]."
-            )
+            ends = sorted(row[["low", "high"]] * np.sign(row["estimate"]))
+            size, low, high = map(number, (abs(row["estimate"]), *ends))
+            return f"{a} is {better} than {b}{within}: by {size} [{low}, {high}]."
 
 
 def printed_scores(table: pd.DataFrame) -> pd.DataFrame:
@@ -99,8 +98,7 @@ def latex(texts: pd.DataFrame, source: str) -> str:
 def forest(table: pd.DataFrame, row: str | None = None) -> "FacetGrid":
     """The tested differences of `judged` tables, a line a pair: a thin bar that is clear of 0 where there is a
     difference, and a thick one that lies within the shaded margin where there is equivalence. A cross is the difference
-    of a column ``paper``. `row` is a column that divides the pairs into panels.
-    """
+    of a column ``paper``. `row` is a column that divides the pairs into panels."""
     import matplotlib.pyplot as plt  # takes a second, and tables need none
     import seaborn as sns
 

@@ -13,6 +13,7 @@ unless a run of another identity is there.
 
 import ast
 import contextlib
+import errno
 import glob
 import json
 import os
@@ -34,14 +35,13 @@ import yaml
 from filelock import FileLock, Timeout
 from pyarrow import parquet
 
-from sercore import ATTRIBUTES, disk
+from sercore import ATTRIBUTES
 from sercore.corpus import some
-from sercore.disk import complete_file, digest, named
+from sercore.disk import complete_file, digest, readable
 from sercore.params import Params, ParamsError, dump, load, project_root, reader, validate
 
 PREDICTED = [f"predicted_{name}" for name in ATTRIBUTES]
 PREDICTED_FEMALE = "predicted_female"  # probability that the speaker is a woman, of systems with a gender head
-LEFT = ("checkpoints", "epochs")  # by a training, until its run is complete
 FILES = ("params.yaml", "metrics.json", "history.csv", "predictions.parquet", "environment.json")
 MODULES = (
     *("audio", "batches", "cache", "encoders", "fast/exact_ccc", "features", "model", "raters", "sampling", "training"),
@@ -83,17 +83,16 @@ def find(params: Params, inputs: Mapping[str, str]) -> Run | None:
     folder = run_folder(params, inputs)
     if not (folder / "model").is_dir() or _identity_of(folder) != _identity(params, inputs):
         return None
-    try:
+    with contextlib.suppress(ParamsError):
         run = read(folder)
-    except ParamsError:
-        return None
-    if is_of_other_code(folder):
-        problem = f"{folder} was trained by another revision of sercore"
-        warnings.warn(f"{problem}: remove it to train it again.", stacklevel=3)
-    _tidy(folder)
-    with contextlib.suppress(OSError):  # a run that may only be read
-        os.utime(folder)  # see `latest`
-    return run
+        if is_of_other_code(folder):
+            problem = f"{folder} was trained by another revision of sercore"
+            warnings.warn(f"{problem}: remove it to train it again.", stacklevel=3)
+        _tidy(folder)
+        with contextlib.suppress(OSError):  # a run that may only be read
+            os.utime(folder)  # see `latest`
+        return run
+    return None
 
 
 def latest(params: Params, corpus: str) -> Path:
@@ -141,8 +140,10 @@ def require_room(params: Params, size: float) -> None:
     plain = _by_seed(params)
     plain.parent.mkdir(parents=True, exist_ok=True)
     known = [each for name in (plain.name, f"{plain.name}-*") for each in (name, f".{name}.partial")]
-    if not any(found for name in known for found in plain.parent.glob(name)):
-        disk.require_room(plain.parent, size, "the checkpoints and the model of a run")
+    free = shutil.disk_usage(plain.parent).free
+    if free < size and not any(found for name in known for found in plain.parent.glob(name)):
+        problem = f"the checkpoints and the model of a run take about {readable(size)}, and {readable(free)} are free"
+        raise OSError(errno.ENOSPC, problem, str(plain.parent))
 
 
 def partial_folder(params: Params, inputs: Mapping[str, str]) -> Path:
@@ -151,9 +152,9 @@ def partial_folder(params: Params, inputs: Mapping[str, str]) -> Path:
     if _identity_of(partial) is None:  # absent, or cut off by an interruption
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        with named(partial):
-            (partial / "params.yaml").write_text(dump(params))
-            (partial / "environment.json").write_text(json.dumps(_environment() | {"inputs": dict(inputs)}, indent=1))
+        environment = json.dumps(_environment() | {"inputs": dict(inputs)}, indent=1)
+        complete_file(partial / "params.yaml", lambda path: path.write_text(dump(params)))
+        complete_file(partial / "environment.json", lambda path: path.write_text(environment))
     return partial
 
 
@@ -184,7 +185,7 @@ def finish(partial: Path, metrics: Mapping[str, Any], history: pd.DataFrame, pre
 
 
 def _tidy(folder: Path) -> None:
-    for name in LEFT:
+    for name in ("checkpoints", "epochs"):  # which a training leaves until its run is complete
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
@@ -203,19 +204,13 @@ def sound(folder: Path, names: Sequence[str], remedy: str) -> Iterator[None]:
 def read(folder: Path) -> Run:
     """The run in `folder`, with or without its model; `ParamsError` names what is missing or damaged."""
     with sound(folder, FILES, "train it again"):
-        run = Run(
-            folder.parent.name,
-            _read_params(folder),
-            json.loads((folder / "metrics.json").read_text()),
-            pd.read_csv(folder / "history.csv"),
-            pd.read_parquet(folder / "predictions.parquet"),
-            folder,
-        )
-        if len(run.history) != run.metrics["epochs"]:
-            raise ValueError(f"history.csv has {len(run.history)} of {run.metrics['epochs']} epochs")
-        if run.params.training.every_epoch:
+        params, metrics = _read_params(folder), json.loads((folder / "metrics.json").read_text())
+        history, predictions = pd.read_csv(folder / "history.csv"), pd.read_parquet(folder / "predictions.parquet")
+        if len(history) != metrics["epochs"]:
+            raise ValueError(f"history.csv has {len(history)} of {metrics['epochs']} epochs")
+        if params.training.every_epoch:
             parquet.read_metadata(folder / "epochs.parquet")
-    return run
+        return Run(folder.parent.name, params, metrics, history, predictions, folder)
 
 
 @cache

@@ -129,8 +129,7 @@ def held_out(training: pd.DataFrame, share: float) -> pd.Index:
     """Training utterances that are predicted and not trained on, to score seen speakers: a `share` of each speaker's,
     rounded, but at least one and not all; none of unknown speakers.
 
-    The draw does not depend on the run's seed: all runs are scored on the same utterances. `CorpusError` if no known
-    speaker has two.
+    The draw does not depend on the seed: all runs are scored on the same ones. `CorpusError` if no speaker has two.
     """
     order = np.random.default_rng(0).permutation(len(training))
     speaker = training["speaker"].iloc[order].dropna()

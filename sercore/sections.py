@@ -169,9 +169,7 @@ class Training(Section):
     weight_decay: float = Field(0.0, ge=0)
     precision: Literal["float32", "bfloat16"] = "float32"
     checkpointing: bool = Field(False, description="keep of each fine-tuned layer its input alone: less memory, slower")
-    processes: int | None = Field(
-        None, ge=1, description="that share a step, as torchrun starts them; null: any number"
-    )
+    processes: int | None = Field(None, ge=1, description="that share a step, as torchrun starts them; null: any")
     deterministic: bool = Field(True, description="on a GPU, only kernels that give the same figures each time")
     every_epoch: bool = Field(False, description="keep what every epoch predicts of the labelled other splits")
 

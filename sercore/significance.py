@@ -27,10 +27,10 @@ from sercore.sums import (
     Statistic,
     ccc_of,
     ccc_of_runs,
+    chunks,
     constant,
     jackknife_error,
     require,
-    swaps,
     weigh,
 )
 
@@ -52,8 +52,7 @@ class Interval:
 @dataclass(frozen=True, eq=False)
 class Contrast:
     """A difference, its confidence limits, the two-sided probability ``p`` of one as large where there is none, and the
-    degrees of freedom ``df`` of its ``standard_error``: arrays of one shape.
-    """
+    degrees of freedom ``df`` of its ``standard_error``: arrays of one shape."""
 
     difference: Array
     low: Array
@@ -76,12 +75,11 @@ def interval(sums: Array, *, statistic: Statistic = ccc_of, confidence: float = 
     with b > 0 gives a higher one, where r is positive: equal means leave 2 b s_xy / (s_x^2 + b^2 s_y^2), which is
     largest at b = s_x / s_y. So 1 - r is an error that no change of the predictions' scale mends.
     """
-    _require_probabilities(confidence=confidence)
     require(sums)
     total = sums.sum(axis=0)
     value = statistic(total)
     z = _fisher(value)
-    reach = stats.t.ppf((1 + confidence) / 2, _df(sums)) * jackknife_error(_fisher(statistic(total - sums)))
+    reach = _quantile(confidence, _df(sums)) * jackknife_error(_fisher(statistic(total - sums)))
     return unless_constant(sums, value, np.minimum(np.tanh(z - reach), value), np.maximum(np.tanh(z + reach), value))
 
 
@@ -90,8 +88,7 @@ def difference(
 ) -> Contrast:
     """A statistic, `a_of`, of trained system a minus one, `b_of`, of trained system b, on the same utterances.
 
-    The standard error is the jackknife's over speakers (Efron, 1982), limits and p are Student's. The systems may have
-    different numbers of runs.
+    The standard error is the jackknife's over speakers (Efron, 1982), limits and p Student's; numbers of runs may vary.
     """
     require(sums_a, sums_b)
     total_a, total_b = sums_a.sum(axis=0), sums_b.sum(axis=0)
@@ -118,15 +115,19 @@ def swapped_difference(
     exact = units < 63 and 2**units <= resamples
     middle, half = (sums_a + sums_b).sum(axis=0) / 2, (sums_a - sums_b) / 2
     least, hits = np.abs(found.difference) - TIE, np.zeros_like(found.difference)
-    for signs in swaps(units, None if exact else resamples, generator):
-        swapped = weigh(signs, half)
+    for part in chunks(units, 2**units if exact else resamples):
+        if exact:  # the number of a way, in bits, tells who is not swapped
+            stays = (np.array(part)[:, None] >> np.arange(units)) & 1
+        else:
+            stays = generator.integers(2, size=(len(part), units), dtype=np.int8)
+        swapped = weigh(np.where(stays, 1.0, -1.0), half)
         hits += (np.abs(ccc_of(middle + swapped) - ccc_of(middle - swapped)) >= least).sum(axis=0)
     p = hits / 2**units if exact else (1 + hits) / (1 + resamples)
     least_p = 2 / 2**units if exact else 1 / (1 + resamples)
     error, t = found.standard_error, stats.t.isf(p / 2, found.df)
     based = np.divide(np.abs(found.difference), t, out=error.copy(), where=p <= 0.5)
     error = np.where(p <= least_p, np.minimum(based, error), based)
-    reach = stats.t.ppf((1 + confidence) / 2, found.df) * error
+    reach = _quantile(confidence, found.df) * error
     return replace(found, low=found.difference - reach, high=found.difference + reach, p=p, standard_error=error)
 
 
@@ -159,7 +160,6 @@ def contrast(difference: ArrayLike, variances: ArrayLike, dfs: ArrayLike, *, con
     or (parts, ...); the sum has (sum v_i)^2 / sum (v_i^2 / f_i) of them (Satterthwaite, 1946). Without any variance
     these are f_1, and p is 1.
     """
-    _require_probabilities(confidence=confidence)
     difference, variances = np.asarray(difference, dtype=np.float64), np.asarray(variances, dtype=np.float64)
     dfs = np.asarray(dfs, dtype=np.float64)
     dfs = dfs.reshape(*dfs.shape, *[1] * (variances.ndim - dfs.ndim))
@@ -167,7 +167,7 @@ def contrast(difference: ArrayLike, variances: ArrayLike, dfs: ArrayLike, *, con
     df = np.divide(total**2, (variances**2 / dfs).sum(axis=0), out=first, where=total > 0)
     error = np.sqrt(total)
     t = np.divide(np.abs(difference), error, out=np.zeros_like(error), where=error > 0)
-    reach = stats.t.ppf((1 + confidence) / 2, df) * error
+    reach = _quantile(confidence, df) * error
     return Contrast(difference, difference - reach, difference + reach, 2 * stats.t.sf(t, df), error, df)
 
 
@@ -194,7 +194,8 @@ def _fisher(ccc: Array) -> Array:
     return np.arctanh(np.clip(ccc, -1 + 1e-12, 1 - 1e-12))  # finite where the agreement is perfect
 
 
-def _require_probabilities(**values: float) -> None:
-    for name, value in values.items():
-        if not 0 < value < 1:
-            raise SignificanceError(f"{name} is {value}; it lies between 0 and 1.")
+def _quantile(confidence: float, df: float | Array) -> Array:
+    """Student's t beyond which, on either side, lies what is not within the `confidence`."""
+    if not 0 < confidence < 1:
+        raise SignificanceError(f"confidence is {confidence}; it lies between 0 and 1.")
+    return stats.t.ppf((1 + confidence) / 2, df)

@@ -8,8 +8,7 @@ As a table they have a row a ``system``, ``speaker``, ``seed`` and ``attribute``
 ``x``, ``y``, ``xx``, ``yy``, ``xy``: of a licensed corpus it tells of no single utterance, and others can test with it.
 
 Shapes: gold (utterances, attributes); predicted (runs, utterances, attributes), where runs are trainings of one system
-that differ by their seed; sums (..., 6, runs, attributes). Statistics have one value an attribute and, last, the mean
-of the attributes.
+that differ by their seed; sums (..., 6, runs, attributes). Statistics have one value an attribute, and last their mean.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -39,12 +38,27 @@ def speaker_sums(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike, mid
 
     `predicted` may also be (utterances, attributes), of one run; `speakers` (utterances,) are any labels. What comes in
     tables is matched with a table of gold values by its index and columns, whatever their order.
-    `SignificanceError` for shapes or labels that do not fit, a value that is masked or not finite, or an unknown
-    speaker.
+    `SignificanceError` for shapes or labels that do not fit, a masked or not finite value, or an unknown speaker.
     """
-    gold, predicted, labels = _validate(gold, predicted, speakers)
+    given = predicted if isinstance(predicted, list | tuple) else [predicted]
+    runs = [_numbers(_ordered_as(gold, one, "predicted"), "predicted") for one in given]
+    labelled, truth = _ordered_as(gold, speakers, "speakers"), _numbers(gold, "gold")
+    values = np.stack(runs) if given is predicted else runs[0]
+    if values.ndim == 2:
+        values = values[None]
+    if truth.ndim != 2 or values.ndim != 3 or values.shape[1:] != truth.shape or not values.size:
+        needed = "(utterances, attributes) and (runs, utterances, attributes)"
+        raise SignificanceError(f"gold has shape {truth.shape} and predicted {values.shape}; they need {needed}.")
+    if np.shape(labelled) != truth.shape[:1]:
+        raise SignificanceError(f"{len(truth)} utterances have {np.size(labelled)} speakers; give one for each.")
+    for name, each in (("gold", truth), ("predicted", values)):
+        if wrong := (~np.isfinite(each)).sum():
+            raise SignificanceError(f"{wrong} {name} values are NaN or infinite; leave these utterances out.")
+    labels, _ = pd.factorize(pd.Series(labelled), sort=True)  # draws do not depend on the order of utterances
+    if (labels < 0).any():
+        raise SignificanceError(f"{(labels < 0).sum()} utterances have no known speaker; leave them out.")
     membership = sparse.csr_array((np.ones(len(labels)), (labels, np.arange(len(labels)))))
-    return weigh(membership, utterance_sums(gold, predicted, middle))
+    return weigh(membership, utterance_sums(truth, values, middle))
 
 
 def as_table(sums: Array, speakers: Iterable[str], seeds: Iterable[int]) -> pd.DataFrame:
@@ -143,44 +157,12 @@ def weigh(weights: Array | sparse.sparray, sums: Array) -> Array:
     return (weights @ sums.reshape(len(sums), -1)).reshape(-1, *sums.shape[1:])
 
 
-def swaps(units: int, resamples: int | None, generator: np.random.Generator) -> Iterator[Array]:
-    """Signs -1 (swapped) and 1 of each unit, random ones or, for None, all: chunks (some resamples, units)."""
-    for part in chunks(units, 2**units if resamples is None else resamples):
-        if resamples is None:
-            bits = (np.array(part)[:, None] >> np.arange(units)) & 1
-        else:
-            bits = generator.integers(2, size=(len(part), units), dtype=np.int8)
-        yield np.where(bits, 1.0, -1.0)
-
-
 def chunks(units: int, resamples: int) -> Iterator[range]:
     """Parts of the resamples that keep the weights within `CHUNK`."""
     if resamples < 1:
         raise SignificanceError(f"there are {resamples} resamples; use 1 or more, e.g. 10000.")
     most = max(1, CHUNK // units)
     yield from (range(resamples)[start : start + most] for start in range(0, resamples, most))
-
-
-def _validate(gold: ArrayLike, predicted: ArrayLike, speakers: ArrayLike) -> tuple[Array, Array, NDArray[np.intp]]:
-    """The arrays in float64, predictions as runs, and speakers as numbers from 0."""
-    given = predicted if isinstance(predicted, list | tuple) else [predicted]
-    runs = [_numbers(_ordered_as(gold, one, "predicted"), "predicted") for one in given]
-    labelled, truth = _ordered_as(gold, speakers, "speakers"), _numbers(gold, "gold")
-    values = np.stack(runs) if given is predicted else runs[0]
-    if values.ndim == 2:
-        values = values[None]
-    if truth.ndim != 2 or values.ndim != 3 or values.shape[1:] != truth.shape or not values.size:
-        needed = "(utterances, attributes) and (runs, utterances, attributes)"
-        raise SignificanceError(f"gold has shape {truth.shape} and predicted {values.shape}; they need {needed}.")
-    if np.shape(labelled) != truth.shape[:1]:
-        raise SignificanceError(f"{len(truth)} utterances have {np.size(labelled)} speakers; give one for each.")
-    for name, each in (("gold", truth), ("predicted", values)):
-        if wrong := (~np.isfinite(each)).sum():
-            raise SignificanceError(f"{wrong} {name} values are NaN or infinite; leave these utterances out.")
-    labels, _ = pd.factorize(pd.Series(labelled), sort=True)  # draws do not depend on the order of utterances
-    if (labels < 0).any():
-        raise SignificanceError(f"{(labels < 0).sum()} utterances have no known speaker; leave them out.")
-    return truth, values, labels
 
 
 def _ordered_as(gold: Any, values: Any, name: str) -> Any:

@@ -1,9 +1,11 @@
 """Train one system: `train(params, corpus)` leaves a complete run, and continues an interrupted one."""
 
 import contextlib
+import errno
 import gc
 import os
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -16,18 +18,18 @@ import numpy as np
 import pandas as pd
 import torch
 from accelerate import PartialState
+from safetensors import SafetensorError
 from scipy.special import softmax
 from tqdm import tqdm
 from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, TrainingArguments, set_seed
-from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_callback import PrinterCallback, TrainerState
 from transformers.trainer_utils import rotate_checkpoints
 
 from sercore import ATTRIBUTES, runs
 from sercore.batches import Utterances, collate
 from sercore.cache import model_digest
-from sercore.checkpoints import last_checkpoint, room, written
 from sercore.corpus import GENDERS, Corpus
-from sercore.disk import digest, seal
+from sercore.disk import digest, is_sealed, readable, seal
 from sercore.fast.exact_ccc import first_pass, second_pass
 from sercore.features import Features, FrozenEncoders, moments, require_kept
 from sercore.hub import quieten
@@ -278,6 +280,41 @@ def _circumstances(params: Params, features: Features) -> dict[str, str]:
     if params.speech.cache and features.speech is None and not (params.speech.finetune and features.spectrograms):
         found["speech.cache"] = SPECTROGRAMS if features.spectrograms else "no room"  # of what is best kept
     return found
+
+
+@contextlib.contextmanager
+def written(folder: Path, size: float) -> Iterator[None]:
+    """Raise `OSError`, which tells the `size` in bytes of what is written, where `folder` cannot be written: torch and
+    safetensors have types of their own for that."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        need = f"about {readable(size)} are needed, and {readable(shutil.disk_usage(folder).free)} are free"
+        raise OSError(errno.EIO, f"cannot be written ({error}), {need}", str(folder)) from error
+
+
+def room(model: AttributeModel, checkpoints: int = 3) -> float:
+    """Bytes, about, of a saved model and so many checkpoints: one is written while two are kept, each with the model
+    and AdamW's two moments of what is trained."""
+    borrowed = model.borrowed()
+    saved = sum(value.nbytes for name, value in model.state_dict().items() if name not in borrowed)
+    trained = sum(value.nbytes for value in model.parameters() if value.requires_grad)
+    return saved + checkpoints * (saved + 2 * trained)
+
+
+def last_checkpoint(folder: Path) -> tuple[str | None, TrainerState]:
+    """The newest checkpoint that is whole, as is the best one until then, with its state; all others are removed."""
+    whole = [path for path in folder.glob("checkpoint-*") if is_sealed(path)]
+    found, state, wanted = None, TrainerState(), set()
+    for path in sorted(whole, key=lambda path: int(path.name.partition("-")[2])):
+        known = TrainerState.load_from_json(str(path / "trainer_state.json"))
+        best = path.with_name(f"checkpoint-{known.best_global_step}")
+        if best in whole:
+            found, state, wanted = str(path), known, {path, best}
+            state.best_model_checkpoint = str(best)
+    for path in set(folder.glob("checkpoint-*")) - wanted:
+        shutil.rmtree(path, ignore_errors=True)
+    return found, state
 
 
 def _peak_memory_mb() -> float:

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock
 from tqdm import tqdm
 
 from sercore import ATTRIBUTES, audio
@@ -61,8 +60,7 @@ def with_errors(
     A word is replaced by another one, left out, or followed by another one, by a random one of `kinds`
     (``substitutions``, ``deletions``, ``insertions``). Others are drawn from `vocabulary`, all words of some texts in
     alphabetical order; in place of the word itself comes the next one. The expected word error rate is at most `rate`,
-    since it counts the fewest edits. Each word takes as many random numbers, wrong or not. Without words, the text is
-    empty.
+    since it counts the fewest edits. Each word takes as many random numbers, wrong or not. Without words it is empty.
     """
 
     def heard(match: re.Match) -> str:
@@ -95,13 +93,15 @@ def recognised(paths: Iterable[Path], name: str) -> list[str]:
     paths, weights = list(paths), Path(locate(name)) / "model.bin"
     files = [*digests([weights] if weights.is_file() else []), *digests(paths)]
     folder = cache_folder() / f"transcripts-{digest(['recognised', name, str(OPTIONS), *files])}"
-    with FileLock(folder.with_suffix(".lock")):  # waiting for another process is faster than transcribing twice
-        if not folder.is_dir():
-            model = _load(name)
-            sounds = (audio.load(path) for path in tqdm(paths, name))
-            heard = (model.transcribe(sound, **OPTIONS)[0] for sound in sounds)
-            texts = json.dumps([" ".join(part.text.strip() for part in parts) for parts in heard], ensure_ascii=False)
-            complete(folder, lambda partial: (partial / "texts.json").write_text(texts, encoding="utf-8"))
+
+    def transcribe(partial: Path) -> None:
+        model = _load(name)
+        sounds = (audio.load(path) for path in tqdm(paths, name))
+        heard = (model.transcribe(sound, **OPTIONS)[0] for sound in sounds)
+        texts = json.dumps([" ".join(part.text.strip() for part in parts) for parts in heard], ensure_ascii=False)
+        (partial / "texts.json").write_text(texts, encoding="utf-8")
+
+    complete(folder, transcribe)
     return json.loads((folder / "texts.json").read_text(encoding="utf-8"))
 
 

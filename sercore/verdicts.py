@@ -22,16 +22,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import special, stats
 
-from sercore import ATTRIBUTES
-from sercore.significance import (
-    Contrast,
-    difference,
-    interval,
-    retrained_difference,
-    seed_variance,
-    swapped_difference,
-    utterances,
-)
+from sercore import ATTRIBUTES, significance
 from sercore.sums import Array, SignificanceError, Statistic, ccc_of
 
 ENDPOINTS = (*ATTRIBUTES, "mean")
@@ -45,13 +36,10 @@ VERDICTS = ("better", f"better{WITHIN}", "equivalent", "inconclusive", f"worse{W
 def scores(sums: Mapping[str, Array], *, statistic: Statistic = ccc_of) -> pd.DataFrame:
     """CCC of each system with its 95 % interval (`sercore.significance.interval`), a row a system and endpoint: columns
     ``system``, ``endpoint``, ``estimate``, ``low``, ``high``, ``sets`` (runs), ``utterances``, ``speakers``."""
-    found = {name: interval(each, statistic=statistic) for name, each in sums.items()}
-    tables = [
-        pd.DataFrame({"endpoint": ENDPOINTS, "estimate": one.ccc, "low": one.low, "high": one.high, "sets": one.runs})
-        for one in found.values()
-    ]
-    table = pd.concat(tables, keys=found, names=["system", None]).reset_index("system").reset_index(drop=True)
-    return table.assign(**_counted(next(iter(sums.values()))))
+    found = {name: significance.interval(each, statistic=statistic) for name, each in sums.items()}
+    tables = [pd.DataFrame({"system": name, "endpoint": ENDPOINTS} | vars(one)) for name, one in found.items()]
+    table = pd.concat(tables, ignore_index=True).rename(columns={"ccc": "estimate", "runs": "sets"})
+    return table.assign(**table.loc[0, ["utterances", "speakers"]])
 
 
 def differences(sums: Mapping[str, Array], pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
@@ -65,24 +53,25 @@ def differences(sums: Mapping[str, Array], pairs: Sequence[tuple[str, str]]) -> 
     """
     retrained = {name: sums[name] for pair in pairs for name in pair if sums[name].shape[2] > 1}
     dfs = {name: each.shape[2] - 1 for name, each in retrained.items()}
-    variance = sum(dfs[name] * seed_variance(each) for name, each in retrained.items()) / max(1, sum(dfs.values()))
+    over_seeds = sum(dfs[name] * significance.seed_variance(each) for name, each in retrained.items())
+    variance = over_seeds / max(1, sum(dfs.values()))
     tables = []
     for system, reference in pairs:
         a, b = sums[system], sums[reference]
         runs = min(a.shape[2], b.shape[2])
-        found = difference(a, b)
+        found = significance.difference(a, b)
         planned = found.standard_error
         if runs >= CLAIMING:
             planned = np.sqrt(planned**2 + variance * (1 / a.shape[2] + 1 / b.shape[2]))
-            found = retrained_difference(a, b)
+            found = significance.retrained_difference(a, b)
         elif a.shape == b.shape:
-            found = swapped_difference(a, b, generator=np.random.default_rng(0))
-        table = contrasts(found).assign(planned_error=planned)
-        tables.append(table.assign(system=system, reference=reference, sets=runs, **_counted(a)))
+            found = significance.swapped_difference(a, b, generator=np.random.default_rng(0))
+        sizes = {"sets": runs, "utterances": significance.utterances(a), "speakers": len(a)}
+        tables.append(contrasts(found).assign(planned_error=planned, system=system, reference=reference, **sizes))
     return pd.concat(tables, ignore_index=True)
 
 
-def contrasts(found: Contrast) -> pd.DataFrame:
+def contrasts(found: significance.Contrast) -> pd.DataFrame:
     """A difference as a table, a row an endpoint; ``estimate`` is the difference."""
     values = {name: getattr(found, name) for name in ("low", "high", "standard_error", "df", "p")}
     return pd.DataFrame({"endpoint": ENDPOINTS, "estimate": found.difference} | values)
@@ -96,8 +85,7 @@ def judged(table: pd.DataFrame, margin: float, comparisons: int | None = None) -
     ``p_equivalence`` (of a difference as large as the margin), ``p_equivalence_adjusted``, ``verdict`` (one of
     `VERDICTS`), the simultaneous limits, ``equivalent_within`` (the smallest margin at which the two would be
     equivalent), ``detectable`` and ``detectable_equivalence`` (the true difference that is found, and the margin within
-    which two equal systems are, with probability `POWER`; from ``planned_error`` if the table has it). Other rows keep
-    their 95 % limits.
+    which two equal systems are, with probability `POWER`; from ``planned_error`` if given). Others keep 95 % limits.
 
     `SignificanceError` if the margin is not positive, or the family smaller than its rows.
     """
@@ -147,7 +135,3 @@ def detectable_equivalence(standard_error: ArrayLike, df: ArrayLike, *, comparis
     probability `POWER`, by quantiles of Student's t; arguments as in `detectable_difference`."""
     reach = stats.t.isf(ALPHA / comparisons, df) + stats.t.ppf((1 + POWER) / 2, df)
     return np.asarray(standard_error) * reach
-
-
-def _counted(sums: Array) -> dict[str, int]:
-    return {"utterances": utterances(sums), "speakers": len(sums)}

@@ -93,11 +93,13 @@ def features(plan: Plan, profile: str, variant: str, condition: str) -> None:
 
 def prepare(plan: Plan, part: str, condition: str) -> None:
     """Read and cache the evaluation sets of a part."""
-    from sercore.features import prepare as cache
+    from sercore import corpora
+    from sercore.features import pretrained_features
 
     for test in plan.tests(part):
         for variant in plan.systems(part):
-            cache(with_corpus(plan.parameters(variant, condition), tested_on(test)))
+            params = with_corpus(plan.parameters(variant, condition), tested_on(test))
+            pretrained_features(params, corpora.read(params.corpus, params.seed).table)
 
 
 def test(plan: Plan, part: str, condition: str, variant: str) -> None:

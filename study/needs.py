@@ -20,7 +20,6 @@ from transformers import AutoModel
 
 from sercore import ge2e
 from sercore.audio import SAMPLE_RATE
-from sercore.checkpoints import room
 from sercore.corpus import Corpus
 from sercore.disk import cache_folder
 from sercore.features import kept_as
@@ -29,6 +28,7 @@ from sercore.model import AttributeModel
 from sercore.network.encoders import HIDDEN_STATES, SPECTROGRAMS
 from sercore.params import Params, ParamsError, project_root
 from sercore.sampling import choose
+from sercore.training import room
 from study.plan import Plan, corpus_of, used_encoders
 
 GB = 1e9

@@ -363,7 +363,8 @@ def test_an_interrupted_run_keeps_what_its_earlier_epochs_predicted(project, ton
     monkeypatch.chdir(project)
     partial = whole.folder.with_name(".seed-3.partial")
     assert sorted(path.name for path in (partial / "epochs").iterdir()) == ["epoch-01.parquet", "epoch-02.parquet"]
-    (partial / "epochs" / ".partial-epoch-03.parquet").write_bytes(b"cut off")
+    (partial / "epochs" / ".partial-epoch-03.parquet").mkdir()
+    (partial / "epochs" / ".partial-epoch-03.parquet" / "epoch-03.parquet").write_bytes(b"cut off")
     pd.testing.assert_frame_equal(kept(train(chosen, tones)), kept(runs.read(project / "whole")))
 
 

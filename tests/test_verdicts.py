@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import integrate, optimize, stats
 
 from sercore import verdicts
-from sercore.significance import retrained_difference, swapped_difference
+from sercore.significance import difference, retrained_difference, seed_variance, swapped_difference
 from sercore.sums import SignificanceError, speaker_sums
 from sercore.verdicts import VERDICTS, detectable_difference, detectable_equivalence, differences, judged, scores
 
@@ -159,10 +159,10 @@ def test_planning_pools_the_variance_over_seeds():
     pairs = [("system 1", "system 0"), ("few", "system 0")]
     rows = verdicts.differences(sums, pairs).query("endpoint == 'mean'")
     used = ("system 0", "system 1", "few")
-    each = {name: verdicts.seed_variance(sums[name])[-1] for name in used}
+    each = {name: seed_variance(sums[name])[-1] for name in used}
     pooled = (3 * each["system 0"] + 3 * each["system 1"] + 2 * each["few"]) / 8
     for (_, row), (one, other) in zip(rows.iterrows(), pairs, strict=True):
-        speakers = verdicts.difference(sums[one], sums[other]).standard_error[-1] ** 2
+        speakers = difference(sums[one], sums[other]).standard_error[-1] ** 2
         seeds = pooled * (1 / sums[one].shape[2] + 1 / sums[other].shape[2])
         assert row["planned_error"] == pytest.approx(np.sqrt(speakers + seeds))
 

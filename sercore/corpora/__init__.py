@@ -19,23 +19,17 @@ from sercore.corpus import Corpus, CorpusError, some
 from sercore.disk import digest, digests, kept
 from sercore.params import CorpusParams, reader
 
-# So many utterances of equal length, in different splits, are compared by their sound, not by their bytes alone.
-COMPARED = 2000
+COMPARED = 2000  # utterances of equal length, in different splits, whose sound is compared, not their bytes alone
 
 
 def read(params: CorpusParams, seed: int) -> Corpus:
     """The corpus that `params` describe; where it has no official split, `seed` chooses the fold.
 
-    `CorpusError` if the folder or file is not what the reader expects, or the corpus is not valid; `AudioError` if an
-    audio file is damaged, unless these are skipped; `ParamsError` if the recogniser of its transcripts is not there.
+    `CorpusError` if the folder or file is not what the reader expects, the corpus is not valid, or two splits share a
+    recording; `AudioError` if audio is damaged, not skipped; `ParamsError` if a recogniser of transcripts is absent.
     """
     corpus = reader(params.reader).read(params, seed)
-    _require_disjoint_audio(corpus.name, corpus.table)
-    return transcripts.changed(corpus, params.transcripts)
-
-
-def _require_disjoint_audio(name: str, table: pd.DataFrame) -> None:
-    """`CorpusError` if two splits have the same file, or a copy of it, or (in all but large corpora) the same sound."""
+    table = corpus.table
     content = pd.Series(digests(table["path"]), table.index)
     lengths = table["split"].groupby(table["duration"]).transform("nunique")
     if 0 < (lengths > 1).sum() <= COMPARED:
@@ -44,8 +38,9 @@ def _require_disjoint_audio(name: str, table: pd.DataFrame) -> None:
     if shared.any():
         splits = table.loc[shared, "split"].groupby(content[shared], sort=False)
         named = [" and ".join(f"{row} ({one})" for row, one in each.drop_duplicates().items()) for _, each in splits]
-        problem = f"corpus {name} has {len(named)} recordings in two splits: {some(named, 2)}"
+        problem = f"corpus {corpus.name} has {len(named)} recordings in two splits: {some(named, 2)}"
         raise CorpusError(f"{problem}; keep each in one of them.")
+    return transcripts.changed(corpus, params.transcripts)
 
 
 def _sound(path: Path) -> str:

@@ -82,8 +82,7 @@ def read_csv(path: Path, required: Sequence[str] = (), typed: str | None = None)
     """A CSV as text: no value is taken for missing (``NA`` stays), no ``007`` becomes a number, and a row is a line.
 
     Only in the column `typed`, for what raters typed, cells may have line breaks. `CorpusError` names the line of a row
-    with a break, a quotation mark that is not doubled, or more or fewer values than the header, and columns that are
-    `required` and missing.
+    with a break, a quotation mark not doubled, or more or fewer values than the header, and missing `required` columns.
     """
     text = path.read_text(encoding="utf-8-sig", errors="replace") if typed else read_text(path)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -175,7 +174,6 @@ def with_durations(table: pd.DataFrame, damaged: Literal["refuse", "skip"], sour
 
 
 def _tried(look: Callable[[Path], Any], path: Path) -> Any:
-    """``look(path)``, or its `AudioError`."""
     try:
         return look(path)
     except audio.AudioError as error:

@@ -11,8 +11,6 @@ from sercore.params import CorpusParams, resolve
 
 KIND = "unspecified"
 DESCRIPTION = "The corpus of a manifest, of whose speech nothing is known."
-REQUIRED = ("utterance", "path", "split", *ATTRIBUTES)
-KNOWN = ("utterance", *COLUMNS)
 
 
 def _ascending(scale: tuple[float, float]) -> tuple[float, float]:
@@ -32,13 +30,12 @@ def read(params: Params, seed: int) -> Corpus:
     """Read a manifest: one row an utterance, UTF-8, columns in any order.
 
     ``utterance``, ``path``, ``split``, ``arousal``, ``valence`` and ``dominance`` are required; ``emotion``,
-    ``speaker``, ``gender`` and ``transcript`` may be left out; ``duration`` is always measured. An empty cell is a
-    missing value, and any other is taken literally (``NA`` is a transcript, ``007`` a speaker). Paths are relative to
-    the CSV's folder.
+    ``speaker``, ``gender`` and ``transcript`` optional; ``duration`` is always measured. An empty cell is a missing
+    value, any other is literal (``NA`` is a transcript, ``007`` a speaker). Paths are relative to the CSV's folder.
     """
     path = resolve(params.path)
     table = files.read_csv(path)
-    require_columns(table, REQUIRED, path, KNOWN)
+    require_columns(table, ("utterance", "path", "split", *ATTRIBUTES), path, ("utterance", *COLUMNS))
     table = table.set_index("utterance").reindex(columns=list(COLUMNS), fill_value="")
     table = files.numbers(table, path)
     for name in ("split", "emotion", "speaker", "gender", "transcript"):

@@ -83,7 +83,6 @@ def _release(root: Path, params: Params) -> Corpus:
 
 
 def _labels(tree: list[Path], root: Path) -> Path:
-    """The file with the consensus labels; CSV before JSON."""
     found = [path for path in tree if re.fullmatch(r"labels_con[sc]ensus\.(csv|json)", path.name.lower())]
     found = [path for path in found if path.suffix.lower() == ".csv"] or found
     if len(found) != 1:
@@ -184,8 +183,7 @@ def _with_side_files(table: pd.DataFrame, tree: list[Path]) -> pd.DataFrame:
 
 
 def _pairs(tree: list[Path], *wanted: str) -> list[tuple[str, str]]:
-    """The lines "left; right" of the files so named, whatever their case, without ``Speaker_``, ``.wav`` and what is
-    `MISSING`."""
+    """Lines "left; right" of the files so named, in any case, without ``Speaker_``, ``.wav`` and what is `MISSING`."""
     lines = [line for path in tree if path.name.lower() in wanted for line in files.read_text(path).splitlines()]
     halves = [[_stem(half.strip(" ;")).removeprefix("Speaker_") for half in line.partition(";")[::2]] for line in lines]
     return [(left, right) for left, right in halves if right not in MISSING]

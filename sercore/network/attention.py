@@ -11,7 +11,7 @@ torch's kernel; activation checkpointing computes it again in the backward pass,
 """
 
 from collections.abc import Callable
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -75,7 +75,7 @@ def attend(
     Args:
         attention: transformers' ``WavLMAttention``, ``WhisperAttention`` or the like.
         distances: WavLM's bias of each distance, see `distance_bias`; None for the others.
-        part: calls what is dear to keep for the backward pass: `recomputed` or `called`.
+        part: calls what is dear to keep for the backward pass: `recomputed` or ``operator.call``.
     """
     if torch.is_autocast_enabled(hidden.device.type):  # else each projection would cast, and keep, a copy of its own
         hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
@@ -90,14 +90,8 @@ def attend(
     return attention.out_proj(torch.cat(parts)[packing.order].flatten(1))
 
 
-def called(function: Callable[..., Tensor], *arguments: Any) -> Tensor:
-    """A function's value, for whose gradient all is kept."""
-    return function(*arguments)
-
-
 def recomputed(function: Callable[..., Tensor], *arguments: Any) -> Tensor:
-    """A function's value, of which only the arguments are kept; the backward pass computes again what else it needs,
-    with the same random draws."""
+    """A function's value, of which only arguments are kept; the backward pass repeats the rest, with the same draws."""
     if torch.is_grad_enabled() and any(isinstance(one, Tensor) and one.requires_grad for one in arguments):
         return checkpoint(function, *arguments, use_reentrant=False)
     return function(*arguments)
@@ -105,8 +99,8 @@ def recomputed(function: Callable[..., Tensor], *arguments: Any) -> Tensor:
 
 def distance_bias(attention: Any, longest: int) -> Tensor:
     """WavLM's bias of each distance -(longest - 1) to longest - 1, from its first layer: (heads, 2 * longest - 1)."""
-    buckets = _buckets(longest, attention.num_buckets, attention.max_distance)
-    return attention.rel_attn_embed(buckets.to(attention.rel_attn_embed.weight.device)).T
+    distances = torch.arange(1 - longest, longest, device=attention.rel_attn_embed.weight.device)
+    return attention.rel_attn_embed(attention._relative_positions_bucket(distances)).T
 
 
 def _attended(joint: Tensor, gate: Tensor | None, distances: Tensor | None, group: Packing, dropout: float) -> Tensor:
@@ -119,16 +113,6 @@ def _attended(joint: Tensor, gate: Tensor | None, distances: Tensor | None, grou
         bias = torch.addcmul(bias, group.pad(gate).transpose(1, 2)[..., None], pairs).to(joint.dtype)
     mixed = functional.scaled_dot_product_attention(query, key, value, bias, dropout)
     return group.pack(mixed.transpose(1, 2))
-
-
-@lru_cache(maxsize=1024)
-def _buckets(longest: int, count: int, furthest: int) -> Tensor:
-    """Bucket of each distance: exact up to a quarter of `count`, then logarithmic (Raffel et al. 2020); by sign."""
-    distance = torch.arange(1 - longest, longest)
-    half, near = count // 2, count // 4
-    far = torch.log(distance.abs().clamp(min=1).float() / near) / torch.log(torch.tensor(furthest / near))
-    far = (near + far * (half - near)).long().clamp(max=half - 1)
-    return torch.where(distance.abs() < near, distance.abs(), far) + half * (distance > 0)
 
 
 def _gate(attention: Any, hidden: Tensor) -> Tensor:

@@ -41,17 +41,13 @@ class Encoder(nn.Module):
 
     front_end: Any
     transformer: Any
+    config: Any  # the transformer's own
 
     def __init__(self, config: PretrainedConfig, finetune: bool, lora: int | None = None) -> None:
         super().__init__()
         self.finetune, self.lora = finetune, lora
         self.is_whisper = isinstance(config, WhisperConfig)
         self._hold(WhisperEncoder(config) if isinstance(config, WhisperConfig) else AutoModel.from_config(config))
-
-    @property
-    def config(self) -> Any:
-        """The transformer's own."""
-        return self.transformer.config
 
     @property
     def frozen(self) -> nn.ModuleList:
@@ -78,7 +74,7 @@ class Encoder(nn.Module):
         if self.lora:
             adapters = LoraConfig(r=self.lora, lora_alpha=2 * self.lora, target_modules="all-linear")
             inject_adapter_in_model(adapters, model)
-        self.transformer = model
+        self.transformer, self.config = model, model.config
         self.freeze()
 
     def freeze(self) -> None:
@@ -116,28 +112,15 @@ class SpeechEncoder(Encoder):
             problem = f"a {config.model_type} model, or one with add_adapter, is no speech encoder here"
             raise InputError(f"{problem}: set speech.encoder to a model of type {', '.join(TYPES)}.")
         super().__init__(config, finetune, lora)
-        self.states = states
+        self.states, whisper = states, self.is_whisper
+        self.layers = self.config.num_hidden_layers + 1  # hidden states: the transformer's input, each layer's output
+        self.stride = WHISPER_STRIDE if whisper else math.prod(self.config.conv_stride)  # samples of a frame
+        self.shortest = 1  # samples of the shortest utterance that has a frame
+        kernels = () if whisper else zip(self.config.conv_kernel[::-1], self.config.conv_stride[::-1], strict=True)
+        for kernel, stride in kernels:
+            self.shortest = (self.shortest - 1) * stride + kernel
         if states == "standardised":
             self.register_buffer("moments", torch.zeros(2, self.layers, self.config.hidden_size))
-
-    @property
-    def stride(self) -> int:
-        """Samples of a frame."""
-        return WHISPER_STRIDE if self.is_whisper else math.prod(self.config.conv_stride)
-
-    @property
-    def shortest(self) -> int:
-        """Samples of the shortest utterance that has a frame."""
-        samples = 1
-        if not self.is_whisper:
-            for kernel, stride in zip(self.config.conv_kernel[::-1], self.config.conv_stride[::-1], strict=True):
-                samples = (samples - 1) * stride + kernel
-        return samples
-
-    @property
-    def layers(self) -> int:
-        """Number of hidden states: the transformer's input and the output of each layer."""
-        return self.config.num_hidden_layers + 1
 
     @property
     def frozen(self) -> nn.ModuleList:

@@ -1,9 +1,10 @@
 """`AttributeNetwork`: arousal, valence and dominance of an utterance from its speech, and its words where given."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
+from operator import call
 from types import SimpleNamespace
 from typing import Any, ClassVar, Self
 
@@ -26,7 +27,6 @@ class AttributeConfig(PretrainedConfig):
         encoders: the own configurations of ``speech`` and, where it is part of the model, ``text``.
         frozen: for each encoder whose weights are not saved again, or only the adapters', its name (``encoder``), its
             ``revision`` on the hub, if it comes from there, and of a run's the ``digest`` of its weights.
-        encoder_digest: that of a frozen speech encoder, in older models.
         text_width, speaker_width: sizes of the embeddings that are concatenated; 0 without.
         speakers: classes of the speaker head.
         scale: lowest and highest value of the attributes in the corpus's own scale.
@@ -41,7 +41,6 @@ class AttributeConfig(PretrainedConfig):
     loss: dict[str, Any] = field(default_factory=dict)
     encoders: dict[str, Any] = field(default_factory=dict)
     frozen: dict[str, dict[str, str | None]] = field(default_factory=dict)
-    encoder_digest: str | None = None
     text_width: int = 0
     speaker_width: int = 0
     speakers: int = 0
@@ -51,8 +50,7 @@ class AttributeConfig(PretrainedConfig):
 @dataclass
 class AttributeOutput(ModelOutput):
     """``loss`` where labels were given; ``predictions`` (utterances, 3), from 0 to 1; ``gender`` and ``speaker``:
-    logits (utterances, classes) of the auxiliary heads, where the model has them, the latter with labels only.
-    """
+    logits (utterances, classes) of the auxiliary heads, where the model has them, the latter with labels only."""
 
     loss: Tensor | None = None
     predictions: Tensor | None = None
@@ -70,11 +68,11 @@ class AttributeNetwork(PreTrainedModel):
     config_class = AttributeConfig
     main_input_name = "features"
     supports_gradient_checkpointing = True
+    fetch: Any = staticmethod(call)  # has a function take weights from the hub
 
     def __init__(self, config: AttributeConfig) -> None:
         super().__init__(config)
-        sections = (config.speech, config.heads, config.loss)
-        speech, heads, self.learnt = (SimpleNamespace(**each) for each in sections)
+        speech, heads, self.learnt = (SimpleNamespace(**each) for each in (config.speech, config.heads, config.loss))
         encoders = {name: AutoConfig.for_model(**each) for name, each in config.encoders.items()}
         self.speech = SpeechEncoder(encoders["speech"], speech.finetune, speech.lora, speech.states)
         if config.text and "text" in encoders:
@@ -139,11 +137,6 @@ class AttributeNetwork(PreTrainedModel):
             encoder.to(model.device)
         model.freeze()
         return model
-
-    @staticmethod
-    def fetch(load: Callable[..., None], name: str, **options: Any) -> None:
-        """Have `load` take weights from the hub."""
-        load(name, **options)
 
     @cached_property
     def inputs(self) -> tuple[AudioInputs, TextInputs | None]:

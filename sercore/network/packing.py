@@ -8,6 +8,7 @@ own length, without the silence that fills its window.
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
+from operator import call
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from .attention import Packing, attend, called, distance_bias, recomputed
+from .attention import Packing, attend, distance_bias, recomputed
 
 TYPES = ("data2vec-audio", "hubert", "unispeech", "unispeech-sat", "wav2vec2", "wavlm", "whisper")
 """The ``model_type`` of the models that run here."""
@@ -41,7 +42,7 @@ def hidden_states(
     first_norm = getattr(transformer.config, "do_stable_layer_norm", False)
     hidden = encoder.dropout(hidden if first_norm else encoder.layer_norm(hidden))
     distances = distance_bias(encoder.layers[0].attention, packing.longest) if kind == "wavlm" else None
-    block = partial(checkpoint, _block, called) if checkpoint else partial(_block, recomputed)
+    block = partial(checkpoint, _block, call) if checkpoint else partial(_block, recomputed)
     for layer in encoder.layers:
         yield hidden
         hidden = block(layer, hidden, packing, distances, first_norm)
@@ -67,7 +68,7 @@ def whisper_states(
     """`hidden_states` of a ``WhisperEncoder`` on each utterance's own length, from what `whisper_front_end` gives."""
     packing = Packing(frames)
     hidden = functional.dropout(features, encoder.dropout, encoder.training)
-    block = partial(checkpoint, _whisper_block, called) if checkpoint else partial(_whisper_block, recomputed)
+    block = partial(checkpoint, _whisper_block, call) if checkpoint else partial(_whisper_block, recomputed)
     for layer in encoder.layers:
         yield hidden
         hidden = block(layer, hidden, packing)
