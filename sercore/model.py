@@ -64,12 +64,6 @@ class AttributeModel(AttributeNetwork):
                 raise ParamsError(f"{problem}: restore it, or train again.")
         return model
 
-    def save_pretrained(self, save_directory: Any, *arguments: Any, **options: Any) -> None:
-        """As in transformers; whoever may read the configuration may read the weights."""
-        super().save_pretrained(save_directory, *arguments, **options)
-        for path in Path(save_directory).glob("*.safetensors"):  # which safetensors keeps for its user
-            path.chmod(Path(save_directory, "config.json").stat().st_mode)
-
 
 def make_whole(folder: Path) -> None:
     """Add to a saved model the weights of its frozen encoders, without which it then loads; errors as it is loaded."""

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -101,6 +102,7 @@ def test_transformers_alone_loads_and_predicts_the_same(exported, spoken, expect
     environment |= {"HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"}
     pairs = json.dumps([*zip(map(str, spoken[0]), spoken[1], strict=True)])
     folders = [str(folder) for _, folder in exported.values()]
+    assert len({path.stat().st_mode for folder in map(Path, folders) for path in folder.iterdir()}) == 1  # all may read
     command = [sys.executable, "-P", "-c", ALONE, pairs, *folders]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from operator import call
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, Self
 
@@ -137,6 +138,12 @@ class AttributeNetwork(PreTrainedModel):
             encoder.to(model.device)
         model.freeze()
         return model
+
+    def save_pretrained(self, save_directory: Any, *arguments: Any, **options: Any) -> None:
+        """As in transformers; whoever may read the configuration may read the weights."""
+        super().save_pretrained(save_directory, *arguments, **options)
+        for path in Path(save_directory).glob("*.safetensors"):  # which safetensors keeps for its user
+            path.chmod(Path(save_directory, "config.json").stat().st_mode)
 
     @cached_property
     def inputs(self) -> tuple[AudioInputs, TextInputs | None]:
