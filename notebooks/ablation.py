@@ -55,7 +55,8 @@ grid = show.relplot(curves, "epoch", "value", ("epoch", ""), **style)
 # %% [markdown]
 # ## Predictions
 #
-# Trained weights depend a little on the processor, so these figures may differ in the third decimal between machines.
+# Processors round differently, and training amplifies it: on another model of processor a CCC may differ as much as
+# between two seeds.
 
 # %% tags=["nbval-ignore-output", "hide-input"]
 show.scores(

@@ -74,17 +74,17 @@ show.scores(comparisons.scores(study, question), "CCC of each system, of one rat
 # %% [markdown]
 # ## What it means
 #
-# - **Mechanism.** Fine-tuning fits the encoder to the task and may forget what it knew; adapters change less, and
-#   freezing nothing. Each way comes with its learning rate and its epochs: the differences are those of whole recipes,
+# - **Mechanism.** Fine-tuning fits the encoder to the task and may forget what it knew; adapters change less; a
+#   frozen encoder does not change. Each way comes with its learning rate and its epochs: the differences are those of whole recipes,
 #   and no better rate or rank is ruled out.
 # - **In the simulation** the encoders are tiny: a rank of 8 is a good part of their width, and there is little to
 #   forget. An encoder of human speech (`tiny_only`) has never heard a synthesiser, so its place here says nothing about
 #   its worth on people.
 # - **On human speech** EmoTale compares a frozen encoder with a fine-tuned one, of other size and pretraining ([real
 #   speech](/notebooks/real_speech)). Nothing here follows for encoders of hundreds of millions of weights.
-# - **In practice**, begin frozen: features are computed once for all epochs and seeds. One system per attribute costs
-#   three times as much as one; an ensemble of three systems for all attributes would be the fairer reference at that
-#   price.
+# - **In practice**, begin frozen: features are computed once for all epochs and seeds. One system per attribute means
+#   three trainings ({numref}`adaptation-costs`); an ensemble of three systems for all attributes would be the fairer
+#   reference at that price.
 # - **A trap.** The attention of WavLM in transformers 5 reads the weights of its projections directly and so skips what
 #   adapters add to them, without a warning. The attention used here calls them; tests compare it with merged weights.
 #

@@ -36,7 +36,7 @@ show.banner(studies[0].params)
 # %% tags=["hide-input"]
 differences = comparisons.by_condition(comparisons.differences, studies, question)
 show.differences(
-    differences.drop(columns="paper"), "Difference of mean CCC; a family a condition.", rows=("condition",)
+    differences.drop(columns="paper"), "Difference of mean CCC; one family per condition.", rows=("condition",)
 )
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "ambiguity_content-doses", "caption": "Difference of mean CCC to training without O and X, by the share of these trained on, with simultaneous 95 % intervals. Numbers and n: {numref}`ambiguity_content-differences`."}, "image": {"alt": "Difference of mean CCC to training without O and X against their share, by condition"}}
@@ -55,9 +55,9 @@ grid = show.points(kinds, "kind", "points of the scale", col="endpoint", hue="so
 #
 # - **Mechanism.** O and X may help as more utterances, as another kind of speech, or as labels of another quality.
 #   Dose, controls of equal size and weights by agreement separate the three.
-# - **In the simulation** O and X are ordinary utterances: raters disagree on the word, not on the attributes. Their
-#   number matters and not their kind, and weighting by agreement has little to weigh, unless a condition makes their
-#   ratings noisier.
+# - **In the simulation** O and X are ordinary utterances by design: raters disagree on the word, not on the attributes.
+#   Weighting by agreement has little to weigh, unless a condition makes their ratings noisier. Most limits are wide, so
+#   read no effect into the dose without {numref}`ambiguity_content-differences`.
 # - **On human speech** the raters of WHiSER {cite:p}`whiser` spread no wider on O and X than elsewhere; its few O are
 #   somewhat more aroused. What they teach a system has not been measured.
 # - **In practice**, keep them, and look at the spread of your own raters first: weights can help only where it varies.

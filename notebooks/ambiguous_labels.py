@@ -4,7 +4,7 @@
 # Raters call the emotion of some utterances *other* (O); on others no emotion has a plurality (X). These utterances
 # have attributes like the rest, but occur in no test split. The systems differ in their training set:
 #
-# - `fusion`: the whole training split, O and X included;
+# - `fusion`: drawn from all emotions of the training split, O and X included;
 # - `fusion_without_ambiguous`: without O and X;
 # - `fusion_fewer_agreed`: with them, but without as many of the others (a control of equal size);
 # - `fusion_ambiguous_only`: O and X alone (the paper's "- Non-O/X" can be read as this or as the control above);
@@ -82,7 +82,8 @@ show.differences(
 # - **In the simulation** O and X are ordinary utterances by design: the raters' published behaviour gives them the
 #   attributes and the spread of the rest ([the data](/notebooks/data)). Their number can matter, and not their kind.
 # - **On human speech** the raters of WHiSER, from whom the simulation takes its figures, behave like this
-#   {cite:p}`whiser`. The paper's largest gains come with O and X of the development split, on which it also reports.
+#   {cite:p}`whiser`. Of these steps the paper gains clearly only with O and X of the development split in
+#   place of agreed utterances, and it reports on that split.
 # - **In practice**, keep O and X if attributes are predicted. If development utterances are added to the training data,
 #   report on a test split. `CHAPTER=ambiguity_content` varies their dose and their noise.
 #

@@ -55,7 +55,7 @@ Markdown(f"> {paragraph(scores, differences)}")
 #
 # - Refused, with the file and the count: an utterance twice, a prediction that is no number, predictions on another scale
 #   than the gold values, gold values in place of predictions, gold values that differ between files.
-# - Said aloud: utterances that a file lacks or that have no gold value, unknown speakers, columns that correlate as if
+# - Reported: utterances that a file lacks or that have no gold value, unknown speakers, columns that correlate as if
 #   exchanged, constant predictions, which have a CCC of 0.
 #
 # Speakers are the units. With three seeds or more of each system the verdict is about ways of training, with fewer about

@@ -62,7 +62,7 @@ show.players(study.samples)
 # %% [markdown]
 # ## Raters
 #
-# The gold value is the mean of a few raters who agree little. WHiSER {cite:p}`whiser` has ratings of the same kind of
+# The gold value is the mean of a few raters; {numref}`data-raters` shows how far they agree. WHiSER {cite:p}`whiser` has ratings of the same kind of
 # human speech.
 
 # %% tags=["hide-input"]
@@ -74,8 +74,8 @@ show.show(
 
 # %% [markdown]
 # ICC(1,1) is the reliability of one rating, ICC(1,k) that of the mean of all ratings of an utterance
-# {cite:p}`shrout1979`; kappa is Fleiss' {cite:p}`fleiss1971`. One rater alone predicts the others poorly, so systems
-# are measured against the mean.
+# {cite:p}`shrout1979`; kappa is Fleiss' {cite:p}`fleiss1971`. Systems are measured against the mean of all raters,
+# which is less noisy than one.
 
 # %% tags=["hide-input"]
 show.show(

@@ -43,7 +43,7 @@ grid = show.points(groups, "group", "mean CCC", hue="condition", height=5.5)
 #
 # CCC compares the error with the spread of the gold values. Within one emotion they vary less, so the same error gives
 # a lower CCC (restriction of range). RMSE and bias show whether a system errs more. CCCs of groups can be compared only
-# if their spreads are alike, as those of women and men mostly are.
+# if their spreads are alike ({numref}`fairness-groups`).
 
 # %% tags=["hide-input"]
 show.show(
@@ -58,7 +58,8 @@ show.show(
 # %% [markdown]
 # ## What it means
 #
-# - A corpus of a few speakers of each gender detects only very large gaps. *Inconclusive* is no sign of fairness.
+# - A verdict on a group of a few speakers is about those speakers: {numref}`fairness-groups` gives their number.
+#   *Inconclusive* is no sign of fairness.
 # - Intervals are for the trained models as they are.
 # - Gender and duration are confounded with what else differs: EmoTale has five sentences, so its longest third is
 #   mostly another sentence than its shortest.

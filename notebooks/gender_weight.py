@@ -38,7 +38,7 @@ show.differences(differences, "Difference of mean CCC to weight 0, under each co
 
 # %% [markdown]
 # Under the condition `study`, three of these comparisons are those of [the auxiliary tasks](/notebooks/auxiliary_tasks):
-# one result shown twice, whose verdict there counts.
+# one result shown twice, here in a larger family. The verdict there counts.
 #
 # ## CCC by attribute
 

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Do systems generalise from one language to another?
 #
-# EmoTale {cite:p}`emotale` holds the same sentences, speakers and emotions in English and Danish. `speech_only`, whose
-# frozen encoder was pretrained on English alone, is trained on one language and tested on unseen speakers of each: who speaks
-# both languages is in the same fold in both.
+# EmoTale {cite:p}`emotale` holds the same sentences and emotions in English and Danish. `speech_only` is trained on one
+# language and tested on unseen speakers of each: who speaks both languages is in the same fold in both. The encoder of
+# Whisper tiny.en, frozen in the profile `emotale`, was pretrained on English alone.
 
 # %% tags=["parameters", "quiet"]
 profile = "emotale"
@@ -37,7 +37,7 @@ grid = show.points(pairs.query("endpoint == 'mean'"), "pair", "mean CCC", hue="m
 #
 # - **Mechanism.** What alignment adds is an error of scale: the system predicts another mean or spread than the raters
 #   of that language give. What is then left to the CCC within the language is an error of ranking.
-# - **On human speech** sentences, speakers and kind of raters are the same in both languages; only language and voices'
-#   use of it differ. Other languages, and emotions that are not enacted, may behave otherwise.
+# - **On human speech** emotions and kind of raters are the same in both languages, and the sentences are translations.
+#   Those who speak English also speak Danish; some speak Danish alone. Other languages, and emotions that are not enacted, may behave otherwise.
 # - **In practice**, a few labelled utterances of the new language mend an error of scale. An error of ranking needs
 #   training data.

@@ -3,9 +3,9 @@
 #
 # {cite:t}`lertpetchpun2025` won the attribute task of the Interspeech 2025 challenge: to predict arousal, valence and
 # dominance of an utterance. Which of the winning system's choices matter, and by how much? The paper reports
-# differences as small as a few thousandths, without intervals or tests. This study trains its systems again and tests
-# each step over speakers: in minutes on simulated speech, on real speech that anyone can clone, and at the scale of the
-# paper.
+# differences as small as a few thousandths, without intervals or tests. This study trains its systems again, at a small
+# scale, on simulated speech and on real speech that anyone can fetch, and tests each step over speakers. The same code
+# runs at the paper's scale for those who have MSP-Podcast.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
@@ -29,9 +29,9 @@ found = overview.found(study, human)
 show.findings(found)
 
 # %% [markdown]
-# The steps whose differences the paper prints are one confirmatory family; all other comparisons are exploratory. [The
-# method](/method) defines the verdicts ({numref}`verdicts`). {numref}`overview-leaderboard` ranks the systems,
-# {numref}`overview-steps` shows each step by attribute, {numref}`overview-forest` every tested difference.
+# These are the steps whose differences the paper prints, one confirmatory family, and all comparisons on EmoTale. All
+# others are exploratory ({numref}`overview-forest`). [The method](/method) defines the verdicts ({numref}`verdicts`).
+# {numref}`overview-leaderboard` ranks the systems, {numref}`overview-steps` shows each step by attribute.
 
 # %% tags=["hide-input"]
 show.scores(
@@ -54,7 +54,7 @@ grid = show.forest(differences, row="question")
 # %% tags=["hide-input"]
 show.show(
     overview.claims(found),
-    "Difference of mean CCC: the paper's, and ours by kind of speech; on EmoTale of a frozen encoder without text.",
+    "Difference of mean CCC: the paper's, and ours by kind of speech; on EmoTale with a frozen encoder, and text only where text is the step.",
     "claims",
 )
 
@@ -68,7 +68,7 @@ show.differences(differences, "All tested differences of mean CCC.", rows=("ques
 show.contents(profile)
 
 # %% [markdown]
-# One rater against the mean of the others gives the scale:
+# One rater against the mean of the others, for comparison:
 
 # %% tags=["hide-input"]
 first = next(iter(plan.questions(profile).values()))

@@ -3,8 +3,8 @@
 #
 # EmoTale {cite:p}`emotale` is human speech that anyone can fetch: enacted emotions, five neutral sentences, 14 speakers
 # in English and 18 in Danish, each utterance rated by three listeners. Speaker-disjoint folds test every speaker once.
-# The speech encoder is that of Whisper tiny.en {cite:p}`whisper`, frozen, its hidden states layer-normalised; only the
-# heads are trained.
+# In the profile `emotale` the speech encoder is that of Whisper tiny.en {cite:p}`whisper`, frozen, its hidden states
+# layer-normalised; only the heads are trained. {numref}`real_speech-scores` names the encoder of each system.
 
 # %% tags=["parameters", "quiet"]
 profile = "emotale"
@@ -38,9 +38,9 @@ grid = show.forest(differences)
 show.differences(differences, "Differences of mean CCC, one family.")
 
 # %% [markdown]
-# - `speech_only` is the reference: the frozen encoder with layer-normalised states. `readout_raw_20` averages raw
+# - `speech_only` is the reference, in `emotale` the frozen encoder with layer-normalised states. `readout_raw_20` averages raw
 #   states, as the paper does, for 20 epochs.
-# - `speech_finetuned` fine-tunes an encoder of 145,000 parameters, pretrained on no human voice. `egemaps_ridge`, a ridge
+# - `speech_finetuned` fine-tunes `wavlm-nano`, a tiny encoder pretrained on no human voice. `egemaps_ridge`, a ridge
 #   regression on the 88 functionals of eGeMAPS {cite:p}`egemaps`, is the field's classic; `ridge_probe` is one on the
 #   time averages of the frozen encoder's states.
 # - `fusion` adds the transcript. The sentences are neutral, so this is a negative control: it should not help.
@@ -62,12 +62,12 @@ grid = show.points(groups.query("grouping in ['all', 'gender', 'emotion']"), "gr
 
 # %% [markdown]
 # Within one emotion gold values vary less, so that the same error gives a lower CCC. The chapter on performance by gender,
-# emotion and duration (`CHAPTER=fairness`) has the tests, and that on languages (`CHAPTER=languages`) tells how far a
-# system of one language serves in the other.
+# emotion and duration (`CHAPTER=fairness`) has the tests, and that on languages (`CHAPTER=languages`) tells how far
+# systems generalise from one language to the other.
 #
 # ## What it means
 #
-# - **Mechanism.** The frozen encoder has heard human speech in quantity {cite:p}`whisper`; the fine-tuned one has heard
+# - **Mechanism.** Whisper's encoder has heard human speech in quantity {cite:p}`whisper`; `wavlm-nano` has heard
 #   synthetic voices alone, and eGeMAPS is 88 averages. Average states of unequal scale hide what an encoder knows;
 #   `CHAPTER=readout` takes this apart.
 # - **Against the simulation.** Synthetic speech need not rank encoders as human speech does: `CHAPTER=adaptation`

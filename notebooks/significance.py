@@ -2,7 +2,7 @@
 # # Statistical significance
 #
 # Two systems differ in the third decimal. Would they on other speakers, and if both were trained again? A simulation in
-# which the truth is known shows that the methods of this study about keep their promise, and that those which take
+# which the truth is known shows that the methods of this study roughly hold their nominal rates, and that those which take
 # utterances as independent do not. A set of the challenge's size cannot detect the smaller differences of the paper.
 
 # %% tags=["parameters", "quiet"]

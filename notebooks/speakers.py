@@ -78,7 +78,7 @@ show.show(
 # draw clusters apart or together, so silhouette {cite:p}`rousseeuw1987` and equal-error rate are those of the whole
 # embedding.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "speakers-plane", "caption": "Embeddings of ten speakers, up to a hundred utterances of each, by t-SNE; a colour a speaker. Measures of the whole embedding: {numref}`speakers-embedding`."}, "image": {"alt": "Scatter plots: speaker embeddings of ten speakers on a plane, by corpus"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "speakers-plane", "caption": "Embeddings of ten speakers, up to a hundred utterances of each, by t-SNE; one colour per speaker. Measures of the whole embedding: {numref}`speakers-embedding`."}, "image": {"alt": "Scatter plots: speaker embeddings of ten speakers on a plane, by corpus"}}
 plane = embeddings["embedding_2d"].reset_index(drop=True)
 axes = {"sharex": False, "sharey": False}
 style = {"hue": "speaker", "col": "corpus", "palette": "tab10", "legend": False, "height": 3.3, "facet_kws": axes}

@@ -10,7 +10,7 @@
 #
 # Words are substituted, deleted and inserted, equally often unless a row says otherwise; words to insert are drawn by
 # their frequency in the corpus. What is wrong at a low rate is wrong at a higher one too. Word error rates are the
-# measured ones, a little below those asked for, since they count the fewest edits.
+# measured ones; high ones fall below those asked for, since they count the fewest edits.
 
 # %% tags=["parameters", "quiet"]
 profile = "embedded"
@@ -50,7 +50,7 @@ show.differences(
 #
 # ## Kinds of error
 #
-# A deleted word is missing; a substituted or inserted one may mislead.
+# A deleted word is missing; a substituted one misleads in its place; an inserted one adds to what was said.
 
 # %% tags=["hide-input"]
 kinds = transcripts.differences(study, question, rates, ["substitutions", "deletions", "insertions"])
@@ -89,15 +89,16 @@ show.show(
 # %% [markdown]
 # ## What it means
 #
-# - **Mechanism.** A wrong word misleads, a missing one only takes away. Training on noisy transcripts teaches a system
-#   to trust the words less. Without a transcript, a system depends on whether it met missing ones in training; dropping
+# - **Mechanism.** Errors take words away or put wrong ones in their place; inserted ones leave the right words there.
+#   Training on noisy transcripts can teach a system to trust the words less. Without a transcript, a system depends on whether it met missing ones in training; dropping
 #   transcripts at random in training was not tried.
 # - **In the simulation** a single word of a short sentence carries the emotion or valence, if any does, and errors fall
 #   on any word alike. A recogniser errs on rare words and unclear speech; where there is a row `recognised`, read it
 #   first. Its error rate is that of one recogniser on synthetic voices.
 # - **On human speech** affect is spread over more words, so the same error rate may cost less, or it is not in the
 #   words at all; and emotional speech is harder to recognise. No corpus here can tell.
-# - **In practice**, train on the transcripts that will be there in use, and report the word error rate beside the CCC.
+# - **In practice**, report the word error rate beside the CCC, and train on noisy transcripts only if that pays: the
+#   rows `fusion_noisy_text − fusion` of {numref}`transcripts-differences` show it.
 #
 # On your own corpus: `make study CHAPTER=transcripts PROFILE=msp_podcast DATA=/path/to/release`. For ASR transcripts
 # `pip install faster-whisper` first; `params/questions.yaml` names the recogniser. Only the reported split is

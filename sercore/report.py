@@ -59,7 +59,7 @@ def sentence(row: pd.Series) -> str:
             return f"{a} against {b}: inconclusive, {limits} (with {seeds}{row['speakers']:.0f} speakers, {found})."
         case "equivalent":
             limits = interval(row, 3, ("inner_low", "inner_high"))
-            return f"{a} and {b} differ by less than {margin}: {signed(row['estimate'])} {limits}."
+            return f"{a} and {b} differ by less than {margin}: {signed(row['estimate'])} (equivalence limits {limits})."
         case better:
             within = f", by less than {margin}" if row["verdict"].endswith(WITHIN) else ""
             ends = sorted(row[["low", "high"]] * np.sign(row["estimate"]))

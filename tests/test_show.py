@@ -198,7 +198,7 @@ def test_curves_go_through_the_estimates():
 def test_figures_repeat_of_the_same_runs_alone(results, study, tmp_path):
     repeated = ablation.repeated(study.runs, results / "study")
     assert len(repeated) == len(study.runs) * 2 * 4
-    assert "the figures repeat" in show.repeats(repeated).data
+    assert "the tolerance between machines" in show.repeats(repeated).data
     metrics = study.runs[2].metrics | {"ccc": {"test3": {"valence": 0.3}}}
     other = ablation.repeated([replace(study.runs[2], metrics=metrics)], results / "study")
     assert "A CCC differs by 0.100" in show.repeats(other).data

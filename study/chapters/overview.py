@@ -30,7 +30,7 @@ README = {
     },
     "embedded": {
         "fusion": "{encoder}, fine-tuned, and text",
-        "fusion_gender": "the same, with gender prediction: the paper's best single system",
+        "fusion_gender": "the same, with gender prediction (the paper's + G Pred)",
         "speech_only": "{encoder}, fine-tuned",
         "baseline": "the challenge's baseline",
     },

@@ -52,7 +52,7 @@ def beside_the_paper(table: pd.DataFrame) -> Markdown:
     """Each difference that the paper prints, whether it has the same sign here, and notes on the paper's figures."""
     rows = tested(table)
     lines = [f"- {_pair(row)}: {_beside(row)}" for _, row in rows.dropna(subset="paper").iterrows()]
-    names = [paper_row(system) for system in (*rows["system"], *rows["reference"])]
+    names = [*dict.fromkeys(paper_row(system) for system in (*rows["system"], *rows["reference"]))]
     notes = paper.results()["note"].reindex(names).dropna()
     lines += [f"- {name}: {note}." for name, note in dict(notes).items()]
     missing = ", ".join(_pair(row) for _, row in rows[rows["paper"].isna()].iterrows())
@@ -71,8 +71,10 @@ def repeats(table: pd.DataFrame, tolerance: float = 0.05) -> Markdown:
         return Markdown("The committed results have no run of this profile, system and seed to compare with.")
     largest = (table["estimate"] - table["committed"]).abs().max()
     if largest <= tolerance:
-        return Markdown(f"Every CCC lies within {tolerance} of the committed one: the figures repeat.")
-    return Markdown(f"A CCC differs by {largest:.3f} from the committed one: **the figures do not repeat.**")
+        return Markdown(f"Every CCC lies within {tolerance} of the committed one, the tolerance between machines.")
+    return Markdown(
+        f"A CCC differs by {largest:.3f} from the committed one: **more than the tolerance between machines, {tolerance}.**"
+    )
 
 
 def contents(profile: str) -> Markdown:
