@@ -39,6 +39,12 @@ show.differences(
     differences.drop(columns="paper"), "Difference of mean CCC; one family per condition.", rows=("condition",)
 )
 
+# %% [markdown]
+# What is not inconclusive, if anything:
+
+# %% tags=["hide-input"]
+show.answer(differences[differences["verdict"] != "inconclusive"])
+
 # %% tags=["hide-input"] mystnb={"figure": {"name": "ambiguity_content-doses", "caption": "Difference of mean CCC to training without O and X, by the share of these trained on, with simultaneous 95 % intervals. Numbers and n: {numref}`ambiguity_content-differences`."}, "image": {"alt": "Difference of mean CCC to training without O and X against their share, by condition"}}
 doses = ambiguity_content.doses(differences, studies[0])
 grid = show.curves(doses, "share", ("share of O and X trained on", "difference of mean CCC to none"), hue="condition")

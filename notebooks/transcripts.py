@@ -17,6 +17,8 @@ profile = "embedded"
 results = "results/embedded/transcripts"
 
 # %% tags=["remove-input"]
+from IPython.display import Markdown
+
 from study import plan, show
 from study.chapters import transcripts
 from study.results import read, read_tables
@@ -34,6 +36,7 @@ show.banner(study.params)
 scores = transcripts.scores(study, question, rates).query("endpoint in ['valence', 'mean']")
 words = scores[scores["evaluation"].str.startswith("words")]
 differences = transcripts.differences(study, question, rates, ["words", "recognised"])
+Markdown(transcripts.answer(differences))
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "transcripts-wer", "caption": "CCC of valence and mean CCC by word error rate, with 95 % intervals over speakers. Differences and n: {numref}`transcripts-differences`."}, "image": {"alt": "CCC of valence and mean CCC against the word error rate, of three systems"}}
 grid = show.curves(words, "wer", ("word error rate", "CCC"), hue="system", col="endpoint")

@@ -108,6 +108,9 @@ def test_differences_on_an_evaluation_set_are_those_of_its_predictions():
     scores = transcripts.scores(study, asked, rates).query("endpoint == 'mean'").set_index(["evaluation", "system"])
     assert scores.loc[("missing_25", "fusion"), "estimate"] == pytest.approx(mean_of("fusion", "missing_25"))
     assert scores.loc[("missing_25", "fusion"), "missing"] == 0.25
+    known = found.reset_index().assign(verdict=["better, by less than .02", "inconclusive"])
+    assert "up to a word error rate of 0%; the highest tested is 10%" in transcripts.answer(known)
+    assert "at none of the word error rates" in transcripts.answer(known[1:])
 
 
 def test_means_of_kinds_have_the_jackknifes_limits():

@@ -46,6 +46,16 @@ def differences(study: Study, question: Question, rates: pd.DataFrame, kinds: Se
     return _with_rates(verdicts.judged(table, margin(study.params.profile)), rates)
 
 
+def answer(differences: pd.DataFrame) -> str:
+    """Up to which word error rate `fusion` is better than `speech_only`, in a sentence."""
+    rows = comparisons.tested(differences).query("system == 'fusion' and reference == 'speech_only'")
+    helpful = rows.loc[rows["verdict"].str.startswith("better"), "wer"]
+    if helpful.empty:
+        return "`fusion` is better than `speech_only` at none of the word error rates."
+    highest = f"the highest tested is {rows['wer'].max():.0%}"
+    return f"`fusion` is better than `speech_only` up to a word error rate of {helpful.max():.0%}; {highest}."
+
+
 def error_rates(said: Iterable[str | None], written: Iterable[str | None]) -> dict[str, float]:
     """How far transcripts are from what was said, by the fewest edits of words (`jiwer`).
 

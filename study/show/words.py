@@ -73,7 +73,7 @@ def repeats(table: pd.DataFrame, tolerance: float = 0.05) -> Markdown:
     if largest <= tolerance:
         return Markdown(f"Every CCC lies within {tolerance} of the committed one, the tolerance between machines.")
     return Markdown(
-        f"A CCC differs by {largest:.3f} from the committed one: **more than the tolerance between machines, {tolerance}.**"
+        f"A CCC differs by {largest:.3f} from the committed one: **more than between machines, {tolerance}.**"
     )
 
 
