@@ -43,6 +43,10 @@ def _predict(given: argparse.Namespace) -> None:
     for path in filter(None, (given.output, given.embeddings)):
         if not path.parent.is_dir():
             raise ParamsError(f"{path}: its folder does not exist: make it, or correct the name.")
+        if path.is_dir():
+            raise ParamsError(f"{path} is a folder: name a file in it.")
+    if given.output and given.output == given.embeddings:
+        raise ParamsError(f"--output and --embeddings are both {given.output}: give two names.")
     table, predictor = listed(given.files, given.text), load(given.run)
     unusable = predictor.unusable(table["path"], windows=given.windows)
     good = table[~table["path"].isin(unusable)]
@@ -99,7 +103,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("variant", help="an entry of params/variants.yaml")
     train.add_argument("seeds", nargs="+", type=int, metavar="seed")
     train.add_argument("--overrides", default="{}", help="YAML, e.g. '{training: {epochs: 5}}'")
-    train.add_argument("--whole", action="store_true", help="save frozen encoders, too, which are else loaded by name")
+    train.add_argument(
+        "--whole", action="store_true", help="save a frozen speech encoder, too, which is else loaded by name"
+    )
     train.set_defaults(command=_train)
 
     predict = commands.add_parser("predict", help="print a CSV: utterance, arousal, valence, dominance of each file")

@@ -7,9 +7,9 @@ merged into the weights that they adapt. A frozen text encoder that is on the hu
 import contextlib
 from collections.abc import Mapping
 from importlib.util import find_spec
+from math import isfinite
 from pathlib import Path
 
-import pandas as pd
 import yaml
 from huggingface_hub import EvalResult, HfApi, ModelCard, ModelCardData
 from peft.tuners.tuners_utils import BaseTunerLayer
@@ -35,6 +35,8 @@ def export(run: Path, folder: Path, name: str, *, onnx: bool = False) -> None:
     """
     if folder.exists():
         raise ParamsError(f"{folder} exists: name another folder, or remove it.")
+    if (run / "preprocessor_config.json").is_file():
+        raise ParamsError(f"{run} is exported already: give a run's folder.")
     if onnx and not find_spec("onnxscript"):
         raise ParamsError("a graph needs packages that are missing: `pip install onnx onnxscript` brings them.")
     predictor, found = load(run), runs.read(runs.located(run))
@@ -52,8 +54,8 @@ def push(folder: Path, name: str) -> str:
             raise OSError("it does not answer")
         HfApi().create_repo(name, exist_ok=True)
         HfApi().upload_folder(repo_id=name, folder_path=folder)
-    except (OSError, ValueError) as error:
-        reason, remedy = str(error).splitlines()[0].rstrip("."), f"`hf auth login`, then `hf upload {name} {folder}`"
+    except Exception as error:  # of whichever library the hub's package uses
+        reason, remedy = str(error).partition("\n")[0].rstrip("."), f"`hf auth login`, then `hf upload {name} {folder}`"
         raise ParamsError(f"{folder} is complete, but could not be sent to the hub ({reason}): {remedy}.") from None
     return f"https://huggingface.co/{name}"
 
@@ -75,7 +77,7 @@ def _write(run: runs.Run, predictor: Predictor, folder: Path, name: str, onnx: b
         if base in PACKAGED or not Path(encoder.config.name_or_path).is_absolute():
             bases[part] = base
         setattr(config, part, getattr(config, part) | {"encoder": bases.get(part, Path(base).name), "lora": None})
-    config.frozen = {}
+    config.frozen, config.beside = {}, {}
     if text and not text.finetune and "text" in bases:
         revision = getattr(encoders["text"].config, "_commit_hash", None)
         config.frozen = {"text": {"encoder": bases["text"], "revision": revision}}
@@ -104,6 +106,7 @@ def _card(run: runs.Run, config: AttributeConfig, bases: list[str], name: str, o
         EvalResult(*task, round(value, 4), dataset_split=split, metric_name=f"CCC, {what}")
         for split, values in ccc.items()
         for what, value in values.items()
+        if isfinite(value)
     ]
     data = ModelCardData(
         license="mit" if corpus.KIND == "simulated" else "other",
@@ -124,7 +127,7 @@ def _card(run: runs.Run, config: AttributeConfig, bases: list[str], name: str, o
         text=config.text is not None,
         onnx=onnx,
         seconds=f"{config.speech['max_seconds']:g}",
-        rows=[_row(split, run.predictions.query("split == @split"), values) for split, values in ccc.items()],
+        rows=[_row(run, split, values) for split, values in ccc.items()],
         untrained=" and ".join(name for name in ATTRIBUTES if name not in run.params.loss.attributes),
         corpus=corpus,
         dataset=dataset,
@@ -133,9 +136,9 @@ def _card(run: runs.Run, config: AttributeConfig, bases: list[str], name: str, o
     )
 
 
-def _row(split: str, rows: pd.DataFrame, ccc: Mapping[str, float]) -> list[str]:
+def _row(run: runs.Run, split: str, ccc: Mapping[str, float]) -> list[str]:
     """Split, utterances, speakers, and CCCs with their intervals, which one speaker alone does not have."""
-    rows = rows.dropna(subset=list(ATTRIBUTES)).set_index("utterance")
+    rows = run.predictions.query("split == @split").dropna(subset=run.params.loss.attributes).set_index("utterance")
     speakers, limits = units(rows.index, rows["speaker"]), ["no interval"] * len(ccc)
     with contextlib.suppress(SignificanceError):
         sums = speaker_sums(rows[[*ATTRIBUTES]].to_numpy(), rows[runs.PREDICTED].to_numpy(), speakers.to_numpy())

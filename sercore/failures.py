@@ -44,5 +44,10 @@ def one_sentence() -> Iterator[None]:
             remedy = REMEDIES.get(error.errno or 0, "check that it can be used")
             sentence = f"{error.filename or Path.cwd()}: {reason}: {remedy}."
         sys.exit(f"error: {sentence}")
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, which takes seconds to import
+            raise
+        remedy = "set training.checkpointing to true, or a smaller training.batch_size with accumulation and exact_ccc"
+        sys.exit(f"error: the GPU's memory is too small ({str(error).partition('. ')[0]}): {remedy}.")
     finally:
         warnings.formatwarning = usual

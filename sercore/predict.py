@@ -28,11 +28,15 @@ from sercore.corpus import CorpusError, some
 from sercore.disk import complete_file
 from sercore.encoders import DEVICE
 from sercore.features import Features, FrozenEncoders
-from sercore.hub import pretrained, quieten
+from sercore.hub import hub_answers, quieten
 from sercore.model import AttributeModel, require_finite
 from sercore.params import Params, ParamsError, with_corpus
 from sercore.sections import Speech, Text
 
+REMEDY = (
+    "give a run's folder below runs/, an exported one, or its name on the hub, since results/ keeps runs without their "
+    "models; `python -m sercore train PROFILE VARIANT SEED` trains one and prints its folder"
+)
 BATCH_SIZE = 8  # files of similar length: 15 s of each through a large encoder fit into 8 GB
 
 
@@ -44,9 +48,12 @@ def load(run: Path | str | runs.Run) -> "Predictor":
     needs all of a speaker's utterances at once.
     """
     folder = run.folder if isinstance(run, runs.Run) else runs.located(Path(run))
-    if folder and not folder.exists():
-        with contextlib.suppress(ParamsError):
-            folder = Path(pretrained(snapshot_download, str(folder)))
+    if folder and not folder.exists() and str(folder).count("/") == 1:
+        try:
+            folder = Path(snapshot_download(str(folder), local_files_only=not hub_answers()))
+        except Exception as error:  # of whichever library the hub's package uses
+            reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0].rstrip('.')}"
+            raise ParamsError(f"{folder} is no folder, and not to be had from the hub ({reason}): {REMEDY}.") from None
     predictor = _predictor(folder)
     if predictor.encoders.params.speech.per_speaker:
         problem = f"{folder} normalises each speaker by all utterances of a corpus, so it predicts no single files"
@@ -59,6 +66,11 @@ class Predictor:
 
     def __init__(self, params: Params, model: AttributeModel) -> None:
         self.model, self.encoders = model, FrozenEncoders(params, model.speech)
+        found = self.encoders.digests()
+        for name, known in model.config.beside.items():
+            if found.get(name) != known:
+                problem = f"encoder {getattr(params, name).encoder!r} is not the one with which the run was trained"
+                raise ParamsError(f"{problem}: restore it, or train again.")
 
     def __call__(
         self,
@@ -162,10 +174,7 @@ def _predictor(folder: Path | None) -> Predictor:
     exported = folder is not None and (folder / "preprocessor_config.json").is_file()
     if folder is None or not (exported or (folder / "model").is_dir()):
         problem = "does not exist" if folder and not folder.exists() else "holds no trained model"
-        remedy = "give a run's folder below runs/, an exported one, or its name on the hub, since results/ keeps runs"
-        remedy += " without their models"
-        train = "`python -m sercore train PROFILE VARIANT SEED` trains one and prints its folder"
-        raise ParamsError(f"{folder or 'a table of results'} {problem}: {remedy}; {train}.")
+        raise ParamsError(f"{folder or 'a table of results'} {problem}: {REMEDY}.")
     where, problem, remedy = folder / "model", "damaged or of another version", "remove the run and train it again"
     if exported:
         where, problem, remedy = folder, "damaged, or no model that was exported here", "export it again"
@@ -184,7 +193,7 @@ def _predictor(folder: Path | None) -> Predictor:
             return Predictor(params, model)
     except InputError:
         raise
-    except (OSError, ValueError, RuntimeError, AttributeError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, AttributeError, KeyError, TypeError, SafetensorError) as error:
         raise ParamsError(f"{where} is {problem} ({type(error).__name__}): {remedy}.") from None
 
 

@@ -44,7 +44,19 @@ PREDICTED = [f"predicted_{name}" for name in ATTRIBUTES]
 PREDICTED_FEMALE = "predicted_female"  # probability that the speaker is a woman, of systems with a gender head
 FILES = ("params.yaml", "metrics.json", "history.csv", "predictions.parquet", "environment.json")
 MODULES = (
-    *("audio", "batches", "cache", "encoders", "fast/exact_ccc", "features", "model", "raters", "sampling", "training"),
+    *(
+        "audio",
+        "batches",
+        "cache",
+        "encoders",
+        "fast/exact_ccc",
+        "features",
+        "ge2e",
+        "model",
+        "raters",
+        "sampling",
+        "training",
+    ),
     *(f"network/{name}" for name in ("attention", "conventions", "encoders", "losses", "model", "packing")),
 )  # on which a run's figures depend; what readers do is in the digest of its corpus
 
@@ -71,10 +83,13 @@ class Run:
 def run_folder(params: Params, inputs: Mapping[str, str]) -> Path:
     """Where the run of `params` and `inputs` (digests of corpus and encoders, GPU, processes) belongs."""
     plain, identity = _by_seed(params), _identity(params, inputs)
+    named = plain.with_name(f"{plain.name}-{digest(identity, 4)}")
+    if identity in (_identity_of(named), _identity_of(_partial(named))):
+        return named
     free = all(_identity_of(folder) in (None, identity) for folder in (plain, _partial(plain)))
     if reader(params.corpus.reader).KIND == "simulated" and free:
         return plain
-    return plain.with_name(f"{plain.name}-{digest(identity, 4)}")
+    return named
 
 
 def find(params: Params, inputs: Mapping[str, str]) -> Run | None:

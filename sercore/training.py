@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 from scipy.special import softmax
 from tqdm import tqdm
@@ -64,9 +65,9 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
         kept = require_kept(features.speech, "speech.states: standardised")
         places = corpus.table.index.get_indexer(rows.training.index)
         model.speech.moments.copy_(torch.tensor(moments(kept[place] for place in places)))
-    if (run := runs.find(params, inputs)) is not None:
-        return run
-    state, wanted = processes(), params.training.processes
+    state, wanted, run = processes(), params.training.processes, runs.find(params, inputs)
+    if broadcast_object_list([run is not None])[0]:  # another process may have completed it between two looks
+        return run or runs.read(runs.run_folder(params, inputs))
     if wanted not in (None, state.num_processes):
         problem = f"training.processes is {wanted}, and {state.num_processes} would train {params.variant}"
         raise ParamsError(f"{problem}: start `torchrun --nproc-per-node {wanted} -m sercore train ...`.")
@@ -99,6 +100,7 @@ def prepare(params: Params, corpus: Corpus) -> tuple[AttributeModel, Rows, list[
     speakers = sorted(rows.training["speaker"].dropna().unique())
     model = AttributeModel.from_params(params, scale=corpus.scale, speakers=len(speakers))
     encoders = FrozenEncoders(params, model.speech)
+    model.config.beside = encoders.digests()
     runs.require_room(params, room(model))
     with processes().main_process_first():  # the others find what it cached
         return model, rows, speakers, encoders(corpus.table)
@@ -288,6 +290,8 @@ def written(folder: Path, size: float) -> Iterator[None]:
     safetensors have types of their own for that."""
     try:
         yield
+    except torch.OutOfMemoryError:
+        raise
     except (OSError, RuntimeError, SafetensorError) as error:
         need = f"about {readable(size)} are needed, and {readable(shutil.disk_usage(folder).free)} are free"
         raise OSError(errno.EIO, f"cannot be written ({error}), {need}", str(folder)) from error

@@ -55,7 +55,7 @@ def needs(plan: Plan) -> tuple[pd.DataFrame, dict[str, float]]:
     """
     quieten()
     before = (file for root in (cache_folder(), project_root() / "runs") for file in root.rglob("*"))
-    free = shutil.disk_usage(project_root()).free + sum(file.stat().st_size for file in before if file.is_file())
+    free = shutil.disk_usage(cache_folder()).free + sum(file.stat().st_size for file in before if file.is_file())
     rows, encoders, seeds = [], set(), len(plan.seeds())
     kept: dict[Any, float] = {}
     for condition, variant in dict.fromkeys((condition, variant) for _, condition, variant in plan.jobs()):

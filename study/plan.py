@@ -281,7 +281,11 @@ def used_encoders(run: Params) -> list[str]:
 
 def _nested(changes: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for change in shlex.split(changes):
+    try:
+        parts = shlex.split(changes)
+    except ValueError as error:
+        raise ParamsError(f"SET is {changes!r} ({error}): close the quotation mark.") from None
+    for change in parts:
         keys, equals, text = change.partition("=")
         if not equals:
             raise ParamsError(f"SET has {change!r}; it takes KEY=VALUE, such as training.epochs=60.")

@@ -118,6 +118,10 @@ def test_the_command_predicts_with_the_folder_from_anywhere(exported, spoken, ex
     monkeypatch.setattr("builtins.input", None)  # nobody is asked whether to run its code
     written = ["--output", "found.csv", "--embeddings", "found.parquet"]
     words = ["--text", *(text or "" for text in texts)] if exported[system][0].params.text else []
+    Path("folder").mkdir()
+    for wrong, said in ((["--output", "folder"], "is a folder"), (["--output", "f", "--embeddings", "f"], "two names")):
+        with pytest.raises(SystemExit, match=said):
+            command(monkeypatch, "predict", exported[system][1], *files, *wrong)
     command(monkeypatch, "predict", exported[system][1], *files, *written, *words)
     assert capsys.readouterr().out == ""
     found = pd.read_csv("found.csv", index_col="utterance")
@@ -170,6 +174,8 @@ def test_what_cannot_be_exported_or_sent_is_one_sentence(exported, tmp_path, mon
     run, folder = exported["wavlm"]
     with pytest.raises(SystemExit, match=r"^error: .* exists: name another folder, or remove it\.$"):
         command(monkeypatch, "export", run.folder, folder)
+    with pytest.raises(ParamsError, match="wavlm is exported already: give a run's folder"):
+        export(folder, tmp_path / "again", "again")
     monkeypatch.setattr("sercore.export.hub_answers", lambda: False)
     with pytest.raises(SystemExit, match=r"^error: new is complete, but .* login`, then `hf upload me/mine new`\.$"):
         command(monkeypatch, "export", run.folder, "new", "--push-to", "me/mine")

@@ -23,6 +23,7 @@ import sercore
 from sercore import params, submission
 from sercore.corpora import emotale, files
 from sercore.corpus import CorpusError
+from sercore.failures import one_sentence
 from sercore.params import ParamsError, merge
 from sercore.runs import PREDICTED
 from study import comparisons, plan, show
@@ -459,6 +460,7 @@ def editable(tmp_path, monkeypatch):
 
 WRONG = [
     ({"set": "epochs"}, ["SET has 'epochs'", "KEY=VALUE"]),
+    ({"set": "epochs='1"}, ["No closing quotation", "close the quotation mark"]),
     ({"set": "training.epoch=3"}, ["'training.epoch'"]),
     ({"set": "training.epochs={"}, ["the value of training.epochs", "not valid YAML"]),
     ({"profile": "nothing"}, ["unknown profile 'nothing'", "embedded"]),
@@ -518,3 +520,11 @@ def test_snakemake_ends_with_the_sentence_even_where_nothing_is_to_be_done(edita
 
 def test_a_good_plan_is_given_back(editable):
     assert plan.planned(chapter="open", seeds=2).seeds() == [0, 1]
+
+
+def test_too_little_memory_on_a_gpu_is_one_sentence():
+    said = r"^error: the GPU's memory is too small \(CUDA out of memory\): set training"
+    with pytest.raises(SystemExit, match=said), one_sentence():
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    with pytest.raises(RuntimeError, match="another"), one_sentence():
+        raise RuntimeError("another")

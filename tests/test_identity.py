@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -132,6 +133,8 @@ def test_a_simulated_run_goes_by_its_seed_until_another_identity_has_that_name(p
     assert second.folder.name.startswith("seed-0-")
     pd.testing.assert_frame_equal(runs.read(first.folder).predictions, first.predictions)
     assert training.train(chosen, tones).folder == first.folder
+    shutil.rmtree(first.folder)
+    assert training.train(chosen, replace(tones, table=tones.table.assign(gender="Male"))).folder == second.folder
 
 
 def test_a_run_of_other_code_is_named_in_one_warning(project, monkeypatch):

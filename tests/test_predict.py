@@ -180,7 +180,9 @@ def test_what_has_no_model_is_refused_in_one_sentence(trained, tmp_path):
     advice = (
         r"since results/ keeps runs without their models; `python -m sercore train PROFILE VARIANT SEED` trains one"
     )
-    with pytest.raises(ParamsError, match=f"^no/such does not exist: .*{advice}"):
+    with pytest.raises(ParamsError, match=f"^runs/no/such does not exist: .*{advice}"):
+        sercore.load("runs/no/such")
+    with pytest.raises(ParamsError, match=rf"^no/such is no folder, and not to be had from the hub \(.+\): .*{advice}"):
         sercore.load("no/such")
     with pytest.raises(ParamsError, match=f"^{re.escape(str(tmp_path))} holds no trained model: .*{advice}"):
         sercore.load(tmp_path)

@@ -17,6 +17,7 @@ from sercore.audio import AudioError
 from sercore.batches import Utterances, collate
 from sercore.corpus import GENDERS, Corpus, CorpusError
 from sercore.features import Features, FrozenEncoders
+from sercore.hub import locate
 from sercore.model import AttributeModel, make_whole
 from sercore.significance import interval
 from sercore.sums import speaker_sums
@@ -189,6 +190,17 @@ def test_a_model_is_saved_without_what_it_borrows_and_not_loaded_with_another(pr
     for (name, value), expected in zip(again.state_dict().items(), model.state_dict().values(), strict=True):
         torch.testing.assert_close(value, expected, rtol=0, atol=0, msg=name)
     with pytest.raises(params.ParamsError, match=f"{source['encoder']!r} is not the one with which"):
+        sercore.load(run)
+
+
+def test_a_run_is_not_loaded_with_another_text_encoder(project, tones, small):
+    words = shutil.copytree(locate("sentence-transformers/all-MiniLM-L6-v2"), project / "words")
+    run = train(params.load("embedded", "fusion", 0, small | {"text": {"encoder": "words", "finetune": False}}), tones)
+    assert sercore.load(run)
+    weights = load_file(words / "model.safetensors")
+    name = next(name for name in weights if "LayerNorm.bias" in name)
+    save_file(weights | {name: weights[name] + 1e-3}, words / "model.safetensors", {"format": "pt"})
+    with pytest.raises(params.ParamsError, match="'words' is not the one with which the run was trained: restore it"):
         sercore.load(run)
 
 

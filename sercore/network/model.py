@@ -28,6 +28,7 @@ class AttributeConfig(PretrainedConfig):
         encoders: the own configurations of ``speech`` and, where it is part of the model, ``text``.
         frozen: for each encoder whose weights are not saved again, or only the adapters', its name (``encoder``), its
             ``revision`` on the hub, if it comes from there, and of a run's the ``digest`` of its weights.
+        beside: digests of the weights of frozen encoders that are no part of the model, by ``text`` and ``speaker``.
         text_width, speaker_width: sizes of the embeddings that are concatenated; 0 without.
         speakers: classes of the speaker head.
         scale: lowest and highest value of the attributes in the corpus's own scale.
@@ -42,6 +43,7 @@ class AttributeConfig(PretrainedConfig):
     loss: dict[str, Any] = field(default_factory=dict)
     encoders: dict[str, Any] = field(default_factory=dict)
     frozen: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    beside: dict[str, str] = field(default_factory=dict)
     text_width: int = 0
     speaker_width: int = 0
     speakers: int = 0
