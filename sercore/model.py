@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import AutoConfig
 
-from sercore import ge2e
+from sercore import InputError, ge2e
 from sercore.cache import model_digest
 from sercore.disk import complete
 from sercore.hub import encoder_config, pretrained
@@ -56,8 +56,14 @@ class AttributeModel(AttributeNetwork):
 
     @classmethod
     def from_pretrained(cls, *arguments: Any, **options: Any) -> Self:
-        """As of `AttributeNetwork`; `ParamsError` if an encoder is not the one with which a run's model was trained."""
-        model = super().from_pretrained(*arguments, **options)
+        """As of `AttributeNetwork`; `ParamsError` if weights are missing, or an encoder is not that of the training."""
+        try:
+            model = super().from_pretrained(*arguments, **options)
+        except InputError:
+            raise
+        except ValueError as error:
+            problem = f"the model in {arguments[0]} is damaged or of another version ({error})"
+            raise ParamsError(f"{problem}: remove it, and train or export it again.") from None
         for name, source in model.config.frozen.items():
             if source.get("digest") not in (None, _borrowed_digest(getattr(model, name))):
                 problem = f"encoder {source['encoder']!r} is not the one with which the model was trained"

@@ -72,7 +72,7 @@ def test_a_chapter_that_a_profile_does_not_have_is_named(clone):
 @pytest.fixture
 def study(clone):
     """What `make study` starts, with a script of this content as its jobs' `python`, in a process group of its own."""
-    dry = ["make", "--dry-run", "--old-file=.venv/installed", "study"]
+    dry = ["make", "--dry-run", "--no-print-directory", "--old-file=.venv/installed", "study"]
     shown = subprocess.run(dry, capture_output=True, text=True, check=True, cwd=ROOT).stdout.strip()
     snakemake = shown.replace("snakemake", f"exec {sys.executable} -m snakemake --snakefile {ROOT}/Snakefile", 1)
     python, running = clone / "bin" / "python", []
