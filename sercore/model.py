@@ -82,6 +82,15 @@ def _borrowed_digest(encoder: Encoder) -> str:
     return model_digest(encoder.borrowed() if encoder.finetune else encoder.frozen)
 
 
+def room(model: AttributeModel, checkpoints: int = 3) -> float:
+    """Bytes, about, of a saved model and so many checkpoints: one is written while two are kept, each with the model
+    and AdamW's two moments of what is trained."""
+    borrowed = model.borrowed()
+    saved = sum(value.nbytes for name, value in model.state_dict().items() if name not in borrowed)
+    trained = sum(value.nbytes for value in model.parameters() if value.requires_grad)
+    return saved + checkpoints * (saved + 2 * trained)
+
+
 def require_finite(predictions: NDArray, where: str) -> None:
     """Raise `ParamsError`, which says `where`, unless all predictions (utterances, 3) are numbers."""
     lost = ~np.isfinite(predictions).all(axis=1)

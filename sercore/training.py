@@ -34,7 +34,7 @@ from sercore.disk import digest, is_sealed, readable, seal
 from sercore.fast.exact_ccc import first_pass, second_pass
 from sercore.features import Features, FrozenEncoders, moments, require_kept
 from sercore.hub import quieten
-from sercore.model import AttributeModel, require_finite
+from sercore.model import AttributeModel, require_finite, room
 from sercore.network.encoders import SPECTROGRAMS
 from sercore.network.losses import ccc
 from sercore.params import Params, ParamsError
@@ -295,15 +295,6 @@ def written(folder: Path, size: float) -> Iterator[None]:
     except (OSError, RuntimeError, SafetensorError) as error:
         need = f"about {readable(size)} are needed, and {readable(shutil.disk_usage(folder).free)} are free"
         raise OSError(errno.EIO, f"cannot be written ({error}), {need}", str(folder)) from error
-
-
-def room(model: AttributeModel, checkpoints: int = 3) -> float:
-    """Bytes, about, of a saved model and so many checkpoints: one is written while two are kept, each with the model
-    and AdamW's two moments of what is trained."""
-    borrowed = model.borrowed()
-    saved = sum(value.nbytes for name, value in model.state_dict().items() if name not in borrowed)
-    trained = sum(value.nbytes for value in model.parameters() if value.requires_grad)
-    return saved + checkpoints * (saved + 2 * trained)
 
 
 def last_checkpoint(folder: Path) -> tuple[str | None, TrainerState]:

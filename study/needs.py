@@ -24,11 +24,10 @@ from sercore.corpus import Corpus
 from sercore.disk import cache_folder
 from sercore.features import kept_as
 from sercore.hub import encoder_config, locate, quieten
-from sercore.model import AttributeModel
+from sercore.model import AttributeModel, room
 from sercore.network.encoders import HIDDEN_STATES, SPECTROGRAMS
 from sercore.params import Params, ParamsError, project_root
 from sercore.sampling import choose
-from sercore.training import room
 from study.plan import Plan, corpus_of, used_encoders
 
 GB = 1e9
