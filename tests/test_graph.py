@@ -130,7 +130,7 @@ def features(plan, profile, variant, condition):
     seen("begin", "features"), seen("end", "features")
 
 def execute(plan, notebook, output, parameters):
-    seen("begin", output), time.sleep(1), seen("end", output)
+    seen("begin", output), time.sleep(3), seen("end", output)
 
 study.COMMANDS |= {"features": features, "execute": execute}
 study.main()
