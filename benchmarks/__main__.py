@@ -207,7 +207,6 @@ def _frames(model: AttributeModel, batch: dict[str, torch.Tensor]) -> int:
 
 def reading() -> list[Row]:
     """Utterances a second that are read, or prepared for Whisper; transformers' own log-mel is that of 30 s."""
-    import soundfile
     from transformers import Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
 
     rows, generator = [], np.random.default_rng(0)
@@ -215,7 +214,7 @@ def reading() -> list[Row]:
         folder, paths = Path(name), []
         for number, seconds in enumerate(models.seconds_of(256, 0)):
             paths.append(folder / f"{number}.wav")
-            soundfile.write(paths[-1], generator.normal(0, 0.1, int(16_000 * seconds)), 16_000)
+            _record(paths[-1], seconds, generator)
         kinds = {"waveforms": Wav2Vec2FeatureExtractor(), "log-mel": WhisperFeatureExtractor(feature_size=128)}
         for kind, extractor in kinds.items():
             extractor.save_pretrained(folder / kind)
@@ -250,8 +249,6 @@ def _whole_window(extractor: Any, waveform: np.ndarray) -> torch.Tensor:
 def release() -> list[Row]:
     """Reading a release as large as a real one, laid out with files of .3 s, and caching what a small encoder makes of
     it."""
-    import soundfile
-
     generator, count = np.random.default_rng(0), models.RELEASE[0]
     table = pd.DataFrame(generator.uniform(1, 7, (count, 3)).round(3), columns=["EmoAct", "EmoVal", "EmoDom"])
     table["SpkrID"], table["EmoClass"] = table.index % 1000, generator.choice(list("ASHUFDCNOX"), count)
@@ -261,11 +258,9 @@ def release() -> list[Row]:
         (root / "Audios").mkdir()
         (root / "Labels").mkdir()
         for number in table.index:
-            noise = generator.normal(0, 0.1, int(16_000 * generator.uniform(0.25, 0.35)))
-            soundfile.write(root / "Audios" / f"{number:06}.wav", noise, 16_000)
+            _record(root / "Audios" / f"{number:06}.wav", generator.uniform(0.25, 0.35), generator)
         table.assign(FileName=table.index.map("{:06}.wav".format)).to_csv(root / "Labels" / "labels_consensus.csv")
-        for part in ("params", "models"):
-            (root / part).symlink_to(Path(part).resolve())
+        _link(root)
         with contextlib.chdir(root):  # where the cache is then
             speech = {"encoder": "models/wavlm-nano", "finetune": True}
             run = params.load("msp_podcast", "speech_only", 0, {"corpus": {"path": name}, "speech": speech})
@@ -325,20 +320,29 @@ def _difference(*projects: Path) -> float:
 
 def _project(root: Path) -> Path:
     """A project with this one's parameters and models, and a manifest of noise."""
-    import soundfile
-
     root.mkdir()
-    for name in ("params", "models"):
-        (root / name).symlink_to(Path(name).resolve())
+    _link(root)
     generator = np.random.default_rng(0)
     table = pd.DataFrame(generator.uniform(1, 7, (160, 3)).round(2), columns=[*ATTRIBUTES])
     table["split"] = ["train", "train", "development", "test1"] * 40
     table["speaker"] = table["split"] + (table.index % 20).astype(str)
     for number, arousal in table["arousal"].items():
-        noise = generator.normal(0, 0.01 * arousal, int(16_000 * generator.uniform(1, 3)))
-        soundfile.write(root / f"{number}.wav", noise, 16_000)
+        _record(root / f"{number}.wav", generator.uniform(1, 3), generator, 0.01 * arousal)
     table.assign(path=table.index.map("{}.wav".format)).to_csv(root / "corpus.csv", index_label="utterance")
     return root
+
+
+def _link(root: Path) -> None:
+    """Make `root` a project with this one's parameters and models."""
+    for name in ("params", "models"):
+        (root / name).symlink_to(Path(name).resolve())
+
+
+def _record(path: Path, seconds: float, generator: np.random.Generator, level: float = 0.1) -> None:
+    """Write so many seconds of noise."""
+    import soundfile
+
+    soundfile.write(path, generator.normal(0, level, int(16_000 * seconds)), 16_000)
 
 
 TRAIN = """

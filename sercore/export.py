@@ -21,7 +21,7 @@ from sercore.hub import PACKAGED, hub_answers
 from sercore.network.model import AttributeConfig, AttributeNetwork
 from sercore.onnx import write
 from sercore.params import ParamsError, reader
-from sercore.predict import Predictor, load
+from sercore.predict import Predictor, is_exported, load
 from sercore.sums import SignificanceError, speaker_sums, units
 from sercore.verdicts import scores
 
@@ -35,7 +35,7 @@ def export(run: Path, folder: Path, name: str, *, onnx: bool = False) -> None:
     """
     if folder.exists():
         raise ParamsError(f"{folder} exists: name another folder, or remove it.")
-    if (run / "preprocessor_config.json").is_file():
+    if is_exported(run):
         raise ParamsError(f"{run} is exported already: give a run's folder.")
     if onnx and not find_spec("onnxscript"):
         raise ParamsError("a graph needs packages that are missing: `pip install onnx onnxscript` brings them.")

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from sercore import audio
-from sercore.cache import Ragged, model_digest, stored
+from sercore.cache import Ragged, stored
 from sercore.corpus import some
 from sercore.disk import cache_folder, readable
 from sercore.encoders import DEVICE, SpeakerEncoder, TextEncoder
@@ -132,10 +132,11 @@ class FrozenEncoders:
             speaker = stored(root, key, lambda start: _computed("speaker embeddings", paths, start, load, compute))
         return Features(paths, seconds, self.inputs, speech, spectrograms, text, tokens, speaker)
 
-    def digests(self) -> dict[str, str]:
-        """Digests of the weights of those that are no part of the model, by the section that names them."""
+    @property
+    def beside(self) -> dict[str, nn.Module]:
+        """Those that are no part of the model, by the section that names them."""
         frozen = {"text": self.text, "speaker": self.speaker}
-        return {name: model_digest(one.model) for name, one in frozen.items() if not isinstance(one, TextInputs | None)}
+        return {name: one.model for name, one in frozen.items() if not isinstance(one, TextInputs | None)}
 
     def require_frames(self, durations: pd.Series) -> None:
         """Raise `AudioError`, which names them, if utterances are too short for the speech encoder; index: names."""

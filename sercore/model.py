@@ -62,7 +62,7 @@ class AttributeModel(AttributeNetwork):
         except InputError:
             raise
         except ValueError as error:
-            problem = f"the model in {arguments[0]} is damaged or of another version ({error})"
+            problem = f"the model in {arguments[0]} is damaged or of another version ({' '.join(str(error).split())})"
             raise ParamsError(f"{problem}: remove it, and train or export it again.") from None
         for name, source in model.config.frozen.items():
             if source.get("digest") not in (None, _borrowed_digest(getattr(model, name))):

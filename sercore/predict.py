@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from sercore import ATTRIBUTES, InputError, audio, corpora, runs
 from sercore.batches import collate
+from sercore.cache import model_digest
 from sercore.corpus import CorpusError, some
 from sercore.disk import complete_file
 from sercore.encoders import DEVICE
@@ -66,9 +67,8 @@ class Predictor:
 
     def __init__(self, params: Params, model: AttributeModel) -> None:
         self.model, self.encoders = model, FrozenEncoders(params, model.speech)
-        found = self.encoders.digests()
         for name, known in model.config.beside.items():
-            if found.get(name) != known:
+            if model_digest(self.encoders.beside[name]) != known:
                 problem = f"encoder {getattr(params, name).encoder!r} is not the one with which the run was trained"
                 raise ParamsError(f"{problem}: restore it, or train again.")
 
@@ -168,10 +168,15 @@ def evaluate(folder: Path, test: str, corpus: Mapping[str, Any]) -> Path:
     return path
 
 
+def is_exported(folder: Path) -> bool:
+    """Whether a folder is as `sercore.export` writes it, and no run's."""
+    return (folder / "preprocessor_config.json").is_file()
+
+
 def _predictor(folder: Path | None) -> Predictor:
     """The system of the complete run, or the published one, in `folder`; `ParamsError` as for `load`."""
     quieten()
-    exported = folder is not None and (folder / "preprocessor_config.json").is_file()
+    exported = folder is not None and is_exported(folder)
     if folder is None or not (exported or (folder / "model").is_dir()):
         problem = "does not exist" if folder and not folder.exists() else "holds no trained model"
         raise ParamsError(f"{folder or 'a table of results'} {problem}: {REMEDY}.")

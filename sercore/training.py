@@ -100,7 +100,7 @@ def prepare(params: Params, corpus: Corpus) -> tuple[AttributeModel, Rows, list[
     speakers = sorted(rows.training["speaker"].dropna().unique())
     model = AttributeModel.from_params(params, scale=corpus.scale, speakers=len(speakers))
     encoders = FrozenEncoders(params, model.speech)
-    model.config.beside = encoders.digests()
+    model.config.beside = {name: model_digest(encoder) for name, encoder in encoders.beside.items()}
     runs.require_room(params, room(model))
     with processes().main_process_first():  # the others find what it cached
         return model, rows, speakers, encoders(corpus.table)
@@ -152,7 +152,7 @@ class AttributeTrainer(Trainer):
     def complete(self) -> None:
         """Train, from the last checkpoint if there is one, predict, and complete the run's folder."""
         with self.accelerator.main_process_first():
-            checkpoint, state = last_checkpoint(self.partial / "checkpoints")
+            checkpoint, state = _last_checkpoint(self.partial / "checkpoints")
         callbacks: Any = state.stateful_callbacks or {}
         earlier = [entry["eval_seconds"] for entry in state.log_history if "eval_seconds" in entry]
         self.started = time.perf_counter() - max(earlier, default=0)
@@ -180,7 +180,7 @@ class AttributeTrainer(Trainer):
                 "parameters": self.model.num_parameters(),
                 "trainable_parameters": self.model.num_parameters(only_trainable=True),
             }
-            with written(self.partial, room(self.model, checkpoints=0)):
+            with _written(self.partial, room(self.model, checkpoints=0)):
                 self.model.save_pretrained(self.partial / "model")
                 runs.finish(self.partial, metrics, history, predictions)
         self.accelerator.wait_for_everyone()
@@ -213,7 +213,7 @@ class AttributeTrainer(Trainer):
     def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
         """transformers' own; then the last and the best checkpoint are kept, or the last two if the last is best."""
         folder = self.partial / "checkpoints"
-        with written(self.partial, room(self.model, checkpoints=1)):
+        with _written(self.partial, room(self.model, checkpoints=1)):
             super()._save_checkpoint(*arguments, **options)
             self.accelerator.wait_for_everyone()  # each process writes its random state
             if self.is_world_process_zero():
@@ -285,7 +285,7 @@ def _circumstances(params: Params, features: Features) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def written(folder: Path, size: float) -> Iterator[None]:
+def _written(folder: Path, size: float) -> Iterator[None]:
     """Raise `OSError`, which tells the `size` in bytes of what is written, where `folder` cannot be written: torch and
     safetensors have types of their own for that."""
     try:
@@ -297,7 +297,7 @@ def written(folder: Path, size: float) -> Iterator[None]:
         raise OSError(errno.EIO, f"cannot be written ({error}), {need}", str(folder)) from error
 
 
-def last_checkpoint(folder: Path) -> tuple[str | None, TrainerState]:
+def _last_checkpoint(folder: Path) -> tuple[str | None, TrainerState]:
     """The newest checkpoint that is whole, as is the best one until then, with its state; all others are removed."""
     whole = [path for path in folder.glob("checkpoint-*") if is_sealed(path)]
     found, state, wanted = None, TrainerState(), set()
