@@ -9,7 +9,7 @@
 #   (`whisper_finetuned`);
 # - the text encoder frozen (`fusion`), with adapters (`fusion_text_lora`) and fine-tuned (`fusion_text_finetuned`);
 # - one system for three attributes (`fusion`) and one for each (`fusion_by_attribute`);
-# - the frozen encoder of Whisper tiny.en (`tiny_only`), which has heard human speech, and the profile's own
+# - the frozen encoder of Whisper tiny.en (`tiny_only`), pretrained on human speech, and the profile's own
 #   (`whisper_only`).
 #
 # LoRA {cite:p}`lora` adds to a weight $W$ the product $\frac{\alpha}{r} B A$ of two matrices of rank $r$ and trains

@@ -67,11 +67,11 @@ grid = show.points(groups.query("grouping in ['all', 'gender', 'emotion']"), "gr
 #
 # ## What it means
 #
-# - **Mechanism.** Whisper's encoder has heard human speech in quantity {cite:p}`whisper`; `wavlm-nano` has heard
+# - **Mechanism.** Whisper's encoder was pretrained on much human speech {cite:p}`whisper`, `wavlm-nano` on
 #   synthetic voices alone, and eGeMAPS is 88 averages. Average states of unequal scale hide what an encoder knows;
 #   `CHAPTER=readout` takes this apart.
 # - **Against the simulation.** Synthetic speech need not rank encoders as human speech does: `CHAPTER=adaptation`
-#   compares the same encoder, on simulated speech, with one that has heard synthetic voices alone.
+#   compares the same encoder, on simulated speech, with one pretrained on synthetic voices alone.
 # - **What is not shown.** With so few speakers only large differences can be found, so inconclusive rows say nothing
 #   against text, speaker or gender. The speech is enacted and the sentences are neutral. Figures on spontaneous speech
 #   are usually lower.

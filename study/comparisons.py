@@ -69,7 +69,7 @@ def confirmatory(question: Question) -> list[tuple[str, str]]:
 
 
 def _rows(study: Study, question: Question, split: str | None, test: str) -> tuple[pd.DataFrame, dict, Question]:
-    """Sums of one split of a study, what its tables say of them, and the question without baselines that it lacks."""
+    """Sums of one split of a study, what its tables say of them, and the question without baselines not installed."""
     split = split or study.splits(test)[-1]
     rows = study.sums[(study.sums["test"] == test) & (study.sums["split"] == split)]
     absent = declarations()["baselines"].keys() - set(rows["system"])

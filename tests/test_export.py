@@ -216,7 +216,7 @@ def test_a_graph_predicts_the_same_in_onnxruntime(exported, spoken, expected, sy
         assert {one.name for one in session.get_inputs()} == inputs.keys()
         (values,) = session.run(["attributes"], inputs)
         np.testing.assert_allclose(values[0], expected[system].iloc[row], atol=1e-4)
-    assert expected[system].std().max() > 0.1  # the files are told apart
+    assert expected[system].std().max() > 0.1  # the files differ
 
 
 def test_a_graph_that_cannot_be_made_is_one_sentence(exported, monkeypatch):
