@@ -1,6 +1,9 @@
 """A project folder of its own for every test that trains, and a small corpus of tones."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -11,6 +14,13 @@ import yaml
 from sercore.corpus import EMOTIONS, Corpus
 
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """Commands that run in the tests' own process choose a GPU by its environment, which the next test has anew."""
+    with patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture
