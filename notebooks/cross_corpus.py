@@ -53,7 +53,9 @@ grid = show.heatmap(cells, "train", "test", ("tested on", "trained on"), col="me
 
 # %% tags=["hide-input"]
 show.differences(
-    tables["differences"], "Difference of mean CCC as predicted; all rows are one family.", rows=("train", "test")
+    tables["differences"],
+    "Difference of mean CCC as predicted; all pairs of declared corpora are one family.",
+    rows=("train", "test"),
 )
 
 # %% [markdown]

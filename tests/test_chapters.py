@@ -6,6 +6,7 @@ import audmetric
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 from made_up import make_corpus, make_study
 from scipy import stats
 
@@ -16,7 +17,7 @@ from sercore.training import train
 from simulation.whiser import CLASSES
 from study import comparisons, results
 from study.chapters import adaptation, ambiguity_content, cross_corpus, transcripts
-from study.plan import Plan, Question
+from study.plan import Plan, Question, question
 
 PAIR = (("fusion", "speech_only"),)
 
@@ -45,7 +46,7 @@ def two_corpora(project, small, tones):
 @pytest.mark.filterwarnings("ignore:.*no transcript")
 def test_cross_corpus_tables_are_those_of_a_plain_loop(two_corpora, project):
     trained, tested = two_corpora
-    found = cross_corpus.tables(trained, tested, PAIR, 0.02)
+    found = cross_corpus.tables(trained, tested, PAIR, 0.02, 9)
     assert set(found) == set(cross_corpus.TABLES)
     matrix = found["matrix"].set_index(["train", "test", "system", "endpoint", "measure"])["estimate"].sort_index()
     for (train_on, folders), system in [(item, name) for item in trained.items() for name in ("speech_only", "fusion")]:
@@ -65,7 +66,18 @@ def test_cross_corpus_tables_are_those_of_a_plain_loop(two_corpora, project):
             assert error["calibration error"] == pytest.approx(np.mean(pearson) - mean_ccc(gold, predicted))
     mean = found["differences"].query("endpoint == 'mean'")
     assert len(mean) == 4
-    assert (mean["p_adjusted"] >= mean["p"]).all()
+    assert mean["p_adjusted"].to_numpy() == pytest.approx(np.minimum(1, 9 * mean["p"]))
+
+
+def test_the_family_is_all_pairs_of_declared_corpora_whichever_are_available(project, monkeypatch):
+    given = []
+    monkeypatch.setattr(cross_corpus, "tables", lambda *values: given.append(values[-1]) or {})
+    for profile, corpora_declared in (("embedded", 3), ("msp_podcast", 4)):
+        monkeypatch.setattr(Plan, "corpora", {})
+        cross_corpus.analyse(Plan(profile), question(profile, "cross_corpus"), project)
+        assert given.pop() == corpora_declared**2
+    committed = pd.read_csv(ROOT / "results" / "embedded" / "cross_corpus" / "differences.csv")
+    assert set(committed["comparisons"].dropna()) == {9}
 
 
 def test_a_run_is_not_tested_on_what_it_was_trained_on(project, small, tones):
@@ -104,7 +116,9 @@ def test_differences_on_an_evaluation_set_are_those_of_its_predictions():
     for test in found.index:
         expected = mean_of("fusion", test) - mean_of("speech_only", test)
         assert found.loc[test, "estimate"] == pytest.approx(expected)
-    assert (found["p_adjusted"] >= found["p"]).all()
+    assert set(found["comparisons"]) == {6}  # as many sets are declared
+    heard = transcripts.differences(study, asked, rates, ["words", "recognised"])
+    assert set(comparisons.tested(heard)["comparisons"]) == {7}  # without a recogniser, too
     scores = transcripts.scores(study, asked, rates).query("endpoint == 'mean'").set_index(["evaluation", "system"])
     assert scores.loc[("missing_25", "fusion"), "estimate"] == pytest.approx(mean_of("fusion", "missing_25"))
     assert scores.loc[("missing_25", "fusion"), "missing"] == 0.25

@@ -43,7 +43,8 @@ def analyse(plan: Plan, question: Question, folder: Path) -> None:
     trained = {name: plan.of(profile).run_folders(question, STUDY) for name, profile in plan.corpora.items()}
     chosen = {name: plan.of(profile).parameters("fusion").corpus for name, profile in plan.corpora.items()}
     tested = {name: each.model_dump(mode="json") for name, each in chosen.items()}
-    write_tables(folder, tables(trained, tested, question.pairs, margin(plan.profile)))
+    declared = len(question.pairs) * len(declared_corpora(plan.profile)) ** 2
+    write_tables(folder, tables(trained, tested, question.pairs, margin(plan.profile), declared))
 
 
 def tables(
@@ -51,13 +52,15 @@ def tables(
     tested: Mapping[str, Mapping[str, Any]],
     compared: Sequence[tuple[str, str]],
     margin: float,
+    comparisons: int | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Test every run in the folders of `trained`, by corpus, on every corpus of `tested`: `TABLES`, aggregates alone.
 
     Both are tidy tables with ``train``, ``test``, ``system`` and ``endpoint``. ``matrix``: ``measure`` is ``CCC``,
     ``aligned CCC``, after the predictions were given mean and standard deviation of the gold values, ``calibration
     error``, what aligning gains, or ``ranking error``, what the system trained on the test corpus itself has more after
-    aligning. ``differences``: the pairs `compared`, (system, reference), for each pair of corpora, all in one family.
+    aligning. ``differences``: the pairs `compared`, (system, reference), for each pair of corpora, all in one family of
+    so many `comparisons` as are declared (by default its rows).
     """
     systems = {}
     for name, paths in trained.items():
@@ -79,7 +82,7 @@ def tables(
             found = verdicts.differences(dict(zip((system, reference), both, strict=True)), [(system, reference)])
             differences.append(found.assign(**keys))
     joined = [pd.concat(each, ignore_index=True) for each in (matrix, differences)]
-    return {"matrix": joined[0], "differences": verdicts.judged(joined[1], margin)}
+    return {"matrix": joined[0], "differences": verdicts.judged(joined[1], margin, comparisons)}
 
 
 def sizes(tables: Mapping[str, pd.DataFrame], profile: str) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from sercore.params import Params, with_corpus
 from sercore.sections import Transcripts
 from sercore.transcripts import WORD, reported
 from study import comparisons
-from study.plan import Plan, Question, corpus_of, margin, systems, tested_on
+from study.plan import Plan, Question, corpus_of, declarations, margin, systems, tested_on
 from study.results import Study, write_tables
 
 
@@ -40,10 +40,11 @@ def scores(study: Study, question: Question, rates: pd.DataFrame) -> pd.DataFram
 
 
 def differences(study: Study, question: Question, rates: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
-    """`study.comparisons.differences` on the evaluation sets of `kinds` (``words`` of ``words_10``), all one family."""
-    named = [name for name in rates["name"] if name.partition("_")[0] in kinds]
-    table = _of_tests(comparisons.differences, study, question, named).drop(columns="paper")
-    return _with_rates(verdicts.judged(table, margin(study.params.profile)), rates)
+    """`study.comparisons.differences` on the evaluation sets of `kinds` (``words`` of ``words_10``), all one family.
+    Its size follows from the sets that are declared."""
+    table = _of_tests(comparisons.differences, study, question, _of_kinds(rates["name"], kinds)).drop(columns="paper")
+    size = len(question.pairs) * len(_of_kinds(declarations()["open"]["transcripts"]["tests"], kinds))
+    return _with_rates(verdicts.judged(table, margin(study.params.profile), size), rates)
 
 
 def answer(differences: pd.DataFrame) -> str:
@@ -74,6 +75,10 @@ def error_rates(said: Iterable[str | None], written: Iterable[str | None]) -> di
     rates = {name: getattr(found, name) / words if words else np.nan for name in kinds}
     shares = {"missing": texts["written"].isna().mean(), "words": words}
     return {"utterances": len(texts)} | shares | rates | {"wer": sum(rates.values())}
+
+
+def _of_kinds(names: Iterable[str], kinds: Sequence[str]) -> list[str]:
+    return [name for name in names if name.partition("_")[0] in kinds]
 
 
 def _of_tests(measure: Callable[..., pd.DataFrame], study: Study, question: Question, names: Iterable) -> pd.DataFrame:
