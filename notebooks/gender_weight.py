@@ -37,8 +37,9 @@ grid = show.forest(differences, row="condition")
 show.differences(differences, "Difference of mean CCC to weight 0, under each condition.", rows=("condition",))
 
 # %% [markdown]
-# Under the condition `study`, three of these comparisons are those of [the auxiliary tasks](/notebooks/auxiliary_tasks):
-# one result shown twice, here in a larger family. The verdict there counts.
+# Under the condition `study`, three of these comparisons are also among those of [the auxiliary
+# tasks](/notebooks/auxiliary_tasks). Where the seeds are the same they are one result, here in another family; the
+# verdict there counts.
 #
 # ## CCC by attribute
 
@@ -77,7 +78,7 @@ show.show(
 effects = gender_weight.link_effects(studies, question)
 show.show(
     effects.query("endpoint in ['arousal', 'mean']")[["weight", "endpoint", "estimate", "low", "high", "p"]],
-    "Gain over weight 0 with the link minus gain without, with 95 % limits and unadjusted p.",
+    f"Gain over weight 0 with the link minus gain without, with 95 % limits and unadjusted p{show.models(effects)}.",
     "link-effects",
     effects,
 )

@@ -20,7 +20,7 @@ import pandas as pd
 
 from sercore import verdicts
 from sercore.sums import from_table
-from sercore.verdicts import ENDPOINTS
+from sercore.verdicts import CLAIMING, ENDPOINTS
 from study import paper
 from study.plan import REAL, Question, declarations, margin, members, questions
 from study.results import Study, by_system
@@ -95,6 +95,11 @@ def all_differences(study: Study) -> pd.DataFrame:
 def tested(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of a table for the tested endpoint, one a pair."""
     return table[table["endpoint"] == "mean"]
+
+
+def of_models(table: pd.DataFrame) -> bool:
+    """Whether differences, or some of them, are of the trained models alone: of a system too few runs were trained."""
+    return "sets" in table and table["sets"].min() < CLAIMING
 
 
 def validation_scores(study: Study, question: Question) -> pd.DataFrame:

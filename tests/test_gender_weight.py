@@ -11,7 +11,7 @@ from scipy import stats
 
 from sercore.params import ParamsError
 from sercore.significance import SignificanceError
-from study import comparisons, plan
+from study import comparisons, plan, show
 from study.chapters import gender_weight
 
 QUESTION = plan.question("embedded", "gender_weight")
@@ -80,3 +80,12 @@ def test_equal_corpora_have_no_effect_of_the_link(studies):
     single, joint = ((each["high"] - each["low"]).item() for each in (gains, both))
     assert single < joint < 2 * single
     assert gender_weight.link_effects(studies[:1], QUESTION).empty
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 5])
+def test_effects_of_few_seeds_are_of_the_trained_models(seeds):
+    study = make_study(("fusion", "fusion_gender"), seeds)
+    asked = plan.Question("gender_weight", "?", (("fusion_gender", "fusion"),))
+    effects = gender_weight.link_effects([study, replace(study, condition="gender_linked")], asked)
+    assert set(effects["sets"]) == {seeds}
+    assert show.models(effects) == ("; of these trained models" if seeds < 3 else "")

@@ -75,7 +75,7 @@ def gender_accuracy(runs: Sequence[Run], corpus: pd.DataFrame, split: str) -> di
 
 def link_effects(studies: Sequence[Study], question: Question) -> pd.DataFrame:
     """What each weight gains with the gender link minus what it gains without, the errors of the two taken as
-    independent (Satterthwaite's degrees of freedom); no row without two conditions."""
+    independent (Satterthwaite's degrees of freedom), and ``sets``; no row without two conditions."""
     table = by_condition(differences, studies, question)
     table["weight"] = table["system"].map(weights(studies[0]))
     parts = [rows.reset_index() for _, rows in table.groupby("condition", sort=False)]
@@ -84,5 +84,5 @@ def link_effects(studies: Sequence[Study], question: Question) -> pd.DataFrame:
     plain, linked = parts[:2]
     variances = [rows["standard_error"] ** 2 for rows in (plain, linked)]
     effect = contrast(linked["estimate"] - plain["estimate"], variances, [plain["df"], linked["df"]])
-    limits = {"low": effect.low, "high": effect.high, "p": effect.p}
+    limits = {"low": effect.low, "high": effect.high, "p": effect.p, "sets": np.minimum(plain["sets"], linked["sets"])}
     return plain[["system", "weight", "endpoint"]].assign(estimate=effect.difference, **limits)

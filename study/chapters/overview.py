@@ -70,7 +70,8 @@ def found(study: Study, real: Study) -> dict[str, pd.DataFrame]:
 
 def claims(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Each difference that the paper prints, and what was `found` on each kind of speech (on EmoTale that of
-    `ON_REAL_SPEECH`), as text: differences with simultaneous intervals, and verdicts."""
+    `ON_REAL_SPEECH`), as text: differences with simultaneous intervals, and verdicts. A heading says where these are of
+    the trained models alone."""
     first, *others = (comparisons.tested(table) for table in tables.values())
     quoted = first[first["paper"].notna()]
     pairs = list(zip(quoted["system"], quoted["reference"], strict=True))
@@ -80,7 +81,10 @@ def claims(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         rows = table.set_index(["system", "reference"])
         there = [ON_REAL_SPEECH.get(pair) for pair in pairs]
         columns[EMOTALE] = [_told(rows.loc[pair]) if pair in rows.index else "–" for pair in there]
-    return pd.DataFrame(columns, quoted["step"].rename("claim"))
+    trained = {
+        name: f"{name}, of these trained models" for name, table in tables.items() if comparisons.of_models(table)
+    }
+    return pd.DataFrame(columns, quoted["step"].rename("claim")).rename(columns=trained)
 
 
 def _told(row: pd.Series) -> str:

@@ -48,13 +48,18 @@ def differences(study: Study, question: Question, rates: pd.DataFrame, kinds: Se
 
 
 def answer(differences: pd.DataFrame) -> str:
-    """Up to which word error rate `fusion` is better than `speech_only`, in a sentence."""
-    rows = comparisons.tested(differences).query("system == 'fusion' and reference == 'speech_only'")
-    helpful = rows.loc[rows["verdict"].str.startswith("better"), "wer"]
-    if helpful.empty:
-        return "`fusion` is better than `speech_only` at none of the word error rates."
-    highest = f"the highest tested is {rows['wer'].max():.0%}"
-    return f"`fusion` is better than `speech_only` up to a word error rate of {helpful.max():.0%}; {highest}."
+    """At which word error rates `fusion` is better than `speech_only`, in a sentence: "up to" one if it is at all lower
+    ones. With too few runs it is about the trained models."""
+    rows = comparisons.tested(differences).query("system == 'fusion' and reference == 'speech_only'").sort_values("wer")
+    helpful = rows["verdict"].str.startswith("better")
+    rates = [f"{rate:.0%}" for rate in rows.loc[helpful, "wer"]]
+    where = f"only at these word error rates: {', '.join(rates)}"
+    if not rates:
+        where = "at none of the word error rates"
+    elif helpful.is_monotonic_decreasing:
+        where = f"up to a word error rate of {rates[-1]}"
+    models = "Of these trained models, " if comparisons.of_models(rows) else ""
+    return f"{models}`fusion` is better than `speech_only` {where}; the highest tested is {rows['wer'].max():.0%}."
 
 
 def error_rates(said: Iterable[str | None], written: Iterable[str | None]) -> dict[str, float]:

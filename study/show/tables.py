@@ -10,9 +10,8 @@ from IPython.display import HTML
 from pandas.io.formats.style import Styler
 
 from sercore.report import interval, latex, number, printed_differences, probability
-from sercore.verdicts import CLAIMING
 from study import paper
-from study.comparisons import tested
+from study.comparisons import of_models, tested
 
 SYSTEM = ("system",)
 
@@ -104,10 +103,14 @@ def basis(table: pd.DataFrame) -> str:
     if "margin" in table:
         families = table.assign(family=table.get("family", "exploratory")).groupby("family", sort=False)["comparisons"]
         sizes = [f"{name} family of {', '.join(f'{size:.0f}' for size in some.unique())}" for name, some in families]
-        models = "; of these trained models" if table.get("sets", pd.Series(CLAIMING)).min() < CLAIMING else ""
         margin = number(table["margin"].max(), 2)
-        limits = f"{models}; {', '.join(sizes)}; margin {margin}; [simultaneous 95 % interval]"
+        limits = f"{models(table)}; {', '.join(sizes)}; margin {margin}; [simultaneous 95 % interval]"
     return f"{', '.join(parts)}{pooled}{limits}." if parts else ""
+
+
+def models(table: pd.DataFrame) -> str:
+    """The end of a caption of differences that are of the trained models alone."""
+    return "; of these trained models" if of_models(table) else ""
 
 
 def _breakable(text: object) -> str:

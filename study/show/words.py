@@ -6,9 +6,9 @@ import pandas as pd
 from IPython.display import Markdown
 
 from sercore.report import number, sentence, signed
-from sercore.verdicts import CLAIMING, WITHIN
+from sercore.verdicts import WITHIN
 from study import paper
-from study.comparisons import tested
+from study.comparisons import of_models, tested
 from study.plan import paper_row, questions
 from study.show.tables import basis
 
@@ -31,7 +31,7 @@ def findings(tables: Mapping[str, pd.DataFrame]) -> Markdown:
         parts = []
         for speech, table in tables.items():
             rows = tested(table)
-            models = "" if rows["sets"].min() >= CLAIMING else ", of these trained models,"
+            models = ", of these trained models," if of_models(rows) else ""
             each = [_found(row) for _, row in rows[rows["verdict"].str.contains(pattern)].iterrows()]
             listed = " and ".join([*filter(None, [", ".join(each[:-1])]), *each[-1:]])
             parts.append(f"on {speech}{models} {listed or 'none'}")
