@@ -52,9 +52,11 @@ show.differences(
 # %% tags=["hide-input"]
 changes = speakers.changes(differences)
 show.show(
-    changes,
-    "Change of the difference from the least to the most skewed condition, with 95 % limits, not adjusted.",
+    changes.drop(columns="sets"),
+    "Change of the difference from the least to the most skewed condition, with 95 % limits, not adjusted"
+    f"{show.models(changes)}.",
     "changes",
+    changes,
 )
 
 # %% [markdown]

@@ -5,10 +5,13 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_up import make_study
 from scipy import stats
 
 from sercore.corpus import CorpusError
-from study.chapters.speakers import choose, equal_error_rate, separation
+from study import comparisons, show
+from study.chapters.speakers import changes, choose, equal_error_rate, separation
+from study.plan import Question
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_size=60))
@@ -68,6 +71,21 @@ def test_clusters_and_noise_differ():
     noise = separation(*embeddings(30, each=20)).set_index("measure")
     assert abs(noise.loc["silhouette", "estimate"]) < 0.1
     assert noise.loc["equal-error rate", "low"] < 0.5 < noise.loc["equal-error rate", "high"] + 0.03
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 5])
+def test_a_change_of_a_difference_has_the_interval_of_independent_errors(seeds):
+    study = make_study(("fusion", "fusion_speaker"), seeds)
+    rows = comparisons.differences(study, Question("speakers", "?", (("fusion_speaker", "fusion"),)))
+    other = rows.assign(estimate=rows["estimate"] + 0.1, standard_error=2 * rows["standard_error"])
+    table = pd.concat([rows.assign(skew=0.3, kind="seen"), other.assign(skew=0.9, kind="seen")], ignore_index=True)
+    [change], [row] = (each.to_dict("records") for each in (changes(table), comparisons.tested(rows)))
+    df = 25 / (1 + 16) * row["df"]  # Satterthwaite's
+    half_width = stats.t.ppf(0.975, df) * np.sqrt(5) * row["standard_error"]
+    assert (change["kind"], change["system"], change["sets"]) == ("seen", "fusion_speaker", seeds)
+    assert change["estimate"] == pytest.approx(0.1)
+    assert (change["low"], change["high"]) == pytest.approx((0.1 - half_width, 0.1 + half_width))
+    assert show.models(changes(table)) == ("; of these trained models" if seeds < 3 else "")
 
 
 def test_the_most_talkative_are_chosen():

@@ -99,15 +99,16 @@ def differences(studies: Sequence[Study], question: Question) -> pd.DataFrame:
 
 
 def changes(table: pd.DataFrame) -> pd.DataFrame:
-    """How much each tested difference changes from the least to the most skewed condition, a row a kind and system. The
-    limits take the two differences for independent; on the same test speakers what these share cancels in the change,
-    so the interval is rather too wide."""
+    """How much each tested difference changes from the least to the most skewed condition, a row a kind and system, its
+    95 % limits and ``sets``. Errors of the two differences are taken as independent (Satterthwaite's degrees of
+    freedom); on the same test speakers what these share cancels in the change, so the interval is rather too wide."""
     keys = ["kind", "system"]
     ordered = comparisons.tested(table).sort_values("skew", kind="stable").groupby(keys, sort=False)
     first, last = ordered.nth(0).set_index(keys), ordered.nth(-1).set_index(keys)
-    change = last["estimate"] - first["estimate"]
-    half_width = np.hypot(*((each["high"] - each["low"]) / 2 for each in (first, last)))
-    return pd.DataFrame({"estimate": change, "low": change - half_width, "high": change + half_width}).reset_index()
+    variances = [each["standard_error"] ** 2 for each in (first, last)]
+    found = contrast(last["estimate"] - first["estimate"], variances, [first["df"], last["df"]])
+    limits = {"estimate": found.difference, "low": found.low, "high": found.high}
+    return pd.DataFrame(limits | {"sets": np.minimum(first["sets"], last["sets"])}, first.index).reset_index()
 
 
 def choose(table: pd.DataFrame, generator: np.random.Generator) -> pd.DataFrame:
