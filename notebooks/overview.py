@@ -29,9 +29,10 @@ found = overview.found(study, human)
 show.findings(found)
 
 # %% [markdown]
-# These are the steps whose differences the paper prints, one confirmatory family, and all comparisons on EmoTale. All
-# others are exploratory ({numref}`overview-forest`). [The method](/method) defines the verdicts ({numref}`verdicts`).
-# {numref}`overview-leaderboard` ranks the systems, {numref}`overview-steps` shows each step by attribute.
+# Listed are all comparisons on EmoTale, which are exploratory, and on other speech the steps whose differences the paper
+# prints, one confirmatory family. All other comparisons are exploratory ({numref}`overview-forest`). [The
+# method](/method) defines the verdicts ({numref}`verdicts`). {numref}`overview-leaderboard` ranks the systems,
+# {numref}`overview-steps` shows each step by attribute.
 
 # %% tags=["hide-input"]
 show.scores(
