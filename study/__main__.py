@@ -167,11 +167,12 @@ def pages(plan: Plan) -> None:
 
 
 def commit(plan: Plan) -> None:
-    """Replace the committed results, the README's table and figure, and the notebooks' outputs by those of the plan."""
+    """Replace the committed results, the README's table and figure, the example of the page on comparing systems, and
+    the notebooks' outputs by those of the plan."""
     import nbformat
     from nbclient import NotebookClient
 
-    from study.chapters import overview
+    from study.chapters import compare, overview
 
     ignore = None if is_simulated(plan.parameters("fusion").corpus) else _of_utterances
     for part in plan.parts:
@@ -179,6 +180,8 @@ def commit(plan: Plan) -> None:
         shutil.copytree(f"build/{plan.profile}/results/{part}", f"results/{plan.profile}/{part}", ignore=ignore)
     if plan.profile in overview.README:
         overview.write_readme()
+    if plan.profile == "embedded":
+        compare.write_example()
     os.environ["TQDM_DISABLE"] = "1"  # progress bars are stripped from committed outputs
     for path in sorted(Path("notebooks").glob("*.ipynb")) if plan.profile == "embedded" else []:
         if plan.chapter == "all" or path.stem in plan.chapters:

@@ -1,4 +1,4 @@
-"""The first page and the README say what the results hold, of any number of seeds and any profile."""
+"""The first page, the README and the page on comparing systems say what the results hold, of any seeds and profile."""
 
 import shutil
 from pathlib import Path
@@ -8,7 +8,7 @@ from conftest import ROOT
 from made_up import make_study
 
 from study import comparisons, show
-from study.chapters import overview
+from study.chapters import compare, overview
 from study.plan import questions, systems
 from study.results import read
 
@@ -83,3 +83,9 @@ def test_the_readme_holds_the_committed_results(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     overview.write_readme()
     assert Path("README.md").read_text() == (ROOT / "README.md").read_text()
+
+
+def test_the_example_of_a_comparison_holds_the_committed_results(tmp_path):
+    compare.write_example(tmp_path)
+    written = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert written == {path.name: path.read_text() for path in (ROOT / "results" / "compare").iterdir()}
