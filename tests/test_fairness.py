@@ -115,6 +115,16 @@ def test_tables_hold_each_group_with_its_own_ccc(study, written):
     assert not table.index.has_duplicates
 
 
+def test_groupings_are_the_means_of_their_groups(written):
+    groups = written["groups"].query("system == 'fusion' and endpoint == 'mean'")
+    found = fairness.by_grouping(groups).loc["embedded"]
+    assert list(found["groups"]) == [1, 3, 8, 2]
+    women, men = (groups.set_index("group").loc[name] for name in ("Female", "Male"))
+    assert found.loc["gender", "RMSE"] == pytest.approx((women["rmse"] + men["rmse"]) / 2)
+    assert found.loc["gender", "lowest bias"] == min(women["bias"], men["bias"])
+    assert found.loc["gender", "fewest speakers"] == min(women["speakers"], men["speakers"])
+
+
 def test_the_gaps_of_all_systems_are_one_family(written):
     tested = written["gaps"].query("endpoint == 'mean'")
     assert len(tested) == 2 * (1 + 2 + 7)

@@ -96,6 +96,21 @@ def scores(gold: Array, predicted: Array, speakers: NDArray, groups: Groups) -> 
     return pd.concat(parts, ignore_index=True)
 
 
+def by_grouping(groups: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `scores` of one system and endpoint by condition and grouping: how many groups, speakers of the smallest,
+    means of CCC, RMSE and the gold values' standard deviation, lowest and highest bias."""
+    columns = {
+        "groups": ("group", "size"),
+        "fewest speakers": ("speakers", "min"),
+        "mean CCC": ("estimate", "mean"),
+        "RMSE": ("rmse", "mean"),
+        "sd of gold values": ("deviation", "mean"),
+        "lowest bias": ("bias", "min"),
+        "highest bias": ("bias", "max"),
+    }
+    return groups.groupby(["condition", "grouping"]).agg(**columns)
+
+
 def gaps(gold: Array, predicted: Array, speakers: NDArray, groups: Groups) -> pd.DataFrame:
     """Each group's CCC minus that of its grouping's reference (men, the shortest utterances, neutral ones), a row a
     `gap` and endpoint; ``utterances`` and ``speakers`` of both groups together."""
