@@ -23,7 +23,7 @@ def results(loader: type = yaml.SafeLoader) -> pd.DataFrame:
     in which a figure is known."""
     content = quoted(loader)
     table = pd.DataFrame.from_dict(content["rows"], orient="index")
-    return table.assign(data=table["data"].fillna(content["data"]))
+    return table.assign(data=table["data"].fillna(content["data"])).rename_axis("system")
 
 
 def difference(system: str, reference: str) -> tuple[float, int] | None:

@@ -104,6 +104,14 @@ def test_captions_are_short_and_figures_have_one(notebook):
     assert not [caption for caption in captions if len(caption.split()) > 35]
 
 
+def test_every_column_of_a_table_has_a_heading(notebook):
+    """What pandas calls ``index`` has no name of its own."""
+    outputs = [output for cell in code_cells(notebook) for output in cell.outputs if "data" in output]
+    tables = re.findall(r"(?s)<thead>(.*?)</thead>", "".join(each.data.get("text/html", "") for each in outputs))
+    headings = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", head[head.rindex("<tr>") :]) for head in tables]
+    assert not [names for names in headings if {"", "&nbsp;", "index"} & {*names}]
+
+
 def test_outputs_are_committed(notebook):
     """nbval passes a notebook that was never executed."""
     assert [cell.execution_count for cell in code_cells(notebook)] == list(range(1, len(code_cells(notebook)) + 1))

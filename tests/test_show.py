@@ -116,11 +116,26 @@ def test_a_column_has_equal_decimals_and_no_id_repeats():
     )
     html = show.show(table, "What.", "name").data
     cells = re.findall(r'<td class="data[^"]*" ?>(.*?)</td>', html)
-    assert cells[:7] == ["a_<wbr>b", ".500", "0", "0e+00", "&lt;&nbsp;.001", "1,600", "3"]
-    assert cells[7:] == ["c", "2.000", "100", "3e-06", "1.000", "2", "–"]
-    assert 'col0 first" >a_' in html
+    assert cells[:6] == [".500", "0", "0e+00", "&lt;&nbsp;.001", "1,600", "3"]
+    assert cells[6:] == ["2.000", "100", "3e-06", "1.000", "2", "–"]
+    assert '<th scope="row">a_<wbr>b</th>' in html
     assert "id=" not in html
     assert "$<$ .001" in linked(html, "name.tex")
+
+
+def test_every_column_that_names_a_row_has_a_heading(study):
+    scores = comparisons.scores(study, TEXT)
+    table = scores.assign(condition="study", cost="1 s")
+    html = show.scores(table, "What.", rows=("condition", "system", "cost")).data
+    heads = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"(?s)<tr>(.*?)</tr>", html)]
+    assert heads[0] == ["condition", "system", "cost", *dict.fromkeys(scores["endpoint"])]
+    assert heads[1][:3] == ["study", "speech_<wbr>only", "1 s"]
+    assert html.count('<th scope="row">') == 3 * (len(heads) - 1)
+    assert r"condition & system & cost & arousal" in linked(html, "scores.tex")
+    beside = show.scores(scores, "What.").data
+    assert re.search(r"<td colspan=\"2\"></td>\s*<th [^>]*>this study</th>", beside)
+    assert re.search(r"<th [^>]*>system</th>\s*<th [^>]*>encoder</th>\s*<th [^>]*>arousal</th>", beside)
+    assert not re.search("<th[^>]*></th>", html + beside)
 
 
 def test_a_figure_that_the_paper_prints_with_two_digits_says_so():

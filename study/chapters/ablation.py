@@ -65,4 +65,4 @@ def summary(model: AttributeModel) -> pd.DataFrame:
         for name, part in parts.items()
         if part is not None
     }
-    return pd.DataFrame.from_dict(counts, "index", columns=["parameters", "trained"])
+    return pd.DataFrame.from_dict(counts, "index", columns=["parameters", "trained"]).rename_axis("part")

@@ -89,7 +89,8 @@ def sizes(tables: Mapping[str, pd.DataFrame], profile: str) -> pd.DataFrame:
     """A row a declared corpus: its kind of speech; how many utterances and speakers systems are tested on, or 0."""
     measured = tables["matrix"].drop_duplicates("test").set_index("test")[["utterances", "speakers"]]
     named = {name: load(each, "fusion", 0).corpus.reader for name, each in declared_corpora(profile).items()}
-    return measured.reindex(named, fill_value=0).assign(kind={name: reader(each).KIND for name, each in named.items()})
+    kinds = {name: reader(each).KIND for name, each in named.items()}
+    return measured.reindex(named, fill_value=0).assign(kind=kinds).rename_axis("corpus")
 
 
 def unseen(rows: pd.DataFrame, params: Params) -> pd.DataFrame:

@@ -67,7 +67,7 @@ def rater_statistics(
     Index (statistic, attribute), as in `simulation.whiser.RATERS`; columns ``measured`` and ``published``.
     """
     if ratings is None:
-        return pd.DataFrame(columns=["measured", "published"])
+        return pd.DataFrame(columns=["measured", "published"], index=RATERS.index[:0])
     table, ratings = _chosen(table, ratings, splits)
     measured = _spread(ratings) | _votes(ratings)
     correlations = ratings.groupby("utterance")[list(ATTRIBUTES)].mean().corr()
@@ -83,7 +83,7 @@ def rater_statistics(
 def class_statistics(table: pd.DataFrame, ratings: pd.DataFrame | None) -> pd.DataFrame:
     """Consensus and disagreement by emotion, in the columns of `simulation.whiser.CLASSES`; see `rater_statistics`."""
     if ratings is None:
-        return pd.DataFrame()
+        return pd.DataFrame(index=pd.Index([], name="emotion", dtype=object))
     table, ratings = _chosen(table, ratings, NATURAL)
     emotion = ratings["utterance"].map(table["emotion"])
     values = ratings[list(ATTRIBUTES)]
@@ -93,7 +93,7 @@ def class_statistics(table: pd.DataFrame, ratings: pd.DataFrame | None) -> pd.Da
     spread = np.sqrt(deviation.pow(2).groupby(emotion).sum().div(freedom, axis=0))
     parts = [consensus.mean().add_prefix("mean "), consensus.std().add_prefix("sd "), spread.add_prefix("raters' sd ")]
     statistics = pd.concat([table["emotion"].value_counts().rename("utterances"), *parts], axis=1)
-    return statistics.reindex([code for code in EMOTIONS if code in statistics.index])
+    return statistics.reindex([code for code in EMOTIONS if code in statistics.index]).rename_axis("emotion")
 
 
 def _chosen(table: pd.DataFrame, ratings: pd.DataFrame, splits: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -7,7 +7,11 @@ from study.needs import LARGE, PER_FRAME, benchmarks, measured
 
 def machines() -> pd.DataFrame:
     """What was measured on, a row a device."""
-    return pd.DataFrame({device: entry["machine"] for device, entry in benchmarks().items()}).T.fillna("–")
+    return (
+        pd.DataFrame({device: entry["machine"] for device, entry in benchmarks().items()})
+        .T.fillna("–")
+        .rename_axis("device")
+    )
 
 
 def activations() -> pd.DataFrame:

@@ -75,7 +75,8 @@ def skews(studies: Sequence[Study], counts: pd.DataFrame) -> pd.DataFrame:
     spoken |= dict(list(counts[counts["corpus"] != counts["corpus"].iloc[0]].groupby("corpus")["utterances"]))
     rows = {name: [len(each), each.sum(), _busiest_share(each)] for name, each in spoken.items()}
     rows["MSP-Podcast, from the paper"] = [np.nan, np.nan, SKEW["utterances"]]
-    return pd.DataFrame.from_dict(rows, "index", columns=["speakers", "utterances", "share"])
+    table = pd.DataFrame.from_dict(rows, "index", columns=["speakers", "utterances", "share"])
+    return table.rename_axis("condition or corpus")
 
 
 def _skew(study: Study) -> float:

@@ -54,27 +54,35 @@ def differences(table: pd.DataFrame, caption: str, *, rows: tuple[str, ...] = ()
 def show(shown: pd.DataFrame, caption: str, name: str, numbers: pd.DataFrame | None = None) -> HTML:
     """A table of texts or numbers, its index only where it holds texts, with its caption and, as CSV, the `numbers`
     behind it (by default itself). All floats of a column have three decimals, or none where they are large, or an
-    exponent where they are small. Classes: `name`, and of columns ``first`` and ``paper`` (its figures)."""
-    shown = shown.rename_axis(index=[None] * shown.index.nlevels, columns=[None] * shown.columns.nlevels)
-    named = not pd.api.types.is_numeric_dtype(shown.index)
-    texts = shown.apply(_texts).rename(index=_breakable)
+    exponent where they are small. What names a row, its index or else its first column, is a header of that row, with a
+    heading of its own. Classes: `name`, and of columns ``paper`` (its figures)."""
+    shown, heads = shown.rename_axis(columns=[None] * shown.columns.nlevels), 1
+    if not pd.api.types.is_numeric_dtype(shown.index):
+        heads = shown.index.nlevels
+        shown = shown.reset_index(col_level=-1)
+    texts = shown.apply(_texts)
     quoted = np.where(shown.columns.to_frame().eq("the paper").any(axis=1), "paper", "")
+    quoted[:heads] = "head"
     classes = pd.DataFrame([quoted] * len(shown), texts.index, texts.columns)
-    style = Styler(texts, cell_ids=False).set_table_attributes(f'class="dataframe {name}"')
-    if not named:
-        classes.iloc[:, :1] = "first"
-        style = style.hide(axis="index")
-    table, index = (shown, named) if numbers is None else (numbers, False)
-    csv = table.to_csv(index=index, float_format="%.6g", lineterminator="\n")
-    tex = latex(texts.map(_plain).rename(index=_plain, columns=_plain), caption)
+    style = Styler(texts, cell_ids=False).set_table_attributes(f'class="dataframe {name}"').hide(axis="index")
+    csv = (shown if numbers is None else numbers).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    tex = latex(_with_index(texts.map(_plain).rename(columns=_plain)), caption)
     links = f"{_link(f'{name}.csv', 'text/csv', csv)} · {_link(f'{name}.tex', 'application/x-tex', tex)}"
     shown_caption = re.sub("`(.+?)`", r"<code>\1</code>", caption)
     # Without the Styler's ids, which would repeat where a page shows two tables.
     html = re.sub(r'(?s)<style.*?</style>\s*| id="T_[^"]*"', "", style.set_td_classes(classes).to_html())
+    html = re.sub(r'<td class="[^"]* head" ?>(.*?)</td>', r'<th scope="row">\1</th>', html)
+    html = re.sub(r'<th class="[^"]*"( colspan="\d+")? ?></th>', r"<td\1></td>", html)  # an empty cell is no heading
     return HTML(
         f'<div class="scroll" tabindex="0">{html}</div>'
         f'<p class="caption">{shown_caption}</p><p class="downloads">{links}</p>'
     )
+
+
+def _with_index(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` with its first column as index, whose name stands in the row of headings."""
+    *above, name = np.atleast_1d(table.columns[0])
+    return table.set_index([table.columns[0]]).rename_axis(index=None, columns=[*[None] * len(above), name])
 
 
 def _texts(column: pd.Series) -> pd.Series:
