@@ -3,12 +3,19 @@
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
+from conftest import ROOT
 
-from sercore import ATTRIBUTES, params
+from sercore import ATTRIBUTES, corpora, params
+from sercore.hub import locate
 from sercore.params import ParamsError
 from sercore.runs import PREDICTED
 from sercore.sampling import choose
-from study import baselines, plan
+from sercore.training import train
+from study import __main__ as commands
+from study import baselines, comparisons, plan
+from study.results import read, read_tables
+from tests.test_emotale import GENDERS, HEADER
 
 
 def closed_form(x, y, penalty, new):
@@ -79,9 +86,64 @@ def test_set_changes_the_runs_of_the_plans_profile_alone():
         plan.asked_for("embedded", set="text")
 
 
+def test_the_margin_follows_from_what_reads_the_corpus(project):
+    folder = project / "params"
+    content = {path.name: path.read_text() for path in folder.iterdir()}
+    folder.unlink()
+    folder.mkdir()
+    for name, text in (content | {"release_1.yaml": content["msp_podcast.yaml"]}).items():
+        (folder / name).write_text(text)
+    assert plan.margin("release_1") == plan.margin("msp_podcast") < plan.margin("embedded")
+
+
 def test_encoders_of_the_hub_are_a_profile_of_their_own():
     hub = plan.asked_for("emotale_hub", data="somewhere")
     assert hub.parameters("speech_only").speech.encoder == "microsoft/wavlm-base-plus"
     assert hub.parameters("fusion").text.encoder == "FacebookAI/roberta-base"
     assert list(hub.parts) == ["paper"]
     assert hub.systems("paper") == plan.asked_for("emotale", data="somewhere").systems("paper")
+
+
+@pytest.fixture
+def emotale(project):
+    """Noise in EmoTale's layout, English alone."""
+    generator, folder = np.random.default_rng(0), project / "emotale"
+    (folder / "audio").mkdir(parents=True)
+    lines = [HEADER]
+    for name in [
+        f"EN_{speaker}_{emotion}_{sentence}" for speaker in GENDERS for emotion in "AHS" for sentence in (1, 2)
+    ]:
+        soundfile.write(folder / "audio" / f"{name}.wav", generator.normal(0, 0.1, 8000), 16_000)
+        ratings = [f"{a},{v},{d},{name[7]}" for a, v, d in generator.integers(2, 11, (3, 3)) / 2]
+        lines.append(f"{name}.wav,{','.join(ratings)},{name[7]}")
+    (folder / "annotations.csv").write_text("\n".join(lines))
+    speakers = [f"{speaker},{gender},23" for speaker, gender in GENDERS.items()]
+    (folder / "speaker_info.csv").write_text("\n".join(["speaker,gender,age", *speakers]))
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:egemaps_ridge is left out")
+def test_a_study_with_encoders_of_the_hub_is_trained_and_analysed(project, emotale):
+    """With small ones in folders of their names, and epochs of a few steps."""
+    nano = {"wavlm-base-plus": "wavlm-nano", "wavlm-base-plus-sv": "speaker-nano", "whisper-base": "whisper-nano"}
+    for owner, *names in (("microsoft", "wavlm-base-plus", "wavlm-base-plus-sv"), ("openai", "whisper-base")):
+        (project / owner).mkdir()
+        for name in names:
+            (project / owner / name).symlink_to(ROOT / "models" / nano[name])
+    (project / "book").symlink_to(ROOT / "book")
+    (project / "FacebookAI").mkdir()
+    (project / "FacebookAI" / "roberta-base").symlink_to(locate("sentence-transformers/all-MiniLM-L6-v2"))
+    changes = "corpus.folds=3 sampling.samples_per_emotion=4 training.epochs=1 training.batch_size=4"
+    asked = plan.asked_for("emotale_hub", str(emotale), seeds=2, set=changes)
+    for name in asked.systems("paper"):
+        for seed in asked.seeds():
+            run = asked.parameters(name, seed=seed)
+            train(run, corpora.read(run.corpus, seed))
+    commands.analyse(asked, "paper")
+    found = read("emotale_hub", project / "build/emotale_hub/results/paper")
+    differences = comparisons.differences(found, plan.question("emotale_hub", "real_speech"))
+    assert differences["estimate"].notna().all()
+    tables = read_tables(project / "build/emotale_hub/results/paper", ["layers", "groups"])
+    assert set(tables["layers"]["measure"]) == {"weight", "ridge"}
+    assert {"all", "gender", "emotion"} <= set(tables["groups"]["grouping"])

@@ -154,7 +154,7 @@ def test_costs_of_an_ensemble_are_sums_over_its_members():
     [
         ("embeded", "paper", "unknown profile 'embeded'; params/ has embedded, emotale"),
         ("embedded", "txt", "profile 'embedded' does not answer 'txt'; it answers text, auxiliary_tasks"),
-        ("iemocap", "speakers", "profile 'iemocap' does not answer 'speakers'; it answers text"),
+        ("iemocap", "speakers", "profile 'iemocap' does not answer 'speakers'; it answers real_speech"),
     ],
 )
 def test_a_plan_of_nothing_known_is_refused_in_one_sentence(profile, chapter, sentence):
