@@ -6,6 +6,7 @@ import audmetric
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 from made_up import make_corpus, make_study
 from scipy import stats
 
@@ -15,8 +16,9 @@ from sercore.runs import PREDICTED
 from sercore.training import train
 from simulation.whiser import CLASSES
 from study import comparisons, results
-from study.chapters import adaptation, ambiguity_content, cross_corpus, transcripts
+from study.chapters import adaptation, ambiguity_content, cross_corpus, languages, transcripts
 from study.plan import Plan, Question
+from study.plan import question as question_of
 
 PAIR = (("fusion", "speech_only"),)
 
@@ -134,6 +136,18 @@ def test_published_means_of_one_class_are_its_own():
     agreed = CLASSES.drop(["O", "X"])
     expected = np.average(agreed["mean arousal"], weights=agreed["utterances"])
     assert found["agreed", "arousal"] == pytest.approx(expected)
+
+
+def test_languages_are_compared_on_the_same_speakers():
+    question, folder = question_of("emotale", "languages"), ROOT / "results" / "emotale" / "languages"
+    scores = languages.scores("emotale", folder, question).query("measure == 'CCC' and endpoint == 'mean'")
+    known = scores.set_index(["system", "trained on", "tested on"])["estimate"]
+    table = comparisons.tested(languages.differences("emotale", folder, question))
+    assert len(table) == 6 == table["comparisons"].iloc[0]
+    for _, row in table.iterrows():
+        tested = row["split"].removeprefix("unseen speakers, ")
+        one, other = (row[name].rstrip(")").split(" (") for name in ("system", "reference"))
+        assert row["estimate"] == pytest.approx(known[*one, tested] - known[*other, tested])
 
 
 def test_costs_of_an_ensemble_are_sums_over_its_members():
