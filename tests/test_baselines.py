@@ -1,5 +1,8 @@
 """Ridge regressions as reference systems, and what is planned for each corpus."""
 
+import re
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -63,14 +66,15 @@ def test_states_are_averaged_over_time(project, tones):
     np.testing.assert_allclose(found.mean(2), 0, atol=1e-3)
 
 
-def test_questions_follow_from_what_reads_the_corpus_and_not_from_the_profiles_name(project):
-    own = project / "params"
-    content = {path.name: path.read_text() for path in own.iterdir()}
-    own.unlink()
-    own.mkdir()
-    for name, text in content.items():
-        (own / name).write_text(text)
-    (own / "mine.yaml").write_text(content["emotale.yaml"])
+@pytest.fixture
+def own_params(project):
+    """The project's folder of parameters, as a copy to which profiles may be added."""
+    (project / "params").unlink()
+    return shutil.copytree(ROOT / "params", project / "params")
+
+
+def test_questions_follow_from_what_reads_the_corpus_and_not_from_the_profiles_name(own_params):
+    (own_params / "mine.yaml").write_text((own_params / "emotale.yaml").read_text())
     assert list(plan.questions("mine")) == list(plan.questions("emotale")) == ["real_speech"]
     assert plan.declared_corpora("mine") == {"simulated": "embedded", "emotale": "mine", "iemocap": "iemocap"}
     assert "real_speech" not in plan.questions("embedded")
@@ -86,14 +90,18 @@ def test_set_changes_the_runs_of_the_plans_profile_alone():
         plan.asked_for("embedded", set="text")
 
 
-def test_the_margin_follows_from_what_reads_the_corpus(project):
-    folder = project / "params"
-    content = {path.name: path.read_text() for path in folder.iterdir()}
-    folder.unlink()
-    folder.mkdir()
-    for name, text in (content | {"release_1.yaml": content["msp_podcast.yaml"]}).items():
-        (folder / name).write_text(text)
+def test_the_margin_follows_from_what_reads_the_corpus(own_params):
+    (own_params / "release_1.yaml").write_text((own_params / "msp_podcast.yaml").read_text())
     assert plan.margin("release_1") == plan.margin("msp_podcast") < plan.margin("embedded")
+
+
+def test_the_profile_of_the_page_on_own_corpora_can_be_planned(own_params):
+    page = (ROOT / "book" / "your_corpus.md").read_text()
+    (own_params / "mine.yaml").write_text(re.search(r"`params/mine\.yaml`.*?```yaml\n(.*?)```", page, re.DOTALL)[1])
+    asked = plan.asked_for("mine", chapter="all")
+    assert {"text", "ensembles", "cross_corpus"} <= {
+        question.name for part in asked.parts.values() for question in part
+    }
 
 
 def test_encoders_of_the_hub_are_a_profile_of_their_own():
