@@ -109,7 +109,7 @@ def _sums(
     for file, table in predictions.items():
         common = common.intersection(table.index)
         if len(lacking := given.difference(table.index)):
-            warnings.warn(f"{file} lacks {_named(lacking)} of other files: left out of all.", stacklevel=3)
+            warnings.warn(f"{file}: missing {_named(lacking)} of other files, which are left out of all.", stacklevel=3)
     if common.empty:
         files = ", ".join({**sources, **runs})
         raise InputError(f"no utterance is in all of {files}: correct the names of utterances.")

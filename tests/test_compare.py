@@ -80,7 +80,7 @@ def test_all_is_written_and_printed(folder):
         [sys.executable, "-m", "sercore", "compare", *command], capture_output=True, text=True, check=True
     )
     assert done.stderr == ""
-    assert "the trained model of base" in done.stdout
+    assert "Of these trained models, mine is" in done.stdout
     assert "Lakens (2017)" in done.stdout
     written = {path.name for path in (folder / "out").iterdir()}
     tables = {f"{name}.{suffix}" for name in ("scores", "differences") for suffix in ("csv", "tex")}
@@ -112,7 +112,7 @@ def test_gold_values_in_the_systems_own_files_are_taken_together(folder):
     for name in ("mine-0", "base-0"):
         predicted = pd.read_csv(f"{name}.csv").rename(columns=dict(zip(EMO, PREDICTED, strict=True)))
         predicted.merge(gold, on="FileName")[3 * (name == "mine-0") :].to_csv(f"{name}.csv", index=False)
-    with pytest.warns(UserWarning, match=r"^mine-0\.csv lacks 3 utterances"):
+    with pytest.warns(UserWarning, match=r"^mine-0\.csv: missing 3 utterances"):
         scores, _ = compare({"mine": "mine-0.csv", "base": "base-0.csv"}, None, Options())
     assert set(scores["utterances"]) == {397}
 
@@ -193,7 +193,7 @@ def test_slips_are_refused_with_file_and_count(folder, case):
 
 
 SAID = {
-    "fewer rows": (lambda t: t[5:], r"mine-1\.csv lacks 5 utterances .* of other files"),
+    "fewer rows": (lambda t: t[5:], r"mine-1\.csv: missing 5 utterances .* of other files"),
     "attributes exchanged": (
         lambda t: t.rename(columns={"EmoVal": "EmoAct", "EmoAct": "EmoVal"}),
         r"mine-1\.csv: its columns correlate as if .* exchanged",
