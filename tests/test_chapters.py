@@ -17,8 +17,7 @@ from sercore.training import train
 from simulation.whiser import CLASSES
 from study import comparisons, results
 from study.chapters import adaptation, ambiguity_content, cross_corpus, languages, transcripts
-from study.plan import Plan, Question
-from study.plan import question as question_of
+from study.plan import Plan, Question, question
 
 PAIR = (("fusion", "speech_only"),)
 
@@ -139,10 +138,10 @@ def test_published_means_of_one_class_are_its_own():
 
 
 def test_languages_are_compared_on_the_same_speakers():
-    question, folder = question_of("emotale", "languages"), ROOT / "results" / "emotale" / "languages"
-    scores = languages.scores("emotale", folder, question).query("measure == 'CCC' and endpoint == 'mean'")
+    asked, folder = question("emotale", "languages"), ROOT / "results" / "emotale" / "languages"
+    scores = languages.scores("emotale", folder, asked).query("measure == 'CCC' and endpoint == 'mean'")
     known = scores.set_index(["system", "trained on", "tested on"])["estimate"]
-    table = comparisons.tested(languages.differences("emotale", folder, question))
+    table = comparisons.tested(languages.differences("emotale", folder, asked))
     assert len(table) == 6 == table["comparisons"].iloc[0]
     for _, row in table.iterrows():
         tested = row["split"].removeprefix("unseen speakers, ")
