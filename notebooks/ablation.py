@@ -84,4 +84,4 @@ grid = show.points(errors, "emotion", "points of the scale", hue="endpoint", col
 # ## Reproducibility
 
 # %% tags=["hide-input"]
-show.repeats(ablation.repeated(runs, "results/embedded/paper/study"))
+show.repeats(ablation.repeated(runs, f"results/{profile}/paper/study"))

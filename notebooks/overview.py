@@ -29,10 +29,10 @@ found = overview.found(study, human)
 show.findings(found)
 
 # %% [markdown]
-# Listed are all comparisons on EmoTale, which are exploratory, and on other speech the steps whose differences the paper
-# prints, one confirmatory family. All other comparisons are exploratory ({numref}`overview-forest`). [The
-# method](/method) defines the verdicts ({numref}`verdicts`). {numref}`overview-leaderboard` ranks the systems,
-# {numref}`overview-steps` shows each step by attribute.
+# Listed are all comparisons on EmoTale, which are exploratory, and on other speech the confirmatory family: steps whose
+# differences the paper prints. All other comparisons are exploratory ({numref}`overview-forest`). [The method](/method)
+# defines the verdicts ({numref}`verdicts`). {numref}`overview-leaderboard` ranks the systems, {numref}`overview-steps`
+# shows each step by attribute.
 
 # %% tags=["hide-input"]
 show.scores(
@@ -43,7 +43,8 @@ show.scores(
 )
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "overview-steps", "caption": "Difference of CCC by step (the paper's names) and attribute, with 95 % intervals; those of the mean are simultaneous."}, "image": {"alt": "Heat map: difference of CCC by step and attribute"}}
-grid = show.heatmap(next(iter(found.values())), "step", "endpoint", ("", ""), height=7)
+named = f"names are the paper's; WavLM stands for {study.params.speech.encoder.split('/')[-1]}"
+grid = show.heatmap(next(iter(found.values())), "step", "endpoint", (named, ""), height=7)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "overview-forest", "caption": "Difference of mean CCC {cite:p}`lin1989` by question. Thin bar clear of 0: a difference; thick bar within the grey margin: an equivalence; cross: the paper's. Numbers and n: {numref}`overview-differences`."}, "image": {"alt": "Forest plot: every tested difference of mean CCC with its intervals, by question"}}
 differences = comparisons.all_differences(study)
@@ -55,7 +56,7 @@ grid = show.forest(differences, row="question")
 # %% tags=["hide-input"]
 show.show(
     overview.claims(found),
-    "Difference of mean CCC: the paper's, and ours by kind of speech; on EmoTale with a frozen encoder, and text only where text is the step.",
+    f"Differences of mean CCC, the paper's and ours by kind of speech; on EmoTale with a frozen encoder, and text only where that is the step; {named}.",
     "claims",
 )
 

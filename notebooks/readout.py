@@ -28,7 +28,7 @@ show.banner(study.params, real.params)
 # Test CCCs did not enter the choice. Where validation CCCs are close, layer normalisation is preferred, since it needs no
 # statistics of a corpus.
 #
-# ### On real speech: EmoTale
+# ### On real speech: EmoTale, in the committed study
 
 # %% tags=["hide-input"]
 question = plan.question("emotale", "readout")
@@ -46,7 +46,7 @@ grid = show.forest(differences)
 show.answer(differences)
 
 # %% [markdown]
-# ### On simulated speech
+# ### On this profile's corpus
 
 # %% tags=["hide-input"]
 show.scores(

@@ -76,7 +76,9 @@ show.scores(
 # A family of four comparisons, two of systems that do not differ and two of systems that differ by just the margin: every
 # verdict but *inconclusive* is false. {numref}`significance-promises` also asks how often the difference that planning
 # calls detectable is found. The plan takes the standard error as known; with few runs it is not, so read the detectable
-# difference as one that is found more often than not, and plan with a reserve.
+# difference as one that is found more often than not, and plan with a reserve. With two runs a verdict is one of the
+# trained models; taken for one of ways of training, as here, it is false too often, the more so the more speakers there
+# are.
 
 # %% tags=["hide-input"]
 promises = read_tables(folder, ["verdicts"])["verdicts"]
@@ -90,7 +92,8 @@ show.show(
             "equivalence_power": "power for equivalence",
         }
     ),
-    "Nominal: .05 of the families at most, and .80 of the differences and equivalences; 20 utterances a speaker.",
+    "Nominal: .05 of the families at most, and .80 of the differences and equivalences; 20 utterances a speaker, "
+    f"{promises['repetitions'].min()} families a row.",
     "promises",
     promises,
 )

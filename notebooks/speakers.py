@@ -78,7 +78,8 @@ show.show(
 #
 # The authors' picture: ten speakers, up to a hundred utterances of each, by t-SNE {cite:p}`tsne`. Such a projection can
 # draw clusters apart or together, so silhouette {cite:p}`rousseeuw1987` and equal-error rate are those of the whole
-# embedding.
+# embedding. The picture has a point an utterance, so that of human speech is not in the repository: a study of that corpus
+# draws it.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "speakers-plane", "caption": "Embeddings of ten speakers, up to a hundred utterances of each, by t-SNE; one colour per speaker. Measures of the whole embedding: {numref}`speakers-embedding`."}, "image": {"alt": "Scatter plots: speaker embeddings of ten speakers on a plane, by corpus"}}
 plane = embeddings["embedding_2d"].reset_index(drop=True)
@@ -96,8 +97,8 @@ show.scores(
 )
 
 # %% [markdown]
-# The encoder of this repository is tiny and was pretrained on synthetic voices; a large one may separate human speakers
-# far better.
+# {numref}`speakers-embedding` names the encoder of each corpus. `speaker-nano`, which this repository carries, is tiny and was
+# pretrained on synthetic voices; Resemblyzer was trained on many human speakers {cite:p}`ge2e`.
 
 # %% [markdown]
 # ## What it means

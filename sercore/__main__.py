@@ -83,12 +83,13 @@ def _compare(given: argparse.Namespace) -> None:
     from sercore import InputError, compare, report
 
     systems = dict(each.partition("=")[::2] for each in given.systems)
-    if len(systems) < len(given.systems) or not all(systems.values()) or len(systems) < 2:
-        raise InputError("give two systems or more, each as NAME=FILE with a name of its own.")
+    if len(systems) < len(given.systems) or not all(systems.values()):
+        raise InputError("give each system as NAME=FILE, with a name of its own.")
     options = compare.Options(given.margin, given.scale, given.split, given.unknown, given.utterance, given.speaker)
     scores, differences = compare.compare(systems, given.gold, options)
-    print(report.printed_scores(scores).to_string(), report.printed_differences(differences).to_string(), sep="\n\n")
-    print(compare.paragraph(scores, differences), sep="\n\n")
+    tables = [report.printed_scores(scores)]
+    tables += [] if differences is None else [report.printed_differences(differences)]
+    print(*(table.to_string() for table in tables), compare.paragraph(scores, differences), sep="\n\n")
     if given.output:
         compare.write(scores, differences, given.output)
         print(f"{given.output}: tables (CSV, LaTeX), forest plot (SVG, PNG) and paragraph.txt")

@@ -77,7 +77,7 @@ def model_digest(model: nn.Module | Mapping[str, Tensor]) -> str:
     content = blake2b(digest_size=16)
     for name, tensor in (model.state_dict() if isinstance(model, nn.Module) else model).items():
         content.update(name.encode())
-        content.update(tensor.detach().cpu().contiguous().view(-1).numpy())
+        content.update(tensor.detach().cpu().contiguous().view(-1).numpy().data)
     return content.hexdigest()
 
 

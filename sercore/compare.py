@@ -34,10 +34,18 @@ NAMES = {
 PREDICTED = [f"predicted_{name}" for name in ATTRIBUTES]
 SCALES = ((0, 1), (-1, 1), (1, 5), (1, 7))  # the first that holds all gold values is theirs
 OUTSIDE = 0.1  # share of predictions outside the gold scale from which on they are on another one
+NARROW = 0.1  # of the range of the gold values: predictions within less of it may be on another scale
+RETRAINED = (
+    "Differences are those of ways of training, with {runs} runs or more of each: jackknife over speakers, plus the "
+    "variance over runs (Satterthwaite, 1946)."
+)
+TRAINED = (
+    "Differences are those of the trained models, whose predictions are swapped within speakers (Phipson & Smyth, "
+    "2010; Miettinen, 1976), or by the jackknife over speakers where one has more runs."
+)
 REFERENCES = (
-    "CCC: Lin (1989); jackknife over speakers: Efron (1982); degrees of freedom: Kish (1965), Satterthwaite (1946); "
-    "permutation: Phipson & Smyth (2010); equivalence: Schuirmann (1987), Lakens (2017); both tests of a family "
-    "together: Goeman, Solari & Stijnen (2010)."
+    "CCC: Lin (1989); jackknife over speakers: Efron (1982), with degrees of freedom by Kish (1965); equivalence: "
+    "Schuirmann (1987), Lakens (2017); both tests of a family together: Goeman, Solari & Stijnen (2010)."
 )
 
 
@@ -56,8 +64,11 @@ class Options:
     speaker: str | None = None
 
 
-def compare(systems: Mapping[str, str], gold: Path | None, options: Options) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Scores of `systems` (name -> file, or pattern of files), and the judged differences of each from the last one.
+def compare(
+    systems: Mapping[str, str], gold: Path | None, options: Options
+) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """Scores of `systems` (name -> file, or pattern of files), and the judged differences of each from the last one,
+    None if there is one system.
 
     `InputError` says which file is wrong and what to do; what is left out, or looks wrong, is a `UserWarning`.
     """
@@ -69,16 +80,16 @@ def compare(systems: Mapping[str, str], gold: Path | None, options: Options) -> 
     if any(summed) and not all(summed):
         raise InputError("some files hold sums and some predictions: compare sums with sums.")
     if all(summed):
-        rows = {name: _chosen(pd.concat(each.values()), name, options) for name, each in tables.items()}
-        sums = from_table(pd.concat(rows.values()).drop_duplicates(), list(rows))
+        rows = {name: _chosen(_system(name, each), ", ".join(each), options) for name, each in tables.items()}
+        sums = from_table(pd.concat(rows.values()), list(rows))
     else:
         sums = _sums(tables, {str(gold): _read(gold, options)} if gold else {}, options)
     for name, each in sums.items():
         if collapsed := constant(each.sum(axis=0)).any(axis=-1).sum():
             warnings.warn(f"{name}: constant predictions in {collapsed} files, whose CCC counts as 0.", stacklevel=2)
     *others, reference = sums
-    judged = verdicts.judged(verdicts.differences(sums, [(name, reference) for name in others]), options.margin)
-    return verdicts.scores(sums), judged
+    pairs = [(name, reference) for name in others]
+    return verdicts.scores(sums), verdicts.judged(verdicts.differences(sums, pairs), options.margin) if pairs else None
 
 
 def _sums(
@@ -98,7 +109,7 @@ def _sums(
     for file, table in predictions.items():
         common = common.intersection(table.index)
         if len(lacking := given.difference(table.index)):
-            warnings.warn(f"{file} lacks {_named(lacking)} of other files: left out of all.", stacklevel=3)
+            warnings.warn(f"{file}: missing {_named(lacking)} of other files, which are left out of all.", stacklevel=3)
     if common.empty:
         files = ", ".join({**sources, **runs})
         raise InputError(f"no utterance is in all of {files}: correct the names of utterances.")
@@ -117,37 +128,57 @@ def _sums(
     return {name: speaker_sums(rows[[*ATTRIBUTES]], each, speakers) for name, each in chosen.items()}
 
 
-def paragraph(scores: pd.DataFrame, differences: pd.DataFrame) -> str:
+def paragraph(scores: pd.DataFrame, differences: pd.DataFrame | None) -> str:
     """What a paper would say of a comparison, with the method and its references."""
     means = scores[scores["endpoint"] == "mean"]
     row = means.iloc[0]
     limits = means.apply(report.interval, axis=1, digits=3)
     each = means["system"] + " " + means["estimate"].map(report.number) + " " + limits
+    size = f"{row['utterances']:,} utterances of {row['speakers']:,} speakers"
+    start = (
+        f"Mean CCC of arousal, valence and dominance on {size} (95 % intervals, jackknife over speakers): "
+        f"{'; '.join(each)}."
+    )
+    if differences is None:
+        return f"{start} {REFERENCES.partition('; equivalence')[0]}."
     tested = differences[differences["endpoint"] == "mean"]
     found = " ".join(report.sentence(one).replace("`", "") for _, one in tested.iterrows())
     detectable, equivalent = tested[["detectable", "detectable_equivalence"]].max().map(report.number)
-    size = f"{row['utterances']:,} utterances of {row['speakers']:,} speakers"
+    claiming = tested["sets"] >= verdicts.CLAIMING
+    methods = [RETRAINED.format(runs=tested["sets"][claiming].min())] if claiming.any() else []
+    methods += [] if claiming.all() else [TRAINED]
     return (
-        f"Mean CCC of arousal, valence and dominance on {size} (95 % intervals, jackknife over speakers): "
-        f"{'; '.join(each)}. {found} Tested at a family-wise level of .05, as a family of {len(tested)} "
+        f"{start} {found} {' '.join(methods)} Tested at a family-wise level of .05, as a family of {len(tested)} "
         f"(Bonferroni), against no difference and against a difference as large as the margin of "
         f"{report.number(tested['margin'].max(), 2)}; intervals of differences are simultaneous. With this test set a "
-        f"true difference of {detectable}, and equivalence within {equivalent}, is found with a probability of "
-        f"{100 * verdicts.POWER:.0f} %. {REFERENCES}"
+        f"true difference of {detectable}, and equivalence of equal systems within {equivalent}, would be found with "
+        f"about {100 * verdicts.POWER:.0f} % probability. {REFERENCES}"
     )
 
 
-def write(scores: pd.DataFrame, differences: pd.DataFrame, folder: Path) -> None:
+def write(scores: pd.DataFrame, differences: pd.DataFrame | None, folder: Path) -> None:
     """Write tables as CSV and LaTeX, the forest plot as SVG and PNG, and `paragraph` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    printed = report.printed_scores(scores), report.printed_differences(differences)
-    for name, table, texts in zip(("scores", "differences"), (scores, differences), printed, strict=True):
+    tables = {"scores": (scores, report.printed_scores(scores))}
+    if differences is not None:
+        tables["differences"] = differences, report.printed_differences(differences)
+        grid = report.forest(differences)
+        for suffix in ("svg", "png"):
+            grid.savefig(folder / f"forest.{suffix}", dpi=200)
+    for name, (table, texts) in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False)
         (folder / f"{name}.tex").write_text(report.latex(texts, name), encoding="utf-8")
-    grid = report.forest(differences)
-    for suffix in ("svg", "png"):
-        grid.savefig(folder / f"forest.{suffix}", dpi=200)
     (folder / "paragraph.txt").write_text(paragraph(scores, differences) + "\n", encoding="utf-8")
+
+
+def _system(name: str, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The rows of a system in its files of sums."""
+    whole = pd.concat(tables.values())
+    rows = whole[whole["system"] == name]
+    if rows.empty:
+        there = ", ".join(map(str, whole["system"].unique()))
+        raise InputError(f"{', '.join(tables)} has no sums of {name}, only of {there}: give it the name it has there.")
+    return rows
 
 
 def _read(path: Path, options: Options) -> pd.DataFrame:
@@ -191,10 +222,14 @@ def _gold(sources: Mapping[str, pd.DataFrame], runs: Mapping[str, pd.DataFrame],
         differs = (truth.loc[both, [*ATTRIBUTES]] - table.loc[both, [*ATTRIBUTES]]).abs().max(axis=1) > 1e-6
         if differs.any():
             raise InputError(f"{file} and {other} have other gold values of {_named(both[differs])}: correct one.")
-    truth = _chosen(truth, file, options)
+    truth = pd.concat(sources.values())
+    truth = _chosen(truth[~truth.index.duplicated()], file, options)
     speaker = truth["speaker"].astype("string").str.strip()
     known = speaker.notna() & ~speaker.str.lower().isin(["", "unknown", "nan", "none"])
-    return truth.assign(speaker=speaker.astype(object).where(known)).dropna(subset=[*ATTRIBUTES])
+    truth = truth.assign(speaker=speaker.astype(object).where(known)).dropna(subset=[*ATTRIBUTES])
+    if truth.empty:
+        raise InputError(f"{file} has no row with three numbers as gold values: write them with a decimal point.")
+    return truth
 
 
 def _chosen(table: pd.DataFrame, file: str, options: Options) -> pd.DataFrame:
@@ -224,6 +259,9 @@ def _predictions(file: str, table: pd.DataFrame, truth: pd.DataFrame, options: O
     own = gold.min(axis=None), gold.max(axis=None)
     usual = [scale for scale in SCALES if scale[0] <= own[0] and own[1] <= scale[1]]
     low, high = options.scale or next(iter(usual), own)
+    if not low <= own[0] <= own[1] <= high:
+        found = f"gold values lie from {own[0]:g} to {own[1]:g}"
+        raise InputError(f"{found}, outside --scale {low:g} {high:g}: name theirs, to which predictions are mapped.")
     outside = ((wanted < low) | (wanted > high)).any(axis=1)
     if outside.any():
         these = f"{_named(wanted.index[outside])} of {len(wanted)}"
@@ -232,6 +270,10 @@ def _predictions(file: str, table: pd.DataFrame, truth: pd.DataFrame, options: O
         if outside.mean() > OUTSIDE:
             raise InputError(f"{problem} (from {wanted.min(axis=None):g} to {wanted.max(axis=None):g}): {remedy}.")
         warnings.warn(f"{problem}.", stacklevel=4)
+    first, last = wanted.min(axis=None), wanted.max(axis=None)
+    if 0 < last - first < NARROW * (own[1] - own[0]):
+        ranges = f"from {first:g} to {last:g}, where gold values lie from {own[0]:g} to {own[1]:g}"
+        warnings.warn(f"{file}: its predictions lie {ranges}: are they on another scale?", stacklevel=4)
     return found
 
 
@@ -239,7 +281,8 @@ def _check(file: str, predicted: pd.DataFrame, gold: pd.DataFrame) -> None:
     """Whether predictions are the gold values, or look as if their columns were in another order."""
     if np.array_equal(predicted, gold):
         raise InputError(f"{file} holds the gold values: give predictions.")
-    both = np.corrcoef(predicted.to_numpy().T, gold.to_numpy().T)[:3, 3:]  # (predicted, gold)
+    with np.errstate(invalid="ignore"):  # of a constant, which correlates with nothing
+        both = np.nan_to_num(np.corrcoef(predicted.to_numpy().T, gold.to_numpy().T)[:3, 3:])  # (predicted, gold)
     orders = {order: both[range(3), order].mean() for order in permutations(range(3))}
     best = max(orders, key=lambda order: orders[order])
     if orders[best] > orders[0, 1, 2] + 0.1:

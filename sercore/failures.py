@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import gc
+import os
 import sys
 import traceback
 import warnings
@@ -29,6 +30,8 @@ def one_sentence() -> Iterator[None]:
     warnings.formatwarning = lambda message, *_, **__: f"warning: {' '.join(str(message).split())}\n"
     try:
         yield
+    except BrokenPipeError:  # of `| head`, which has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (InputError, ModuleNotFoundError, UnicodeEncodeError, OSError) as error:
         for each in filter(None, (error, error.__context__)):
             traceback.clear_frames(each.__traceback__)

@@ -5,7 +5,6 @@ the weights are the package's. Silences are not cut out.
 """
 
 import importlib.util
-import pickle
 from pathlib import Path
 
 import torch
@@ -14,10 +13,12 @@ from torch.nn import functional
 from transformers.audio_utils import mel_filter_bank
 
 from sercore.audio import SAMPLE_RATE
+from sercore.hub import require_digest
 from sercore.params import ParamsError
 
 NAME = "Resemblyzer"
 PACKAGE = "Resemblyzer==0.1.4"
+SHA256 = "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e"  # of its weights
 WIDTH = 256
 WINDOW, HOP, BANDS = 400, 160, 40  # of the mel spectrogram, in samples; its bands
 PART, STEP = 160, 77  # frames that are embedded at a time, and from one part to the next
@@ -40,12 +41,9 @@ class GE2E(nn.Module):
             problem = f"encoder {NAME!r} needs the package that carries it"
             raise ParamsError(f"{problem}: `pip install --no-deps {PACKAGE}` brings it.")
         path = Path(package.origin).with_name("pretrained.pt")
-        try:
-            weights = torch.load(path, "cpu", weights_only=True)["model_state"]
-            self.load_state_dict({name: weights[name] for name in self.state_dict()})
-        except (OSError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as error:
-            problem = f"encoder {NAME!r}: {path} is damaged or of another version ({type(error).__name__})"
-            raise ParamsError(f"{problem}: `pip install --force-reinstall --no-deps {PACKAGE}` replaces it.") from None
+        require_digest(NAME, path, SHA256, PACKAGE)
+        weights = torch.load(path, "cpu", weights_only=True)["model_state"]
+        self.load_state_dict({name: weights[name] for name in self.state_dict()})
 
     @torch.no_grad()
     def forward(self, waveform: Tensor) -> Tensor:

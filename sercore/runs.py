@@ -44,7 +44,7 @@ PREDICTED = [f"predicted_{name}" for name in ATTRIBUTES]
 PREDICTED_FEMALE = "predicted_female"  # probability that the speaker is a woman, of systems with a gender head
 FILES = ("params.yaml", "metrics.json", "history.csv", "predictions.parquet", "environment.json")
 MODULES = (
-    *("audio", "batches", "cache", "encoders", "fast/exact_ccc", "features", "ge2e", "model"),
+    *("audio", "batches", "cache", "encoders", "exact_ccc", "features", "ge2e", "model"),
     *("raters", "sampling", "training"),
     *(f"network/{name}" for name in ("attention", "conventions", "encoders", "losses", "model", "packing")),
 )  # on which a run's figures depend; what readers do is in the digest of its corpus

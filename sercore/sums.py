@@ -74,6 +74,8 @@ def from_table(table: pd.DataFrame, systems: Sequence[str]) -> dict[str, Array]:
     if missing := [name for name in systems if name not in set(table["system"])]:
         raise SignificanceError(f"results: no run of {', '.join(missing)}. Run `make study` to train them.")
     rows = {name: table[table["system"] == name].set_index(list(KEYS)) for name in systems}
+    if twice := [name for name, each in rows.items() if each.index.has_duplicates]:
+        raise SignificanceError(f"sums of {', '.join(twice)} have a speaker, seed and attribute twice: give each once.")
     seeds = sorted(set.intersection(*(set(each.index.unique("seed")) for each in rows.values())))
     if not seeds:
         raise SignificanceError(f"{', '.join(systems)} have no seed in common: train them with the same ones.")

@@ -31,7 +31,7 @@ from sercore.batches import Utterances, collate
 from sercore.cache import model_digest
 from sercore.corpus import GENDERS, Corpus
 from sercore.disk import digest, is_sealed, readable, seal
-from sercore.fast.exact_ccc import first_pass, second_pass
+from sercore.exact_ccc import first_pass, second_pass
 from sercore.features import Features, FrozenEncoders, moments, require_kept
 from sercore.hub import quieten
 from sercore.model import AttributeModel, require_finite, room

@@ -3,7 +3,7 @@
 A family has m declared comparisons and a margin: the largest difference that does not matter. For each
 difference d with standard error se, two null hypotheses are tested:
 
-- there is no difference, at t = |d| / se (or by swapping, where each system is a single run);
+- there is no difference, at t = |d| / se (or by swapping, where each system has fewer than three runs);
 - the difference is as large as the margin, by two one-sided tests at t = (margin - |d|) / se (Schuirmann, 1987;
   Lakens, 2017).
 

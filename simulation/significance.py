@@ -257,6 +257,6 @@ def simulate() -> dict[str, pd.DataFrame]:
     with ProcessPoolExecutor() as pool:
         outcomes = [_rates(_repeated(pool, REPETITIONS, repeat, size), size) for size in SPEAKERS]
         powers = [_power(_repeated(pool, JUDGED, _differences, name), name) for name in SETS]
-        judged = [_judged(pool, speakers, runs) for speakers in SPEAKERS for runs in (1, *RUNS[1:])]
+        judged = [_judged(pool, speakers, runs) for speakers in SPEAKERS for runs in (1, *RUNS)]
     tables = {"rates": pd.concat(outcomes), "power": pd.concat(powers)}
     return tables | {"verdicts": pd.DataFrame(judged).assign(repetitions=JUDGED)}

@@ -192,8 +192,11 @@ def commit(plan: Plan) -> None:
 
 def _of_utterances(folder: str, names: list[str]) -> list[str]:
     """The files of results that tell of single utterances: all but aggregates and parameters."""
+    from study.chapters.speakers import PLANE
+
     kept = (".csv", "sums.parquet", "params.yaml", "environment.json")
-    return [name for name in names if Path(folder, name).is_file() and not name.endswith(kept)]
+    told = [name for name in names if not name.endswith(kept) or name == f"{PLANE}.csv"]
+    return [name for name in told if Path(folder, name).is_file()]
 
 
 COMMANDS = {one.__name__: one for one in (plan, features, prepare, test, analyse, execute, pages, commit)}

@@ -112,9 +112,10 @@ def members_by_attribute(system: str) -> dict[str, tuple[str, ...]]:
 
 
 def margin(profile: str) -> float:
-    """The largest difference of mean CCC that does not matter, declared for a profile or for all others."""
+    """The largest difference of mean CCC that does not matter, declared for what reads a profile's corpus, or for all
+    others."""
     margins = declarations()["margins"]
-    return margins.get(profile, margins["others"])
+    return margins.get(reader_of(profile), margins["others"])
 
 
 def paper_row(system: str) -> str | None:
@@ -333,7 +334,7 @@ def _entry(system: str) -> dict[str, Any]:
 def _answered(profile: str) -> dict[str, Question]:
     content, reader = declarations(), reader_of(profile)
     entries = content["questions"] | content["open"]
-    entries = {name: entry for name, entry in entries.items() if entry.get("only", reader) == reader}
+    entries = {name: entry for name, entry in entries.items() if reader in entry.get("only", [reader])}
     found = [_question(name, entries[name], content, reader) for name in content["readers"].get(reader, entries)]
     return {one.name: one for one in found if one.conditions}
 

@@ -16,7 +16,7 @@ from sercore.runs import PREDICTED
 from sercore.training import train
 from simulation.whiser import CLASSES
 from study import comparisons, results
-from study.chapters import adaptation, ambiguity_content, cross_corpus, transcripts
+from study.chapters import adaptation, ambiguity_content, cross_corpus, languages, transcripts
 from study.plan import Plan, Question, question
 
 PAIR = (("fusion", "speech_only"),)
@@ -168,6 +168,18 @@ def test_published_means_of_one_class_are_its_own():
     assert found["agreed", "arousal"] == pytest.approx(expected)
 
 
+def test_languages_are_compared_on_the_same_speakers():
+    asked, folder = question("emotale", "languages"), ROOT / "results" / "emotale" / "languages"
+    scores = languages.scores("emotale", folder, asked).query("measure == 'CCC' and endpoint == 'mean'")
+    known = scores.set_index(["system", "trained on", "tested on"])["estimate"]
+    table = comparisons.tested(languages.differences("emotale", folder, asked))
+    assert len(table) == 6 == table["comparisons"].iloc[0]
+    for _, row in table.iterrows():
+        tested = row["split"].removeprefix("unseen speakers, ")
+        one, other = (row[name].rstrip(")").split(" (") for name in ("system", "reference"))
+        assert row["estimate"] == pytest.approx(known[*one, tested] - known[*other, tested])
+
+
 def test_costs_of_an_ensemble_are_sums_over_its_members():
     members = ("fusion_arousal", "fusion_valence", "fusion_dominance")
     study = make_study(("fusion", *members))
@@ -186,7 +198,7 @@ def test_costs_of_an_ensemble_are_sums_over_its_members():
     [
         ("embeded", "paper", "unknown profile 'embeded'; params/ has embedded, emotale"),
         ("embedded", "txt", "profile 'embedded' does not answer 'txt'; it answers text, auxiliary_tasks"),
-        ("iemocap", "speakers", "profile 'iemocap' does not answer 'speakers'; it answers text"),
+        ("iemocap", "speakers", "profile 'iemocap' does not answer 'speakers'; it answers real_speech"),
     ],
 )
 def test_a_plan_of_nothing_known_is_refused_in_one_sentence(profile, chapter, sentence):

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from sercore import ATTRIBUTES, InputError
-from sercore.compare import Options, compare, write
+from sercore.compare import PREDICTED, Options, compare, paragraph, write
 from sercore.sums import SUMS, as_table, speaker_sums
 
 EMO = ["EmoAct", "EmoVal", "EmoDom"]
@@ -80,7 +80,7 @@ def test_all_is_written_and_printed(folder):
         [sys.executable, "-m", "sercore", "compare", *command], capture_output=True, text=True, check=True
     )
     assert done.stderr == ""
-    assert "the trained model of base" in done.stdout
+    assert "Of these trained models, mine is" in done.stdout
     assert "Lakens (2017)" in done.stdout
     written = {path.name for path in (folder / "out").iterdir()}
     tables = {f"{name}.{suffix}" for name in ("scores", "differences") for suffix in ("csv", "tex")}
@@ -106,6 +106,39 @@ def test_other_names_parquet_and_gold_in_the_same_file_give_the_same(folder):
     np.testing.assert_allclose(found, expected)
 
 
+def test_gold_values_in_the_systems_own_files_are_taken_together(folder):
+    """One file lacks three utterances, another has them, with gold values."""
+    gold = pd.read_csv("labels.csv")
+    for name in ("mine-0", "base-0"):
+        predicted = pd.read_csv(f"{name}.csv").rename(columns=dict(zip(EMO, PREDICTED, strict=True)))
+        predicted.merge(gold, on="FileName")[3 * (name == "mine-0") :].to_csv(f"{name}.csv", index=False)
+    with pytest.warns(UserWarning, match=r"^mine-0\.csv: missing 3 utterances"):
+        scores, _ = compare({"mine": "mine-0.csv", "base": "base-0.csv"}, None, Options())
+    assert set(scores["utterances"]) == {397}
+
+
+def test_one_system_has_scores_alone(folder):
+    command = [sys.executable, "-m", "sercore", "compare", "mine=mine-*.csv", "--gold", "labels.csv", "--output", "out"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "(95 % intervals, jackknife over speakers): mine ." in done.stdout
+    assert "Lakens" not in done.stdout
+    assert {path.name for path in (folder / "out").iterdir()} == {"scores.csv", "scores.tex", "paragraph.txt"}
+
+
+@pytest.mark.parametrize(("seeds", "said", "unsaid"), [("*", "Satterthwaite", "Phipson"), ("0", "Phipson", "Satterth")])
+def test_the_paragraph_names_the_method_that_was_used(folder, seeds, said, unsaid):
+    systems = {name: f"{name}-{seeds}.csv" for name in ("mine", "base")}
+    text = paragraph(*compare(systems, folder / "labels.csv", Options()))
+    assert said in text
+    assert unsaid not in text
+
+
+def test_numbers_with_a_decimal_comma_are_none(folder):
+    changed("labels.csv", lambda t: t.assign(EmoAct=t["EmoAct"].astype(str).str.replace(".", ",")))
+    with pytest.raises(InputError, match=r"labels\.csv has no row with three numbers as gold values"):
+        run(folder)
+
+
 def test_sums_by_speaker_give_what_predictions_give(folder):
     expected = run(folder)
     gold = pd.read_csv("labels.csv").query("Split_Set == 'Test1'").set_index("FileName")
@@ -121,6 +154,17 @@ def test_sums_by_speaker_give_what_predictions_give(folder):
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one["estimate"], other["estimate"])
         np.testing.assert_allclose(one["low"], other["low"])
+    twice = {"mine": "sums*.parquet", "base": "sums.parquet"}
+    pd.concat([part.assign(system=part["system"].map({"mine": "base", "base": "mine"})) for part in parts]).to_parquet(
+        "other.parquet"
+    )
+    each_its_own = compare({"mine": "sums.parquet", "base": "other.parquet"}, None, Options())
+    assert list(each_its_own[0]["estimate"][:4]) == list(each_its_own[0]["estimate"][4:])
+    with pytest.raises(InputError, match=r"sums\.parquet has no sums of nobody, only of mine, base"):
+        compare({"nobody": "sums.parquet", "base": "sums.parquet"}, None, Options())
+    shutil.copy("sums.parquet", "sums-again.parquet")
+    with pytest.raises(InputError, match="sums of mine have a speaker, seed and attribute twice"):
+        compare(twice, None, Options())
     with pytest.raises(InputError, match="compare sums with sums"):
         compare({"mine": "sums.parquet", "base": "base-*.csv"}, folder / "labels.csv", Options())
 
@@ -149,10 +193,18 @@ def test_slips_are_refused_with_file_and_count(folder, case):
 
 
 SAID = {
-    "fewer rows": (lambda t: t[5:], r"mine-1\.csv lacks 5 utterances .* of other files"),
+    "fewer rows": (lambda t: t[5:], r"mine-1\.csv: missing 5 utterances .* of other files"),
     "attributes exchanged": (
         lambda t: t.rename(columns={"EmoVal": "EmoAct", "EmoAct": "EmoVal"}),
         r"mine-1\.csv: its columns correlate as if .* exchanged",
+    ),
+    "a constant among exchanged ones": (
+        lambda t: t.rename(columns={"EmoAct": "EmoVal", "EmoVal": "EmoAct"}).assign(EmoDom=4.0),
+        r"mine-1\.csv: its columns correlate as if arousal with valence",
+    ),
+    "another scale within the gold's": (
+        lambda t: t.assign(**{name: 2 + t[name] / 20 for name in EMO}),
+        r"mine-1\.csv: its predictions lie from 2\..* to 2\..*, where gold values lie .* another scale",
     ),
     "a constant": (lambda t: t.assign(EmoVal=4.0), "mine: constant predictions in 1 files"),
     "a little outside": (lambda t: t.assign(EmoVal=t["EmoVal"].mask(t.index < 4, 7.1)), "4 utterances .* lie outside"),
@@ -160,7 +212,7 @@ SAID = {
 
 
 @pytest.mark.parametrize("case", SAID)
-@pytest.mark.filterwarnings("ignore:invalid value encountered")
+@pytest.mark.filterwarnings("error:invalid value encountered")
 def test_slips_are_said_aloud_with_file_and_count(folder, case):
     change, message = SAID[case]
     changed("mine-1.csv", change)
@@ -219,6 +271,7 @@ def test_hidden_gold_values_are_left_out(folder):
         ({"speaker": "Sprecher"}, r"no column speaker: name it with --speaker"),
         ({"split": "test9"}, r"has no row of split 'test9' \(it has Test1, Train\)"),
         ({"margin": 0.0}, "margin"),
+        ({"scale": (0.0, 1.0)}, r"gold values lie from 1\.\d+ to 6\.\d+, outside --scale 0 1"),
     ],
 )
 def test_wrong_arguments_are_one_sentence(folder, options, message):
@@ -228,11 +281,11 @@ def test_wrong_arguments_are_one_sentence(folder, options, message):
 
 
 def test_names_of_systems_are_needed(folder):
-    for given in (["mine-0.csv", "base-0.csv"], ["a=mine-0.csv"], ["a=mine-0.csv", "a=base-0.csv"]):
+    for given in (["mine-0.csv", "base-0.csv"], ["a=mine-0.csv", "a=base-0.csv"]):
         command = [sys.executable, "-m", "sercore", "compare", *given, "--gold", "labels.csv"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 1
-        assert done.stderr == "error: give two systems or more, each as NAME=FILE with a name of its own.\n"
+        assert done.stderr == "error: give each system as NAME=FILE, with a name of its own.\n"
 
 
 def test_it_needs_neither_torch_nor_soundfile_and_is_fast(folder):

@@ -185,11 +185,11 @@ def test_every_declared_system_is_a_variant_or_an_ensemble_of_variants():
 
 def test_a_profile_may_answer_some_questions():
     asked = questions.questions("iemocap")
-    assert list(asked) == ["text", "auxiliary_tasks"]
-    assert "whisper_only" in questions.systems(asked.values())
+    assert list(asked) == ["real_speech", "auxiliary_tasks"]
+    assert "speech_finetuned" in questions.systems(asked.values())
     assert "baseline" not in questions.systems(asked.values())
-    assert questions.question("iemocap", "text") == asked["text"]
-    with pytest.raises(params.ParamsError, match="does not answer 'ensembles'; it answers text, auxiliary"):
+    assert questions.question("iemocap", "auxiliary_tasks") == asked["auxiliary_tasks"]
+    with pytest.raises(params.ParamsError, match="does not answer 'ensembles'; it answers real_speech, auxiliary"):
         questions.question("iemocap", "ensembles")
 
 

@@ -9,7 +9,7 @@ import torch
 
 from sercore import params
 from sercore.batches import Utterances, collate
-from sercore.fast.exact_ccc import first_pass, second_pass
+from sercore.exact_ccc import first_pass, second_pass
 from sercore.features import FrozenEncoders
 from sercore.model import AttributeModel
 from sercore.training import train

@@ -1,6 +1,7 @@
 """Where encoders come from: Whisper's encoder in CTranslate2's format, packages, and a hub that does not answer."""
 
 import importlib.util
+import shutil
 import socket
 import struct
 import sys
@@ -105,6 +106,21 @@ def test_a_package_with_other_weights_is_refused(project, monkeypatch):
     assert not (project / "data" / "models").exists()
 
 
+def test_a_recognisers_folder_is_left_alone(project):
+    with pytest.raises(ParamsError, match=r"CTranslate2's format, .* in the hub's format is openai/whisper-tiny.en\.$"):
+        hub.encoder_config("Systran/faster-whisper-tiny.en")
+
+
+def test_a_damaged_folder_of_our_own_making_is_to_be_removed(project):
+    folder = project / "data" / "models" / TINY.replace("/", "--")
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{")
+    with pytest.raises(ParamsError, match=r"whisper-tiny.en holds no usable model .*; remove it; it is written again"):
+        hub.encoder_config(TINY)
+    shutil.rmtree(folder)
+    assert hub.encoder_config(TINY).model_type == "whisper"
+
+
 def test_without_a_network_a_missing_model_is_one_sentence_at_once(project, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     hub.hub_answers.cache_clear()
@@ -165,13 +181,16 @@ def test_silence_has_a_speaker_embedding():
 
 
 def test_a_damaged_or_missing_package_of_speaker_weights_is_one_sentence(tmp_path, monkeypatch):
+    whole = Path(importlib.util.find_spec("resemblyzer").origin).with_name("pretrained.pt").read_bytes()
     (tmp_path / "resemblyzer").mkdir()
     (tmp_path / "resemblyzer" / "__init__.py").touch()
-    (tmp_path / "resemblyzer" / "pretrained.pt").write_bytes(b"cut off")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "resemblyzer", raising=False)
-    with pytest.raises(ParamsError, match=r"pretrained.pt is damaged or of another version .*Resemblyzer==0.1.4"):
-        SpeakerEncoder("Resemblyzer")
+    middle = len(whole) // 2
+    for content in (b"cut off", whole[:middle] + b"four" + whole[middle + 4 :]):
+        (tmp_path / "resemblyzer" / "pretrained.pt").write_bytes(content)
+        with pytest.raises(ParamsError, match=r"pretrained.pt is damaged, or not that of Resemblyzer==0.1.4: `pip in"):
+            SpeakerEncoder("Resemblyzer")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ParamsError, match="needs the package that carries it: `pip install --no-deps Resemblyzer"):
         SpeakerEncoder("Resemblyzer")

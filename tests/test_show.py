@@ -149,13 +149,11 @@ def test_a_figure_that_the_paper_prints_with_two_digits_says_so():
 def test_the_answer_follows_the_verdicts(study, differences):
     lines = show.answer(differences).data.split("\n")
     assert lines[0].startswith("On test3 (")
-    assert lines[2].startswith(
-        "- The trained model of `fusion` is better than the trained model of `speech_only`: by ."
-    )
+    assert lines[2].startswith("- Of these trained models, `fusion` is better than `speech_only`: by .")
     more = summed(replace(study, runs=make_study(TEXT.compared, 3).runs))
     lines = show.answer(comparisons.differences(more, TEXT)).data.split("\n")
     assert lines[2].startswith("- `fusion` is better than `speech_only`: by .")
-    assert lines[3].startswith("- `fusion_gender` against `fusion`: inconclusive, anything from")
+    assert lines[3].startswith("- `fusion_gender` against `fusion`: inconclusive; differences from")
 
 
 @pytest.mark.parametrize(
@@ -217,8 +215,9 @@ def test_figures_repeat_of_the_same_runs_alone(results, study, tmp_path):
     metrics = study.runs[2].metrics | {"ccc": {"test3": {"valence": 0.3}}}
     other = ablation.repeated([replace(study.runs[2], metrics=metrics)], results / "study")
     assert "A CCC differs by 0.100" in show.repeats(other).data
+    assert ablation.repeated(study.runs, results / "nowhere").empty
     unknown = ablation.repeated([replace(study.runs[0], system="speech_only-12345678")], results / "study")
-    assert "no run of this profile" in show.repeats(unknown).data
+    assert "have no such run" in show.repeats(unknown).data
 
 
 def test_errors_by_emotion_against_a_plain_loop(study):

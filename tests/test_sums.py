@@ -160,7 +160,7 @@ def published(project, monkeypatch):
     folder = Path("build/iemocap/results/paper")
     (folder / "study").mkdir(parents=True)
     write_results(folder / "study", Study(runs, corpus, make_ratings(corpus, rng)))
-    write_tables(folder, {"emotions": pd.DataFrame({"estimate": [1.0]})})
+    write_tables(folder, {name: pd.DataFrame({"estimate": [1.0]}) for name in ("emotions", "embedding_2d")})
     (folder / "study" / "environment.json").write_text("{}")
     commit(Plan("iemocap"))
     return read("iemocap", project / folder), read("iemocap", project / "results/iemocap/paper")

@@ -8,7 +8,7 @@ import pandas as pd
 
 from sercore import ATTRIBUTES, training
 from sercore.model import AttributeModel
-from sercore.params import Params
+from sercore.params import Params, resolve
 from sercore.runs import Run
 from study import results
 from study.comparisons import ENDPOINTS
@@ -40,7 +40,9 @@ def predictions(runs: Sequence[Run], split: str) -> pd.DataFrame:
 
 def repeated(runs: Sequence[Run], folder: Path | str) -> pd.DataFrame:
     """CCCs of `runs` beside those of the same profile, system and seed in a folder of collected results: a row a run,
-    split and endpoint with ``estimate`` and ``committed``."""
+    split and endpoint with ``estimate`` and ``committed``; none where there is no such folder."""
+    if not resolve(Path(folder)).is_dir():
+        return pd.DataFrame(columns=["estimate", "committed"])
     tables, keys = [], ["profile", "system", "seed"]
     for name, each in {"estimate": runs, "committed": results.read_runs(folder)}.items():
         table = results.run_metrics(each).assign(profile=[run.params.profile for run in each])

@@ -1,24 +1,46 @@
 """Trained on one language of EmoTale, tested on unseen speakers of each."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from sercore import verdicts
-from sercore.sums import ccc_of, correlation_of, from_table
+from sercore.sums import Array, ccc_of, correlation_of, from_table
 from study import results
+from study.plan import STUDY, Question, margin
+
+TRAINED = {"English": STUDY, "Danish": "danish"}  # language -> condition of the question
 
 
-def scores(folder: Path | str, system: str = "speech_only") -> pd.DataFrame:
-    """CCC of a system on unseen speakers of each language, trained on each (the conditions of the question
-    ``languages``), and the CCC after the predictions were given mean and spread of the gold values (``aligned``)."""
+def _sums(profile: str, folder: Path | str, trained: str, tested: str, systems: Sequence[str]) -> dict[str, Array]:
+    rows = results.read(profile, folder, TRAINED[trained]).sums.query("split == 'test1'")
+    return from_table(rows[rows["test"] == tested.lower()], systems)
+
+
+def scores(profile: str, folder: Path | str, question: Question) -> pd.DataFrame:
+    """CCC of each system of the question ``languages`` on unseen speakers of each language, trained on each, and the
+    CCC after the predictions were given mean and spread of the gold values (``aligned``)."""
     tables = []
-    for condition, trained in (("study", "English"), ("danish", "Danish")):
-        rows = results.read("emotale", folder, condition).sums.query("split == 'test1'")
-        for test in ("english", "danish"):
-            found = from_table(rows[rows["test"] == test], [system])
+    for trained in TRAINED:
+        for tested in TRAINED:
+            found = _sums(profile, folder, trained, tested, question.compared[::-1])
             for measure, statistic in (("CCC", ccc_of), ("aligned", correlation_of)):
                 table = verdicts.scores(found, statistic=statistic)
-                keys = {"trained on": trained, "tested on": test.capitalize(), "measure": measure}
-                tables.append(table.assign(**keys))
+                tables.append(table.assign(**{"trained on": trained, "tested on": tested, "measure": measure}))
     return pd.concat(tables, ignore_index=True)
+
+
+def differences(profile: str, folder: Path | str, question: Question) -> pd.DataFrame:
+    """On each language (``split``) the first system trained on it against the same trained on the other one, and the
+    pairs of the question trained on each; all one family."""
+    tables = []
+    for tested in TRAINED:
+        each = {trained: _sums(profile, folder, trained, tested, question.compared) for trained in TRAINED}
+        sums = {f"{name} ({trained})": one for trained in TRAINED for name, one in each[trained].items()}
+        own, other = sorted(TRAINED, key=lambda trained: trained != tested)
+        first = question.pairs[0][0]
+        pairs = [(f"{first} ({own})", f"{first} ({other})")]
+        pairs += [(f"{a} ({trained})", f"{b} ({trained})") for trained in (own, other) for a, b in question.pairs]
+        tables.append(verdicts.differences(sums, pairs).assign(condition=STUDY, split=f"unseen speakers, {tested}"))
+    return verdicts.judged(pd.concat(tables, ignore_index=True), margin(profile))

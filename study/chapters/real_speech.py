@@ -1,4 +1,5 @@
-"""On real speech: which layers of a frozen encoder a system weighs, and what a ridge regression reads from each."""
+"""On real speech: which layers of a frozen encoder a system weighs, what a ridge regression reads from each, and how a
+system does by gender and emotion."""
 
 from pathlib import Path
 
@@ -11,16 +12,33 @@ from sercore.runs import PREDICTED
 from sercore.sums import speaker_sums
 from study import baselines, results
 from study.comparisons import tested
-from study.plan import Plan, Question, corpus_of, run_folder
+from study.groups import memberships, scores
+from study.plan import Plan, Question, corpus_of, run_folder, systems
+from study.results import Study
 
 
 def analyse(plan: Plan, question: Question, folder: Path) -> None:
-    """Write ``layers.csv`` of the question's first system, whose speech encoder is frozen: a row a hidden state (number
-    ``layer``, from 0) and ``measure``: its learned ``weight``, the mean over runs with their standard deviation as
-    limits, and the mean CCC of a ``ridge`` on it alone, with its interval over speakers."""
+    """Write `layers` and `groups`, as CSV."""
+    tables = {"layers": layers(plan, question), "groups": groups(results.read(plan.profile, folder), question)}
+    results.write_tables(folder, tables)
+
+
+def groups(study: Study, question: Question) -> pd.DataFrame:
+    """`study.groups.scores` of the question's first system on the reported split."""
+    system = question.pairs[0][0]
+    gold, predictions, _ = results.aligned(study.runs, [system], results.reported_split(study.runs))
+    given = gold[[*ATTRIBUTES]].to_numpy(), predictions[system], gold["speaker"].to_numpy()
+    return scores(*given, memberships(gold, study.corpus))
+
+
+def layers(plan: Plan, question: Question) -> pd.DataFrame:
+    """Of the question's first system with a frozen speech encoder a row a hidden state (number ``layer``, from 0) and
+    ``measure``: its learned ``weight``, the mean over runs with their standard deviation as limits, and the mean CCC
+    of a ``ridge`` on it alone, with its interval over speakers."""
+    system = next(name for name in systems([question]) if not plan.parameters(name).speech.finetune)
     weights, predictions, states = [], [], None
     for seed in plan.seeds():
-        params = plan.parameters(question.pairs[0][0], seed=seed)
+        params = plan.parameters(system, seed=seed)
         weights.append(AttributeModel.from_pretrained(run_folder(params) / "model").layer_weights.softmax(0).tolist())
         corpus = corpus_of(params.corpus, seed)
         states = baselines.states(params, corpus) if states is None else states
@@ -33,4 +51,4 @@ def analyse(plan: Plan, question: Question, folder: Path) -> None:
     for layer, rows in pd.concat(predictions).query("split == 'test1'").groupby("layer"):
         sums = speaker_sums(rows[[*ATTRIBUTES]].to_numpy(), rows[PREDICTED].to_numpy(), rows["speaker"].to_numpy())
         tables.append(tested(verdicts.scores({"ridge": sums})).assign(measure="ridge", layer=layer))
-    results.write_tables(folder, {"layers": pd.concat(tables)[["layer", "measure", "estimate", "low", "high"]]})
+    return pd.concat(tables)[["layer", "measure", "estimate", "low", "high"]]

@@ -25,6 +25,7 @@ from sercore import audio, corpora
 from sercore.corpus import CorpusError
 from sercore.encoders import SpeakerEncoder
 from sercore.hub import quieten
+from sercore.params import resolve
 from sercore.significance import contrast
 from sercore.sums import jackknife_error
 from simulation.population import SKEW
@@ -33,7 +34,8 @@ from study.plan import Plan, Question
 from study.results import Study
 
 SPEAKERS, UTTERANCES = 10, 100  # the authors' choice: so many speakers, and utterances of each
-TABLES = ("counts", "embedding_2d", "embedding")
+PLANE = "embedding_2d"  # a row an utterance
+TABLES = ("counts", PLANE, "embedding")
 
 
 def analyse(plan: Plan, question: Question, folder: Path) -> None:
@@ -56,16 +58,21 @@ def analyse(plan: Plan, question: Question, folder: Path) -> None:
     plane = pd.DataFrame(projection.fit_transform(embeddings).round(2), columns=["x", "y"])
     tables = {
         "counts": pd.DataFrame({"utterances": table["speaker"].value_counts().to_numpy()}),
-        "embedding_2d": plane.assign(speaker=rows["number"].to_numpy()),
+        PLANE: plane.assign(speaker=rows["number"].to_numpy()),
         "embedding": separation(embeddings, rows["number"]).assign(encoder=params.speaker.encoder),
     }
     results.write_tables(folder, tables)
 
 
 def read(folders: dict[str, str]) -> dict[str, pd.DataFrame]:
-    """The tables that `analyse` wrote into folders, by the corpus's name, which is the column ``corpus``."""
-    each = {name: results.read_tables(folder, TABLES) for name, folder in folders.items()}
-    return {table: pd.concat([part[table].assign(corpus=name) for name, part in each.items()]) for table in TABLES}
+    """The tables that `analyse` wrote into folders, by the corpus's name, which is the column ``corpus``. All but the
+    first folder may lack `PLANE`, which of human speech is not committed."""
+    each: dict[str, dict[str, pd.DataFrame]] = {}
+    for name, folder in folders.items():
+        whole = not each or (resolve(Path(folder)) / f"{PLANE}.csv").is_file()
+        each[name] = results.read_tables(folder, [table for table in TABLES if whole or table != PLANE])
+    known = {table: {name: part[table] for name, part in each.items() if table in part} for table in TABLES}
+    return {table: pd.concat([rows.assign(corpus=name) for name, rows in of.items()]) for table, of in known.items()}
 
 
 def skews(studies: Sequence[Study], counts: pd.DataFrame) -> pd.DataFrame:

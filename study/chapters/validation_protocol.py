@@ -128,7 +128,7 @@ def _sums(runs: Sequence[Run], split: str) -> tuple[pd.DataFrame, dict[str, Arra
     for run in runs:
         path = run.folder and run.folder / "epochs.parquet"
         if path is None or not path.is_file():
-            raise ParamsError(f"{run.folder} lacks what each epoch predicts: train it with training.every_epoch.")
+            raise ParamsError(f"{run.folder}: missing epochs.parquet. Train with training.every_epoch to create it.")
         epochs = pd.read_parquet(path).sort_values(["epoch", "utterance"])
         predicted = epochs.loc[epochs["utterance"].isin(rows["utterance"]), PREDICTED].to_numpy(np.float64)
         predicted = predicted.reshape(-1, len(rows), len(ATTRIBUTES))

@@ -12,6 +12,8 @@ from study.comparisons import of_models, tested
 from study.plan import paper_row, questions
 from study.show.tables import basis
 
+TOLERANCE = 0.05  # of a CCC, between machines
+
 
 def answer(table: pd.DataFrame) -> Markdown:
     """What each difference shows, by condition and split."""
@@ -64,16 +66,16 @@ def caveat() -> Markdown:
     return Markdown(f"> {paper.quoted()['source']}. {paper.quoted()['caveat']}")
 
 
-def repeats(table: pd.DataFrame, tolerance: float = 0.05) -> Markdown:
-    """Whether CCCs (``estimate``) repeat the ``committed`` ones, up to `tolerance`: training amplifies what processors
+def repeats(table: pd.DataFrame) -> Markdown:
+    """Whether CCCs (``estimate``) repeat the ``committed`` ones up to `TOLERANCE`: training amplifies what processors
     round differently."""
     if table.empty:
-        return Markdown("The committed results have no run of this profile, system and seed to compare with.")
+        return Markdown("The committed results of the paper's questions have no such run to compare with.")
     largest = (table["estimate"] - table["committed"]).abs().max()
-    if largest <= tolerance:
-        return Markdown(f"Every CCC lies within {tolerance} of the committed one, the tolerance between machines.")
+    if largest <= TOLERANCE:
+        return Markdown(f"Every CCC lies within {TOLERANCE} of the committed one, the tolerance between machines.")
     return Markdown(
-        f"A CCC differs by {largest:.3f} from the committed one: **more than between machines, {tolerance}.**"
+        f"A CCC differs by {largest:.3f} from the committed one: **more than between machines, {TOLERANCE}.**"
     )
 
 

@@ -1,1 +1,0 @@
-"""Faster ways to the same values, each tested against the plain way."""
