@@ -56,7 +56,9 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
         OSError: a checkpoint or the model cannot be written, or there is no room for them.
     """
     model, rows, speakers, features = prepare(params, corpus)
-    inputs = {"corpus": corpus.digest()} | features.digests() | _circumstances(params, features)
+    inputs = {"corpus": corpus.digest()} | features.digests() | _circumstances(params)
+    if params.speech.cache and features.speech is None and not (params.speech.finetune and features.spectrograms):
+        inputs["speech.cache"] = SPECTROGRAMS if features.spectrograms else "no room"  # of what is best kept
     inputs |= {name: model_digest(encoder) for name, encoder in model.encoders().items()}
     if rows.weights is not None:
         inputs["weights"] = digest([rows.weights.to_csv()])
@@ -101,7 +103,7 @@ def prepare(params: Params, corpus: Corpus) -> tuple[AttributeModel, Rows, list[
     model = AttributeModel.from_params(params, scale=corpus.scale, speakers=len(speakers))
     encoders = FrozenEncoders(params, model.speech)
     model.config.beside = {name: model_digest(encoder) for name, encoder in encoders.beside.items()}
-    runs.require_room(params, room(model))
+    runs.require_room(params, {"corpus": corpus.digest()} | _circumstances(params), room(model))
     with processes().main_process_first():  # the others find what it cached
         return model, rows, speakers, encoders(corpus.table)
 
@@ -271,7 +273,7 @@ class AttributeTrainer(Trainer):
         return named | {"mean": float(np.mean([named[name] for name in self.params.loss.attributes]))}
 
 
-def _circumstances(params: Params, features: Features) -> dict[str, str]:
+def _circumstances(params: Params) -> dict[str, str]:
     """What figures depend on beside parameters and contents, where it is not the usual: one process, on a CPU."""
     found = {"checkpointing": "true"} if params.training.checkpointing else {}
     if torch.cuda.is_available():
@@ -279,8 +281,6 @@ def _circumstances(params: Params, features: Features) -> dict[str, str]:
         found |= {} if params.training.deterministic else {"deterministic": "false"}
     if (count := params.training.processes or processes().num_processes) > 1:
         found["processes"] = str(count)
-    if params.speech.cache and features.speech is None and not (params.speech.finetune and features.spectrograms):
-        found["speech.cache"] = SPECTROGRAMS if features.spectrograms else "no room"  # of what is best kept
     return found
 
 
