@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import gc
-import os
 import resource
 import shutil
 import sys
@@ -31,6 +30,7 @@ from sercore.batches import Utterances, collate
 from sercore.cache import model_digest
 from sercore.corpus import GENDERS, Corpus
 from sercore.disk import digest, is_sealed, readable, seal
+from sercore.encoders import choose_kernels
 from sercore.exact_ccc import first_pass, second_pass
 from sercore.features import Features, FrozenEncoders, moments, require_kept
 from sercore.hub import quieten
@@ -92,10 +92,7 @@ def prepare(params: Params, corpus: Corpus) -> tuple[AttributeModel, Rows, list[
     gc.collect()  # what trainers of this process left in reference cycles
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without which cuBLAS is not deterministic
-        torch.use_deterministic_algorithms(params.training.deterministic)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads it
-        torch.backends.cudnn.benchmark = False  # which chooses by timing
+    choose_kernels(params.training.deterministic)
     corpus.require_disjoint_speakers()
     set_seed(params.seed)
     rows = choose(corpus, params)
