@@ -1,7 +1,6 @@
 """Train one system: `train(params, corpus)` leaves a complete run, and continues an interrupted one."""
 
 import contextlib
-import errno
 import gc
 import resource
 import shutil
@@ -18,7 +17,6 @@ import pandas as pd
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
-from safetensors import SafetensorError
 from scipy.special import softmax
 from tqdm import tqdm
 from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, TrainingArguments, set_seed
@@ -29,7 +27,7 @@ from sercore import ATTRIBUTES, runs
 from sercore.batches import Utterances, collate
 from sercore.cache import model_digest
 from sercore.corpus import GENDERS, Corpus
-from sercore.disk import digest, is_sealed, readable, seal
+from sercore.disk import digest, is_sealed, seal, writing
 from sercore.encoders import choose_kernels
 from sercore.exact_ccc import first_pass, second_pass
 from sercore.features import Features, FrozenEncoders, moments, require_kept
@@ -179,7 +177,7 @@ class AttributeTrainer(Trainer):
                 "parameters": self.model.num_parameters(),
                 "trainable_parameters": self.model.num_parameters(only_trainable=True),
             }
-            with _written(self.partial, room(self.model, checkpoints=0)):
+            with writing(self.partial, room(self.model, checkpoints=0), RuntimeError):  # torch's
                 self.model.save_pretrained(self.partial / "model")
                 runs.finish(self.partial, metrics, history, predictions)
         self.accelerator.wait_for_everyone()
@@ -212,7 +210,7 @@ class AttributeTrainer(Trainer):
     def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
         """transformers' own; then the last and the best checkpoint are kept, or the last two if the last is best."""
         folder = self.partial / "checkpoints"
-        with _written(self.partial, room(self.model, checkpoints=1)):
+        with writing(self.partial, room(self.model, checkpoints=1), RuntimeError):
             super()._save_checkpoint(*arguments, **options)
             self.accelerator.wait_for_everyone()  # each process writes its random state
             if self.is_world_process_zero():
@@ -279,19 +277,6 @@ def _circumstances(params: Params) -> dict[str, str]:
     if (count := params.training.processes or processes().num_processes) > 1:
         found["processes"] = str(count)
     return found
-
-
-@contextlib.contextmanager
-def _written(folder: Path, size: float) -> Iterator[None]:
-    """Raise `OSError`, which tells the `size` in bytes of what is written, where `folder` cannot be written: torch and
-    safetensors have types of their own for that."""
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        raise
-    except (OSError, RuntimeError, SafetensorError) as error:
-        need = f"about {readable(size)} are needed, and {readable(shutil.disk_usage(folder).free)} are free"
-        raise OSError(errno.EIO, f"cannot be written ({error}), {need}", str(folder)) from error
 
 
 def _last_checkpoint(folder: Path) -> tuple[str | None, TrainerState]:
