@@ -14,7 +14,7 @@ def machines() -> pd.DataFrame:
     ]
     table = pd.DataFrame(entries).fillna("–")
     keys = list(table.columns.drop("parts"))
-    return table.groupby(keys, sort=False)["parts"].agg("; ".join).reset_index().set_index("device")
+    return table.groupby(keys, sort=False)["parts"].agg("; ".join).reset_index()
 
 
 def activations() -> pd.DataFrame:
