@@ -44,7 +44,7 @@ from sercore import ATTRIBUTES, corpora, params
 from sercore.batches import collate
 from sercore.disk import complete_file
 from sercore.encoders import DEVICE
-from sercore.fast.exact_ccc import first_pass, second_pass
+from sercore.exact_ccc import first_pass, second_pass
 from sercore.features import Features, pretrained_features
 from sercore.model import AttributeModel
 from sercore.network.encoders import AudioInputs
