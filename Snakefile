@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from study.plan import STUDY, alone, is_simulated, planned
+from study.plan import STUDY, alone, planned
 
 GPU = config.pop("gpu", 1)
 plan = planned(**config)
@@ -23,8 +23,7 @@ ruleorder: ablation > chapter
 
 onstart:
     alone()
-    # A simulated corpus is small.
-    shell(":" if is_simulated(plan.parameters("fusion").corpus) else f"{plan.command} plan")
+    plan.require_room(GPU)
 
 
 rule book:

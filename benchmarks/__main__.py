@@ -1,9 +1,10 @@
 """``python -m benchmarks [part ...]`` measures and writes ``benchmarks/results.json``; see `PARTS`. With ``--tiny`` it
 tries with small models whether everything runs, and writes nothing.
 
-The file has an entry for each device, ``cpu`` and ``cuda``, with the ``machine`` and tidy ``rows``: ``part``, ``size``,
-``way``, ``precision``, ``measure``, ``value`` (the median over rounds), ``low`` and ``high`` (their range). Parts that
-are not measured stay as they are. Ways of a part are timed in turn, so that what else the machine does affects all.
+The file has for each device, ``cpu`` and ``cuda``, and each part the ``machine`` that it was measured on and tidy
+``rows``: ``size``, ``way``, ``precision``, ``measure``, ``value`` (the median over rounds), ``low`` and ``high`` (their
+range). Parts that are not measured stay as they are. Ways of a part are timed in turn, so that what else the machine
+does affects all.
 """
 
 import argparse
@@ -43,7 +44,7 @@ from sercore import ATTRIBUTES, corpora, params
 from sercore.batches import collate
 from sercore.disk import complete_file
 from sercore.encoders import DEVICE
-from sercore.fast.exact_ccc import first_pass, second_pass
+from sercore.exact_ccc import first_pass, second_pass
 from sercore.features import Features, pretrained_features
 from sercore.model import AttributeModel
 from sercore.network.encoders import AudioInputs
@@ -440,9 +441,7 @@ def main() -> None:
         if given.tiny:
             continue
         content = json.loads(TARGET.read_text()) if TARGET.is_file() else {}
-        entry = content.get(DEVICE.type, {"rows": []})
-        kept = [row for row in entry["rows"] if row["part"] != name]
-        content[DEVICE.type] = {"machine": machine(), "rows": kept + [{"part": name} | row for row in rows]}
+        content.setdefault(DEVICE.type, {})[name] = {"machine": machine(), "rows": rows}
         complete_file(TARGET, methodcaller("write_text", json.dumps(content, indent=1) + "\n"))
 
 

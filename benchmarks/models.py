@@ -22,7 +22,7 @@ from transformers import PretrainedConfig, WavLMConfig, WhisperConfig
 from sercore import ATTRIBUTES
 from sercore.batches import collate
 from sercore.encoders import DEVICE
-from sercore.fast.exact_ccc import first_pass, second_pass
+from sercore.exact_ccc import first_pass, second_pass
 from sercore.model import AttributeModel
 from sercore.network.attention import Packing
 from sercore.network.encoders import WHISPER_STRIDE, SpeechEncoder
@@ -152,7 +152,7 @@ def training_step(
     model: AttributeModel, data: Sequence[dict[str, Tensor]], precision: str = "float32", parts: int = 1
 ) -> Callable[[], None]:
     """A function that takes one optimiser's step on the next `parts` batches of `data`, with the loss of all as one by
-    `sercore.fast.exact_ccc` where they are several."""
+    `sercore.exact_ccc` where they are several."""
     optimiser = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=1e-5)
     following = itertools.cycle(data)
 

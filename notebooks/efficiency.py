@@ -19,7 +19,9 @@ from study.results import costs, read
 show.refuse_unknown(In)
 study = read(profile, results)
 measured = needs.measured()
-show.show(efficiency.machines(), "What was measured on. A GPU adds rows of its own to the tables below.", "machines")
+show.show(
+    efficiency.machines(), "What each part was measured on. A GPU adds rows of its own to the tables below.", "machines"
+)
 
 # %% [markdown]
 # ## Speed
@@ -62,7 +64,8 @@ show.show(
     measured.query("part in ['exact CCC', 'killed and resumed', 'two processes']")
     .fillna({"size": "–", "precision": "–"})
     .pivot_table("estimate", ["device", "part", "size", "way", "precision"], "measure", sort=False),
-    "Distance of a gradient from the whole batch's, relative to its length; trainings killed and resumed, or shared.",
+    "Distance of a gradient from the whole batch's, relative to its length; for trainings, largest difference of a "
+    "prediction from one process that is not interrupted.",
     "equality",
 )
 

@@ -4,11 +4,13 @@ import contextlib
 import json
 import math
 import shutil
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from torch import Tensor, nn
 
 from sercore.disk import digest, digests, making
@@ -69,6 +71,7 @@ def stored(
             return None
         _write(place / "made", compute, kind)
         (place / "made").rename(folder)
+    _tidy(root)
     return Ragged(folder)
 
 
@@ -79,6 +82,15 @@ def model_digest(model: nn.Module | Mapping[str, Tensor]) -> str:
         content.update(name.encode())
         content.update(tensor.detach().cpu().contiguous().view(-1).numpy().data)
     return content.hexdigest()
+
+
+def _tidy(root: Path) -> None:
+    """Remove what processes that were killed left a day ago or earlier, and nobody has continued."""
+    for place in root.glob(".partial-*"):
+        with contextlib.suppress(OSError, ValueError):  # held, or removed meanwhile
+            if time.time() - max(path.stat().st_mtime for path in place.rglob("*")) > 86_400:
+                with FileLock(place / "lock", timeout=0):
+                    shutil.rmtree(place)
 
 
 def _write(folder: Path, compute: Callable[[int], Iterable[np.ndarray]], kind: str) -> None:

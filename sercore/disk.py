@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from safetensors import SafetensorError
 
 from sercore.params import project_root
 
@@ -33,7 +34,7 @@ def cache_folder() -> Path:
 def making(path: Path, size: float = 0, *, resumed: bool = False) -> Iterator[Path]:
     """A folder beside `path` in which to make it, ``.partial-<name>``, with what a process that was killed left there;
     another process that wants to make `path` waits. It is removed in the end, unless its making fails and is to be
-    `resumed`. `OSError` names `path` where the file is unknown, and on a full disk its `size` in bytes, if known."""
+    `resumed`. Errors are those of `writing`."""
     place, held = path.with_name(f".partial-{path.name}"), None
     while held is None:
         place.mkdir(exist_ok=True)
@@ -41,34 +42,53 @@ def making(path: Path, size: float = 0, *, resumed: bool = False) -> Iterator[Pa
             held = FileLock(place / "lock").acquire()
     with held:
         try:
-            yield place
+            with writing(path, size):
+                yield place
             resumed = False
-        except OSError as error:
-            need = f" for about {readable(size)}" if size and error.errno == errno.ENOSPC else ""
-            raise OSError(error.errno, f"{error.strerror or error}{need}", error.filename or str(path)) from error
         finally:
             if not resumed:
                 shutil.rmtree(place, ignore_errors=True)
 
 
-def complete(folder: Path, write: Callable[[Path], object], *, replace: bool = False) -> None:
+@contextlib.contextmanager
+def writing(path: Path, size: float = 0, *others: type[Exception]) -> Iterator[None]:
+    """`OSError` names `path` where the file is unknown, and where a disk takes nothing the `size` in bytes that is
+    needed, if known. It stands for what safetensors raises as well, and for `others`."""
+    kinds: tuple[type[Exception], ...] = (OSError, SafetensorError, *others)
+    try:
+        yield
+    except kinds as error:
+        if type(error).__name__ == "OutOfMemoryError":  # torch's, a RuntimeError
+            raise
+        if not isinstance(error, OSError):
+            error = OSError(errno.EIO, f"cannot be written ({error})")
+        need = ""
+        if size and error.errno in (errno.ENOSPC, errno.EIO):
+            free = shutil.disk_usage(path.parent).free
+            need = f", about {readable(size)} are needed, and {readable(free)} are free"
+        raise OSError(error.errno, f"{error.strerror or error}{need}", error.filename or str(path)) from error
+
+
+def complete(folder: Path, write: Callable[[Path], object], size: float = 0, *, replace: bool = False) -> None:
     """Make `folder` by `write`, which fills the folder that it is given; it appears only when complete, in place of an
-    older one with `replace`, else unless it is there or another process makes it, with the same content."""
+    older one with `replace`, else unless it is there or another process makes it, with the same content. Errors are
+    those of `writing`."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with making(folder) as place:
+    with making(folder, size) as place:
         if replace or not folder.is_dir():
             made = place / folder.name
             shutil.rmtree(made, ignore_errors=True)
             made.mkdir()
             write(made)
-            if replace:
-                shutil.rmtree(folder, ignore_errors=True)
+            if folder.is_dir():
+                shutil.rmtree(place / ".older", ignore_errors=True)
+                folder.rename(place / ".older")
             made.rename(folder)
 
 
 def complete_file(path: Path, write: Callable[[Path], object], size: float = 0) -> None:
-    """Make or replace `path` by `write`, which writes the file that it is given; it appears only when complete. A full
-    disk is an `OSError` that tells its `size` in bytes, if that is known."""
+    """Make or replace `path` by `write`, which writes the file that it is given; it appears only when complete. Errors
+    are those of `writing`."""
     with making(path, size) as place:
         made = place / path.name  # of the same suffix, by which pandas chooses the compression
         write(made)

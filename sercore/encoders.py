@@ -3,6 +3,7 @@
 Every name is a folder in the hub's format (relative to the project's root) or a model on the hub.
 """
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,16 @@ from sercore.params import ParamsError
 
 # Where frozen encoders compute, and predictions for files.
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def choose_kernels(deterministic: bool) -> None:
+    """Have a GPU choose no kernel by timing and, if `deterministic`, only those that give the same figures each time;
+    for all that this process computes from now on."""
+    if torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without which cuBLAS is not deterministic
+        torch.use_deterministic_algorithms(deterministic)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads it
+        torch.backends.cudnn.benchmark = False
 
 
 class TextEncoder:

@@ -44,7 +44,9 @@ def export(run: Path, folder: Path, name: str, *, onnx: bool = False) -> None:
         raise ParamsError(f"{run} takes embeddings of a speaker encoder, which is not exported: export another run.")
     if onnx and found.params.heads.pooling != "mean":
         raise ParamsError(f"{run} pools by {found.params.heads.pooling}, of which no graph is made: leave out --onnx.")
-    complete(folder, lambda partial: _write(found, predictor, partial, name, onnx))
+    parts = [predictor.model, *predictor.encoders.beside.values()]
+    size = (1 + onnx) * sum(value.nbytes for part in parts for value in part.state_dict().values())
+    complete(folder, lambda partial: _write(found, predictor, partial, name, onnx), size)
 
 
 def push(folder: Path, name: str) -> str:

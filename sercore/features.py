@@ -25,7 +25,7 @@ from sercore import audio
 from sercore.cache import Ragged, stored
 from sercore.corpus import some
 from sercore.disk import cache_folder, readable
-from sercore.encoders import DEVICE, SpeakerEncoder, TextEncoder
+from sercore.encoders import DEVICE, SpeakerEncoder, TextEncoder, choose_kernels
 from sercore.hub import encoder_config, pretrained, quieten
 from sercore.network.encoders import HIDDEN_STATES, SPECTROGRAMS, WHISPER_STRIDE, AudioInputs, SpeechEncoder, TextInputs
 from sercore.params import Params, ParamsError
@@ -263,6 +263,7 @@ def moments(features: Iterable[np.ndarray]) -> np.ndarray:
 def pretrained_features(params: Params, table: pd.DataFrame) -> Features:
     """The features of the rows of a corpus's table before any training, kept in ``data/cache``."""
     quieten()
+    choose_kernels(params.training.deterministic)
     speech = SpeechEncoder(encoder_config(params.speech.encoder), params.speech.finetune, states=params.speech.states)
     pretrained(speech.load_pretrained, params.speech.encoder)
     return FrozenEncoders(params, speech)(table)

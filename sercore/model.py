@@ -75,7 +75,7 @@ def make_whole(folder: Path) -> None:
     """Add to a saved model the weights of its frozen encoders, without which it then loads; errors as it is loaded."""
     model = AttributeModel.from_pretrained(folder)
     model.config.frozen, model._keys_to_ignore_on_save = {}, None
-    complete(folder, model.save_pretrained, replace=True)
+    complete(folder, model.save_pretrained, room(model, checkpoints=0), replace=True)
 
 
 def _borrowed_digest(encoder: Encoder) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sercore import ATTRIBUTES
+from sercore.network.conventions import SAMPLE_RATE
 from sercore.network.encoders import WHISPER_STRIDE, AudioInputs, TextInputs
 from sercore.network.model import AttributeNetwork
 
@@ -28,6 +29,7 @@ class Utterance(nn.Module):
     def forward(self, waveform: Tensor, tokens: Tensor | None = None) -> Tensor:
         """See the class."""
         network, speech = self.network, self.network.speech
+        waveform = waveform[:, : int(network.config.speech["max_seconds"] * SAMPLE_RATE)]
         states = self._whisper(waveform) if speech.is_whisper else self._wavlm(waveform)
         if speech.states == "layer_normalised":
             states = [functional.layer_norm(state, state.shape[-1:]) for state in states]

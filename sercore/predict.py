@@ -27,7 +27,7 @@ from sercore.batches import collate
 from sercore.cache import model_digest
 from sercore.corpus import CorpusError, some
 from sercore.disk import complete_file
-from sercore.encoders import DEVICE
+from sercore.encoders import DEVICE, choose_kernels
 from sercore.features import Features, FrozenEncoders
 from sercore.hub import hub_answers, quieten
 from sercore.model import AttributeModel, require_finite
@@ -146,6 +146,7 @@ def evaluate(folder: Path, test: str, corpus: Mapping[str, Any]) -> Path:
     """
     predictor = _predictor(folder)
     own = predictor.encoders.params
+    choose_kernels(own.training.deterministic)
     params = with_corpus(own, corpus)
     tested = corpora.read(params.corpus, params.seed)
     path, digest = folder / "tests" / f"{test}.parquet", tested.digest()

@@ -102,12 +102,18 @@ def find(params: Params, inputs: Mapping[str, str]) -> Run | None:
 def latest(params: Params, corpus: str) -> Path:
     """The folder of the complete run of these parameters on the corpus of this digest that `find` gave, or training
     made, last; `ParamsError` if there is none."""
-    plain, wanted = _by_seed(params), {_science(params), f"corpus {corpus}"}
-    folders = (plain, *plain.parent.glob(f"{plain.name}-*"))
-    found = [folder for folder in folders if wanted <= {*(_identity_of(folder) or [])}]
+    found = [folder for folder in begun(params, {"corpus": corpus}) if not folder.name.startswith(".")]
     if not found:
-        raise ParamsError(f"no run of {plain.parent.name}, seed {params.seed}, on this corpus: train it.")
+        raise ParamsError(f"no run of {_by_seed(params).parent.name}, seed {params.seed}, on this corpus: train it.")
     return max(found, key=lambda folder: folder.stat().st_mtime_ns)
+
+
+def begun(params: Params, inputs: Mapping[str, str]) -> list[Path]:
+    """The folders of runs of these parameters and, among others, these inputs; if not complete, with a dot in front."""
+    plain, wanted = _by_seed(params), {*_identity(params, inputs)}
+    patterns = (plain.name, f"{plain.name}-*", f".{plain.name}.partial", f".{plain.name}-*.partial")
+    folders = (folder for pattern in patterns for folder in plain.parent.glob(pattern))
+    return [folder for folder in folders if wanted <= {*(_identity_of(folder) or [])}]
 
 
 def located(folder: Path) -> Path:
@@ -139,15 +145,14 @@ def claimed(params: Params, inputs: Mapping[str, str]) -> Iterator[None]:
         yield
 
 
-def require_room(params: Params, size: float) -> None:
-    """Raise `OSError` where the disk has no room for a new run, which takes `size` bytes."""
-    plain = _by_seed(params)
-    plain.parent.mkdir(parents=True, exist_ok=True)
-    known = [each for name in (plain.name, f"{plain.name}-*") for each in (name, f".{name}.partial")]
-    free = shutil.disk_usage(plain.parent).free
-    if free < size and not any(found for name in known for found in plain.parent.glob(name)):
+def require_room(params: Params, inputs: Mapping[str, str], size: float) -> None:
+    """Raise `OSError` where the disk has no room for a new run, which takes `size` bytes; `inputs`: those known yet."""
+    system = _by_seed(params).parent
+    system.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(system).free
+    if free < size and not begun(params, inputs):
         problem = f"the checkpoints and the model of a run take about {readable(size)}, and {readable(free)} are free"
-        raise OSError(errno.ENOSPC, problem, str(plain.parent))
+        raise OSError(errno.ENOSPC, problem, str(system))
 
 
 def partial_folder(params: Params, inputs: Mapping[str, str]) -> Path:

@@ -1,9 +1,7 @@
 """Train one system: `train(params, corpus)` leaves a complete run, and continues an interrupted one."""
 
 import contextlib
-import errno
 import gc
-import os
 import resource
 import shutil
 import sys
@@ -19,7 +17,6 @@ import pandas as pd
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
-from safetensors import SafetensorError
 from scipy.special import softmax
 from tqdm import tqdm
 from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, TrainingArguments, set_seed
@@ -30,7 +27,8 @@ from sercore import ATTRIBUTES, runs
 from sercore.batches import Utterances, collate
 from sercore.cache import model_digest
 from sercore.corpus import GENDERS, Corpus
-from sercore.disk import digest, is_sealed, readable, seal
+from sercore.disk import digest, is_sealed, seal, writing
+from sercore.encoders import choose_kernels
 from sercore.exact_ccc import first_pass, second_pass
 from sercore.features import Features, FrozenEncoders, moments, require_kept
 from sercore.hub import quieten
@@ -56,7 +54,9 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
         OSError: a checkpoint or the model cannot be written, or there is no room for them.
     """
     model, rows, speakers, features = prepare(params, corpus)
-    inputs = {"corpus": corpus.digest()} | features.digests() | _circumstances(params, features)
+    inputs = {"corpus": corpus.digest()} | features.digests() | _circumstances(params)
+    if params.speech.cache and features.speech is None and not (params.speech.finetune and features.spectrograms):
+        inputs["speech.cache"] = SPECTROGRAMS if features.spectrograms else "no room"  # of what is best kept
     inputs |= {name: model_digest(encoder) for name, encoder in model.encoders().items()}
     if rows.weights is not None:
         inputs["weights"] = digest([rows.weights.to_csv()])
@@ -90,10 +90,7 @@ def prepare(params: Params, corpus: Corpus) -> tuple[AttributeModel, Rows, list[
     gc.collect()  # what trainers of this process left in reference cycles
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without which cuBLAS is not deterministic
-        torch.use_deterministic_algorithms(params.training.deterministic)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads it
-        torch.backends.cudnn.benchmark = False  # which chooses by timing
+    choose_kernels(params.training.deterministic)
     corpus.require_disjoint_speakers()
     set_seed(params.seed)
     rows = choose(corpus, params)
@@ -101,7 +98,7 @@ def prepare(params: Params, corpus: Corpus) -> tuple[AttributeModel, Rows, list[
     model = AttributeModel.from_params(params, scale=corpus.scale, speakers=len(speakers))
     encoders = FrozenEncoders(params, model.speech)
     model.config.beside = {name: model_digest(encoder) for name, encoder in encoders.beside.items()}
-    runs.require_room(params, room(model))
+    runs.require_room(params, {"corpus": corpus.digest()} | _circumstances(params), room(model))
     with processes().main_process_first():  # the others find what it cached
         return model, rows, speakers, encoders(corpus.table)
 
@@ -180,7 +177,7 @@ class AttributeTrainer(Trainer):
                 "parameters": self.model.num_parameters(),
                 "trainable_parameters": self.model.num_parameters(only_trainable=True),
             }
-            with _written(self.partial, room(self.model, checkpoints=0)):
+            with writing(self.partial, room(self.model, checkpoints=0), RuntimeError):  # torch's
                 self.model.save_pretrained(self.partial / "model")
                 runs.finish(self.partial, metrics, history, predictions)
         self.accelerator.wait_for_everyone()
@@ -213,7 +210,7 @@ class AttributeTrainer(Trainer):
     def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
         """transformers' own; then the last and the best checkpoint are kept, or the last two if the last is best."""
         folder = self.partial / "checkpoints"
-        with _written(self.partial, room(self.model, checkpoints=1)):
+        with writing(self.partial, room(self.model, checkpoints=1), RuntimeError):
             super()._save_checkpoint(*arguments, **options)
             self.accelerator.wait_for_everyone()  # each process writes its random state
             if self.is_world_process_zero():
@@ -271,7 +268,7 @@ class AttributeTrainer(Trainer):
         return named | {"mean": float(np.mean([named[name] for name in self.params.loss.attributes]))}
 
 
-def _circumstances(params: Params, features: Features) -> dict[str, str]:
+def _circumstances(params: Params) -> dict[str, str]:
     """What figures depend on beside parameters and contents, where it is not the usual: one process, on a CPU."""
     found = {"checkpointing": "true"} if params.training.checkpointing else {}
     if torch.cuda.is_available():
@@ -279,22 +276,7 @@ def _circumstances(params: Params, features: Features) -> dict[str, str]:
         found |= {} if params.training.deterministic else {"deterministic": "false"}
     if (count := params.training.processes or processes().num_processes) > 1:
         found["processes"] = str(count)
-    if params.speech.cache and features.speech is None and not (params.speech.finetune and features.spectrograms):
-        found["speech.cache"] = SPECTROGRAMS if features.spectrograms else "no room"  # of what is best kept
     return found
-
-
-@contextlib.contextmanager
-def _written(folder: Path, size: float) -> Iterator[None]:
-    """Raise `OSError`, which tells the `size` in bytes of what is written, where `folder` cannot be written: torch and
-    safetensors have types of their own for that."""
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        raise
-    except (OSError, RuntimeError, SafetensorError) as error:
-        need = f"about {readable(size)} are needed, and {readable(shutil.disk_usage(folder).free)} are free"
-        raise OSError(errno.EIO, f"cannot be written ({error}), {need}", str(folder)) from error
 
 
 def _last_checkpoint(folder: Path) -> tuple[str | None, TrainerState]:

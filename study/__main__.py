@@ -71,16 +71,17 @@ def gpus(count: int) -> Iterator[None]:
 
 
 def plan(plan: Plan) -> None:
-    """Print what a study needs of the disk, a GPU and hours, and refuse it where the disk is too small."""
-    from study.needs import needs, require_room
+    """Print what a study needs of the disk, a GPU and hours, and refuse it where disk or GPU is too small."""
+    from sercore.disk import readable
+    from study.needs import GB, needs, require_room
 
     table, sizes = needs(plan)
     shown = table.drop(columns="hours" if table["hours"].isna().all() else [])
     print(shown.to_string(index=False, float_format="{:.2f}".format))
-    print(", ".join(f"{name} {size:.1f} GB" for name, size in sizes.items()))
+    print(", ".join(f"{name} {readable(GB * size)}" for name, size in sizes.items()))
     if table["hours"].isna().any():
-        print("hours are not known where no step was measured on such a GPU: `make benchmark` measures.")
-    require_room(sizes)
+        print("hours are known only of WavLM-Large and frozen Whisper-Large, on a GPU that `make benchmark` measured.")
+    require_room(table, sizes)
 
 
 def features(plan: Plan, profile: str, variant: str, condition: str) -> None:

@@ -3,7 +3,9 @@
 A *part* is what is collected and analysed together: all questions of the paper, or one that it leaves open.
 """
 
+import os
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
@@ -20,7 +22,7 @@ from sercore.corpus import Corpus, CorpusError, some
 from sercore.disk import digests
 from sercore.failures import one_sentence
 from sercore.params import CorpusParams, Params, ParamsError, with_corpus
-from sercore.runs import is_of_other_code, latest
+from sercore.runs import begun, is_of_other_code, latest
 from sercore.sections import Transcripts
 from sercore.sums import units
 from study.sums import FEWEST, pooled
@@ -262,6 +264,15 @@ class Plan:
             problem = f"{len(other)} of {len(every)} runs are of another revision of sercore ({some(other, 3)})"
             print(f"warning: {problem}: remove them to train them again.", file=sys.stderr)
 
+    def require_room(self, gpu: int) -> None:
+        """Print what this study needs, unless its corpus is simulated, which is small; if that is not here, end this
+        process with the one sentence of ``study plan``, in a process of its own, which no GPU remembers."""
+        if not is_simulated(self.parameters("fusion").corpus):
+            seen = {} if gpu else {"CUDA_VISIBLE_DEVICES": ""}
+            words = [sys.executable, *shlex.split(self.command)[1:], "plan"]
+            if status := subprocess.call(words, env=os.environ | seen):
+                sys.exit(status)
+
     def needed(self, part: str) -> list[str]:
         """The files that say that all systems of a part were trained, and tested where it asks for that."""
         build = f"build/{self.profile}"
@@ -319,6 +330,11 @@ def corpus_of(corpus: CorpusParams, seed: int) -> Corpus:
 def run_folder(run: Params) -> Path:
     """Where the run of these parameters on this corpus is; `ParamsError` if it was not trained."""
     return latest(run, _digest(run.corpus, run.seed))
+
+
+def begun_runs(run: Params) -> list[Path]:
+    """Where runs of these parameters on this corpus are; if not complete, with a dot in front."""
+    return begun(run, {"corpus": _digest(run.corpus, run.seed)})
 
 
 @cache

@@ -16,7 +16,7 @@ from sercore.runs import PREDICTED
 from sercore.training import train
 from simulation.whiser import CLASSES
 from study import comparisons, results
-from study.chapters import adaptation, ambiguity_content, cross_corpus, languages, transcripts
+from study.chapters import adaptation, ambiguity_content, cross_corpus, efficiency, languages, transcripts
 from study.plan import Plan, Question, question
 
 PAIR = (("fusion", "speech_only"),)
@@ -211,3 +211,17 @@ def test_a_missing_table_names_the_folder_and_the_table(tmp_path):
     assert results.read_tables(tmp_path, ["groups"])["groups"]["a"].tolist() == [1.5]
     with pytest.raises(ParamsError, match=rf"{tmp_path}: missing gaps\. Run `make study`"):
         results.read_tables(tmp_path, ["groups", "gaps"])
+
+
+def test_each_part_is_shown_with_the_machine_that_measured_it(monkeypatch):
+    one, other = {"processor": "A", "threads": 2}, {"processor": "B", "threads": 1}
+    parts = {"step": one, "reading": other, "release": other}
+    known = {"cpu": {part: {"machine": machine, "rows": []} for part, machine in parts.items()}}
+    known["cuda"] = {"step": {"machine": one | {"gpu": "H"}, "rows": []}}
+    monkeypatch.setattr(efficiency, "benchmarks", lambda: known)
+    assert efficiency.machines().to_dict("records") == [
+        {"device": "cpu", **one, "gpu": "–", "parts": "step"},
+        {"device": "cpu", **other, "gpu": "–", "parts": "reading; release"},
+        {"device": "cuda", **one, "gpu": "H", "parts": "step"},
+    ]
+    assert efficiency.of_gpus().startswith("No GPU was measured")

@@ -3,6 +3,7 @@ import pytest
 
 from sercore import corpora, params, predict
 from sercore.corpus import CorpusError
+from sercore.features import pretrained_features
 from sercore.predict import evaluate
 from sercore.runs import PREDICTED
 from sercore.training import train
@@ -100,3 +101,14 @@ def test_an_unknown_key_or_a_folder_without_model_is_named(project, small, manif
         evaluate(run.folder, "wrong", {"scales": 3})
     with pytest.raises(params.ParamsError, match="holds no trained model"):
         evaluate(tmp_path, "wrong", {})
+
+
+def test_training_features_and_evaluation_allow_a_gpu_the_same_kernels(project, small, manifest, monkeypatch):
+    asked = []
+    for name in ("training", "features", "predict"):
+        monkeypatch.setattr(f"sercore.{name}.choose_kernels", asked.append)
+    small["training"]["deterministic"] = False
+    run = trained("speech_only", manifest, small)
+    pretrained_features(run.params, corpora.read(run.params.corpus, 0).table)
+    evaluate(run.folder, "same", {})
+    assert asked == [False] * 3

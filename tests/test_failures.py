@@ -298,7 +298,7 @@ def test_what_is_in_the_way_is_named(project, monkeypatch, capsys, spoil, wanted
         (
             "pathlib.Path.write_text",
             OSError(28, "No space left"),
-            ["data/cache", "No space left for about", "make room"],
+            ["data/cache", "No space left, about", "are needed", "make room"],
         ),
         (
             "torch.save",

@@ -10,14 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 
 from sercore import params
 from sercore.audio import AudioError
 from sercore.batches import Utterances, collate
 from sercore.cache import Ragged, stored
 from sercore.disk import complete, complete_file
+from sercore.failures import one_sentence
 from sercore.features import FrozenEncoders, SpeakerNormalised
 from sercore.model import AttributeModel
 
@@ -270,8 +273,38 @@ def test_a_full_disk_is_named_with_what_is_needed(tmp_path):
         complete_file(tmp_path / "table.csv", fill)
     assert error.value.filename == str(tmp_path / "table.csv")
     assert not list(tmp_path.iterdir())
-    with pytest.raises(OSError, match=r"No space left on device for about 3\.0 GB"):
+    with pytest.raises(OSError, match=r"No space left on device, about 3\.0 GB are needed, and .* are free"):
         complete_file(tmp_path / "table.csv", fill, 3e9)
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_weights_that_find_no_room_are_told_and_leave_the_older_folder(tmp_path, replace):
+    def fill(partial):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    folder = tmp_path / "model"
+    if replace:
+        complete(folder, lambda partial: (partial / "file").write_text("older"))
+    told = r"model: cannot be written \(.*28\)\), about 3\.0 GB are needed, and .* are free: make room"
+    with pytest.raises(SystemExit, match=told), one_sentence():
+        complete(folder, fill, 3e9, replace=replace)
+    assert [path.read_text() for path in tmp_path.rglob("file")] == ["older"] * replace
+    complete(folder, lambda partial: (partial / "file").write_text("newer"), replace=replace)
+    assert [path.read_text() for path in tmp_path.rglob("file")] == ["newer"]
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_what_killed_processes_left_long_ago_is_removed(tmp_path):
+    """Unless a process holds it, or it is of today."""
+    for name in ("orphan", "fresh", "held"):
+        (tmp_path / f".partial-{name}").mkdir()
+        (tmp_path / f".partial-{name}" / "lock").touch()
+        if name != "fresh":
+            os.utime(tmp_path / f".partial-{name}" / "lock", (0, 0))
+    with FileLock(tmp_path / ".partial-held" / "lock"):
+        os.utime(tmp_path / ".partial-held" / "lock", (0, 0))
+        stored(tmp_path, ["key"], from_number)
+        assert {path.name for path in tmp_path.glob(".*")} == {".partial-fresh", ".partial-held"}
 
 
 @pytest.mark.parametrize("shape", [(5,), (3, 4)])

@@ -7,6 +7,7 @@ the real ones, so that what runs here runs there.
 import contextlib
 import csv
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -266,7 +267,8 @@ CHANGES = "sampling.samples_per_emotion=2 sampling.validation_per_emotion=1 trai
 
 def test_what_a_study_needs_is_what_it_writes(podcast, trained, monkeypatch):
     monkeypatch.chdir(podcast)
-    table, sizes = needs.needs(questions.Plan("msp_podcast", count=2, changes=CHANGES))
+    plan = questions.Plan("msp_podcast", count=2, changes=CHANGES)
+    table, sizes = needs.needs(plan)
     found = table.set_index("system")
     assert set(found["runs"]) == {2}
     for system in {*SYSTEMS} & {*found.index}:
@@ -275,14 +277,63 @@ def test_what_a_study_needs_is_what_it_writes(podcast, trained, monkeypatch):
         assert found.loc[system, "models (GB)"] * 1e9 == pytest.approx(size, rel=0.01)
     assert found.loc["whisper_fusion", "keeps of speech"] == "hidden states"
     assert found.loc["whisper_fusion", "checkpoints (GB)"] < found.loc["fusion", "checkpoints (GB)"] / 2
+    assert set(found["to train"]) == {2}
     values = [path.stat().st_size for path in (podcast / "data" / "cache").glob("*/values")]
     once = found.groupby("keeps of speech")["features (GB)"].first() * 1e9
     assert len(once) == 2
     for size in once:
         assert min(abs(size / value - 1) for value in values) < 0.3  # the shorter the sound, the fewer frames a second
-    assert sizes["features"] * 1e9 == pytest.approx(once.sum())
-    assert sizes["downloads"] == 0
+    assert sizes["features"] == sizes["downloads"] == 0  # which are there
     assert table["hours"].isna().all()
+    (podcast / "data" / "cache").rename(podcast / "away")
+    assert needs.needs(plan)[1]["features"] * 1e9 == pytest.approx(once.sum())
+    shutil.rmtree(podcast / "data" / "cache")
+    (podcast / "away").rename(podcast / "data" / "cache")
+
+
+def test_what_a_study_has_written_is_not_to_be_written_again(podcast, trained, monkeypatch):
+    """What other studies have written is no room for this one."""
+    monkeypatch.chdir(podcast)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 10**9}))
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    plan = questions.Plan("msp_podcast", count=1, changes=CHANGES + " training.epochs=1")
+    foreign = [podcast / "runs" / "another" / "fusion" / "seed-0" / "model", podcast / "data" / "cache" / "another"]
+    for folder in foreign:
+        folder.mkdir(parents=True)
+        (folder / "values").write_bytes(bytes(10**6))
+    table, sizes = needs.needs(plan)
+    found = table.set_index("system")
+    assert sizes["free"] == 1
+    assert {system for system in found.index if not found.loc[system, "to train"]} == {*SYSTEMS} & {*found.index}
+    wanted = found[found["to train"] == 1]
+    assert sizes["models"] == pytest.approx(wanted["models (GB)"].sum())
+    assert sizes["checkpoints"] == pytest.approx(wanted["checkpoints (GB)"].nlargest(2).sum())
+    monkeypatch.setenv("CLUSTER", "slurm")
+    assert needs.needs(plan)[1]["checkpoints"] == pytest.approx(wanted["checkpoints (GB)"].sum())
+    kept = [folder.rename(folder.with_name(f".{folder.name}.partial")) for folder in [trained["fusion"].folder]]
+    (kept[0] / "checkpoints").mkdir()
+    (kept[0] / "checkpoints" / "weights").write_bytes(bytes(10**5))
+    partial = sum(path.stat().st_size for path in kept[0].rglob("*") if path.is_file()) / 1e9
+    expected = wanted["checkpoints (GB)"].sum() + found.loc["fusion", "checkpoints (GB)"] - partial
+    assert needs.needs(plan)[1]["checkpoints"] == pytest.approx(max(0, expected))
+    shutil.rmtree(kept[0] / "checkpoints")
+    kept[0].rename(trained["fusion"].folder)
+    for folder in foreign:
+        shutil.rmtree(folder)
+
+
+def test_a_gpu_that_is_too_small_is_refused(podcast, monkeypatch):
+    table = pd.DataFrame({"system": ["fusion", "speech_only"], "GPU memory (GB)": [20.0, 10.0]})
+    sizes, memory = {"free": 1.0, "models": 0.5}, {0: 24e9, 1: 16e9}
+    needs.require_room(table, sizes)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: len(memory))
+    properties = {gpu: type("Properties", (), {"total_memory": size}) for gpu, size in memory.items()}
+    monkeypatch.setattr("torch.cuda.get_device_properties", properties.get)
+    told = r"^fusion takes about 20\.0 GB of a GPU, which has 16\.0 GB: set training\.checkpointing=true"
+    with pytest.raises(params.ParamsError, match=told):
+        needs.require_room(table, sizes)
+    monkeypatch.setenv("CLUSTER", "slurm")  # whose GPUs are others
+    needs.require_room(table, sizes)
 
 
 def test_a_disk_that_is_too_small_is_refused_before_anything_starts(podcast, trained, monkeypatch, capsys):
@@ -293,23 +344,21 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_starts(podcast, tra
     monkeypatch.setattr(sys, "argv", ["study", "--profile", "msp_podcast", "--set", CHANGES, "plan"])
     with pytest.raises(SystemExit) as ended:
         study_main()
-    told = (
-        r"^error: this study writes about [\d.]+ GB \(features 0\.0, models 0\.0, checkpoints [\d.]+, downloads 0\.0\) "
-    )
-    assert re.match(told + r"where 0\.\d GB are free: make room, or .* speech\.cache=false\.$", ended.value.code)
+    none = r"0\.0 MB"
+    told = rf"^error: this study writes about [\d.]+ GB \(features {none}, models {none}, checkpoints [\d.]+ GB, "
+    told += rf"downloads {none}\) where {none} are free: make room, or .* speech\.cache=false\.$"
+    assert re.match(told, ended.value.code)
     assert "fusion_gender" in capsys.readouterr().out
 
 
 def test_hours_follow_from_measured_steps(podcast, monkeypatch):
     """50 frames a second: 2 epochs of steps, as many predictions of the validation set, and all other splits once."""
     monkeypatch.chdir(podcast)
-    rows = needs.benchmarks()["cpu"]["rows"]
-    keys = {"part": "msp_podcast", "size": "large", "way": "all together"}
-    rows += [
-        keys | {"measure": name, "value": value}
-        for name, value in (("frames a second", 10.0), ("predicted frames a second", 40.0))
-    ]
-    monkeypatch.setattr(needs, "benchmarks", lambda: {"cuda": {"machine": {"gpu": "H"}, "rows": rows}})
+    keys = {"size": "large", "way": "all together"}
+    rates = (("frames a second", 10.0), ("predicted frames a second", 40.0))
+    measured = [keys | {"measure": name, "value": value} for name, value in rates]
+    known = needs.benchmarks() | {"cuda": {"msp_podcast": {"machine": {"gpu": "H"}, "rows": measured}}}
+    monkeypatch.setattr(needs, "benchmarks", lambda: known)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.get_device_name", lambda: "H")
     monkeypatch.setattr(needs, "LARGE", {("wavlm", 16, 2): "large"})
@@ -321,3 +370,5 @@ def test_hours_follow_from_measured_steps(podcast, monkeypatch):
     expected = steps / 10 + 50 * (2 * other.sum() + rest.sum()) / 40
     assert found["fusion"] * 3600 == pytest.approx(expected)
     assert found[["fusion_frozen", "fusion_lora"]].isna().all()
+    measured[:] = [keys | {"measure": "out of memory", "value": 1}]
+    assert needs.needs(plan)[0]["hours"].isna().all()

@@ -99,14 +99,13 @@ def test_the_kind_of_gpu_belongs_to_a_run_and_a_cpu_is_not_named(project, monkey
 
     from sercore.training import _circumstances
 
-    features = type("Features", (), {"speech": []})
     monkeypatch.setattr("sercore.training.processes", lambda: type("State", (), {"num_processes": 1}))
-    assert _circumstances(loaded("mine"), features) == {}
+    assert _circumstances(loaded("mine")) == {}
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA X")
-    assert _circumstances(loaded("mine"), features) == {"device": "NVIDIA X"}
+    assert _circumstances(loaded("mine")) == {"device": "NVIDIA X"}
     fast = loaded("mine", training={"epochs": 2, "batch_size": 8, "deterministic": False})
-    assert _circumstances(fast, features) == {"device": "NVIDIA X", "deterministic": "false"}
+    assert _circumstances(fast) == {"device": "NVIDIA X", "deterministic": "false"}
     chosen, inputs = loaded("mine"), {"corpus": "c"}
     folders = {runs.run_folder(chosen, inputs | more) for more in ({}, {"device": "X"}, {"processes": "2"})}
     assert len(folders) == 3

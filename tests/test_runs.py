@@ -86,6 +86,8 @@ def test_systems_that_are_no_more_are_named(project, tones, folders):
 def test_a_new_run_needs_room(project):
     chosen = params.load("embedded", "speech_only", 1)
     with pytest.raises(OSError, match=r"model of a run take about 1\d+\.0 GB, and \d.* are free"):
-        runs.require_room(chosen, 1e20)
-    (project / "runs" / "embedded" / "speech_only" / ".seed-1.partial").mkdir()
-    runs.require_room(chosen, 1e20)  # what an interrupted run has taken is there
+        runs.require_room(chosen, {"corpus": "mine"}, 1e20)
+    runs.partial_folder(chosen, {"corpus": "mine", "text": "cached"})
+    runs.require_room(chosen, {"corpus": "mine"}, 1e20)  # what an interrupted run has taken is there
+    with pytest.raises(OSError, match="are free"):
+        runs.require_room(chosen, {"corpus": "another"}, 1e20)

@@ -6,12 +6,15 @@ from study.needs import LARGE, PER_FRAME, benchmarks, measured
 
 
 def machines() -> pd.DataFrame:
-    """What was measured on, a row a device."""
-    return (
-        pd.DataFrame({device: entry["machine"] for device, entry in benchmarks().items()})
-        .T.fillna("–")
-        .rename_axis("device")
-    )
+    """What was measured on, a row a machine, and which parts."""
+    entries = [
+        {"device": device, "parts": part} | entry["machine"]
+        for device, parts in benchmarks().items()
+        for part, entry in parts.items()
+    ]
+    table = pd.DataFrame(entries).fillna("–")
+    keys = list(table.columns.drop("parts"))
+    return table.groupby(keys, sort=False)["parts"].agg("; ".join).reset_index()
 
 
 def activations() -> pd.DataFrame:
@@ -27,6 +30,6 @@ def activations() -> pd.DataFrame:
 
 def of_gpus() -> str:
     """Whether steps of large encoders were measured on a GPU, in a sentence."""
-    if "cuda" in (known := benchmarks()):
-        return f"Steps at that scale were measured on one {known['cuda']['machine']['gpu']}."
+    if part := benchmarks().get("cuda", {}).get("msp_podcast"):
+        return f"Steps at that scale were measured on one {part['machine']['gpu']}."
     return "No GPU was measured: `make benchmark` on one adds time, memory and utilisation of steps at that scale."
