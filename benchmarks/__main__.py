@@ -107,7 +107,8 @@ def step(size: str, lora: int | None = None, rounds: int = 5) -> list[Row]:
             if GPU:  # which counts its memory itself
                 memory = step_memory(*arguments)
             else:
-                with multiprocessing.get_context("spawn").Pool(1) as alone:
+                tiny = models.shrink if models.LONGEST[0] == 1 else None  # a new process has the sizes of the module
+                with multiprocessing.get_context("spawn").Pool(1, tiny) as alone:
                     memory = alone.apply(step_memory, arguments)
             rows.append(row(name, "memory (MiB)", memory, **keys))
         rows += ratios(timed(steps, rounds), "plain", **keys)
