@@ -1,5 +1,6 @@
 """A project folder of its own for every test that trains, and a small corpus of tones."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,12 @@ import yaml
 from sercore.corpus import EMOTIONS, Corpus
 
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_collection_finish() -> None:
+    """Every training collects garbage: among what it made, not in all libraries."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

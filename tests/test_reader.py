@@ -129,7 +129,7 @@ def test_it_is_trained_on_and_reported(laboratory):
         return done.stdout + done.stderr, shown, set(laboratory.glob("runs/tones/*/seed-*"))
 
     told, shown, runs = study()
-    assert re.search(r"free [\d.]+ GB, features [\d.]+ GB, models", told)  # what it needs, before it starts
+    assert re.search(r"free [\d.]+ GB, features [\d.]+ [GM]B, models", told)  # what it needs, before it starts
     assert sorted(f"{run.parent.name}/{run.name[:7]}" for run in runs) == [
         f"{name}/seed-{seed}-" for name in ("fusion", "speech_only") for seed in range(3)
     ]
