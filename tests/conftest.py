@@ -2,7 +2,7 @@
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest.mock import patch
 
@@ -10,11 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import torch
 import yaml
+from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from sercore.corpus import EMOTIONS, Corpus
+from sercore.hub import locate
 
 ROOT = Path(__file__).parents[1]
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 def pytest_collection_finish() -> None:
@@ -30,12 +34,35 @@ def environment() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A text encoder of MiniLM's kind, with its tokenizer, but tiny: it is loaded, and its digest taken, in no time."""
+    packaged, folder = locate(MINILM), tmp_path_factory.mktemp("words")
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    torch.manual_seed(0)
+    AutoModel.from_config(AutoConfig.from_pretrained(packaged, **sizes)).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(packaged).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def furnish(words: Path) -> Callable[[Path], Path]:
+    """Makes of a folder a project with the study's parameters and models, but with a tiny text encoder."""
+
+    def of(folder: Path) -> Path:
+        for name in ("params", "models"):
+            (folder / name).symlink_to(ROOT / name)
+        (folder / MINILM).parent.mkdir()
+        (folder / MINILM).symlink_to(words)
+        return folder
+
+    return of
+
+
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the study's parameters and models, as working directory: nothing is written into the clone."""
-    for name in ("params", "models"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    monkeypatch.chdir(tmp_path)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, furnish: Callable[[Path], Path]) -> Path:
+    """A project as working directory: nothing is written into the clone."""
+    monkeypatch.chdir(furnish(tmp_path))
     return tmp_path
 
 

@@ -40,11 +40,9 @@ no_transcript = pytest.mark.filterwarnings("ignore:.*have no transcript")
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, tones):
+def trained(tmp_path_factory, furnish, tones):
     """The run of a system, trained once, in a project that is not the working directory of the tests."""
-    home, found = tmp_path_factory.mktemp("home"), {}
-    for name in ("params", "models"):
-        (home / name).symlink_to(ROOT / name)
+    home, found = furnish(tmp_path_factory.mktemp("home")), {}
 
     def run(system: str) -> runs.Run:
         if system not in found:

@@ -1,5 +1,7 @@
 """The tables of a study's results hold what its run folders hold."""
 
+import contextlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,15 +11,21 @@ from sercore.runs import PREDICTED
 from sercore.training import train
 from study import results
 
+SMALL = {
+    "heads": {"width": 16},
+    "sampling": {"samples_per_emotion": 4, "validation_per_emotion": 2},
+    "training": {"epochs": 2, "batch_size": 8},
+}
 
-@pytest.fixture
-def folders(project, tones, small):
-    two = small | {"training": {"epochs": 2, "batch_size": 8}}
-    plain = two | {"loss": {"gender": 0.0}}
-    return [
-        train(params.load("embedded", "speech_only", 1, two), tones).folder,
-        train(params.load("embedded", "speech_gender_development_ambiguous", 1, plain), tones).folder,
-    ]
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory, furnish, tones):
+    plain = SMALL | {"loss": {"gender": 0.0}}
+    with contextlib.chdir(furnish(tmp_path_factory.mktemp("trained"))):
+        return [
+            train(params.load("embedded", "speech_only", 1, SMALL), tones).folder,
+            train(params.load("embedded", "speech_gender_development_ambiguous", 1, plain), tones).folder,
+        ]
 
 
 def test_tables_read_back_as_the_runs(project, tones, folders):
@@ -40,9 +48,8 @@ def test_tables_read_back_as_the_runs(project, tones, folders):
         pd.testing.assert_frame_equal(ours.drop(columns=PREDICTED), theirs.drop(columns=PREDICTED), check_dtype=False)
 
 
-def test_the_probability_of_a_woman_is_kept_where_a_system_tells_it(project, tones, small, folders):
-    two = small | {"training": {"epochs": 2, "batch_size": 8}}
-    gender = train(params.load("embedded", "fusion_gender", 1, two), tones)
+def test_the_probability_of_a_woman_is_kept_where_a_system_tells_it(project, tones, folders):
+    gender = train(params.load("embedded", "fusion_gender", 1, SMALL), tones)
     assert gender.predictions["predicted_female"].between(0, 1).all()
     results.collect([*folders, gender.folder], tones, project / "results")
     for run in results.read_runs(project / "results"):
