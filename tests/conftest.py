@@ -35,9 +35,9 @@ def environment() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A text encoder of MiniLM's kind, with its tokenizer, but tiny: it is loaded, and its digest taken, in no time."""
-    packaged, folder = locate(MINILM), tmp_path_factory.mktemp("words")
+    packaged, folder = locate(MINILM), tmp_path_factory.mktemp("text")
     sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
     torch.manual_seed(0)
     AutoModel.from_config(AutoConfig.from_pretrained(packaged, **sizes)).save_pretrained(folder)
@@ -46,14 +46,14 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def furnish(words: Path) -> Callable[[Path], Path]:
+def furnish(tiny_text: Path) -> Callable[[Path], Path]:
     """Makes of a folder a project with the study's parameters and models, but with a tiny text encoder."""
 
     def of(folder: Path) -> Path:
         for name in ("params", "models"):
             (folder / name).symlink_to(ROOT / name)
         (folder / MINILM).parent.mkdir()
-        (folder / MINILM).symlink_to(words)
+        (folder / MINILM).symlink_to(tiny_text)
         return folder
 
     return of

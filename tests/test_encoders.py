@@ -183,7 +183,7 @@ def test_whisper_states_are_those_of_transformers_that_attend_to_no_silence(whis
     torch.testing.assert_close(features[25:125], torch.stack(whole, 2)[0].half(), atol=1e-3, rtol=1e-3)
 
 
-def test_text_embedding_is_sentence_transformers_own(project):
+def test_text_embedding_is_sentence_transformers_own():
     name = "sentence-transformers/all-MiniLM-L6-v2"
     texts = ["What a lovely day.", None, "I could not care less about any of this, frankly.", "  ", "No."]
     found = np.concatenate(list(TextEncoder(name)(texts, batch_size=2)))
