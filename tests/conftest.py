@@ -2,7 +2,7 @@
 
 import gc
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
@@ -10,9 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-import torch
 import yaml
-from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from sercore.corpus import EMOTIONS, Corpus
 from sercore.hub import locate
@@ -37,6 +35,9 @@ def environment() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def tiny_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A text encoder of MiniLM's kind, with its tokenizer, but tiny: it is loaded, and its digest taken, in no time."""
+    import torch  # only now: with transformers it takes seconds, and many tests do without
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+
     packaged, folder = locate(MINILM), tmp_path_factory.mktemp("text")
     sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
     torch.manual_seed(0)
@@ -45,24 +46,19 @@ def tiny_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def furnish(tiny_text: Path) -> Callable[[Path], Path]:
-    """Makes of a folder a project with the study's parameters and models, but with a tiny text encoder."""
-
-    def of(folder: Path) -> Path:
-        for name in ("params", "models"):
-            (folder / name).symlink_to(ROOT / name)
-        (folder / MINILM).parent.mkdir()
-        (folder / MINILM).symlink_to(tiny_text)
-        return folder
-
-    return of
+def furnish(folder: Path) -> Path:
+    """Make `folder` a project with the study's parameters and models."""
+    for name in ("params", "models"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, furnish: Callable[[Path], Path]) -> Path:
-    """A project as working directory: nothing is written into the clone."""
-    monkeypatch.chdir(furnish(tmp_path))
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_text: Path) -> Path:
+    """A project as working directory, with a tiny text encoder: nothing is written into the clone."""
+    (furnish(tmp_path) / MINILM).parent.mkdir()
+    (tmp_path / MINILM).symlink_to(tiny_text)
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 

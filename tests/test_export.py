@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
-from conftest import ROOT
+from conftest import ROOT, furnish
 from huggingface_hub import ModelCard
 from test_predict import SMALL, command
 from transformers import AutoTokenizer
@@ -58,8 +58,7 @@ for folder in sys.argv[2:]:
 def exported(tmp_path_factory, tones):
     """Runs in a project, and beside each the folder to which it is exported, which lies elsewhere."""
     home, found = tmp_path_factory.mktemp("home"), {}
-    for name in ("params", "models"):
-        (home / name).symlink_to(ROOT / name)
+    furnish(home)
     (home / "words").symlink_to(hub.locate("sentence-transformers/all-MiniLM-L6-v2"))
     out = tmp_path_factory.mktemp("published")
     for name, (variant, overrides) in SYSTEMS.items():

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 import torch
 import yaml
-from conftest import ROOT
+from conftest import ROOT, furnish
 from faults import OVERRIDES, command, manifest, noise, recordings, sentence, table, unnamed, wav
 from made_up import make_study
 from safetensors import SafetensorError
@@ -46,9 +46,7 @@ def train(monkeypatch: pytest.MonkeyPatch, variant: str = "speech_only", **chang
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A project with the run of a system that takes text."""
-    home = tmp_path_factory.mktemp("trained")
-    for name in ("params", "models"):
-        (home / name).symlink_to(ROOT / name)
+    home = furnish(tmp_path_factory.mktemp("trained"))
     manifest(home)
     text = {"encoder": "sentence-transformers/all-MiniLM-L6-v2", "finetune": False}
     changes = json.dumps(overrides(text=text, training={"epochs": 1}))

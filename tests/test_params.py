@@ -74,7 +74,12 @@ def test_another_reader_replaces_the_corpus_as_a_whole(root):
         ("small", "fusion", {"text": {"encoder": "x", "layer": 3}}, "'text.layer'; valid are encoder"),
         ("small", "fusion", {"training": {"epochs": 0}}, "'training.epochs' is 0: .*greater than or equal to 1"),
         ("small", "fusion", {"training": {"epochs": "ten"}}, "'training.epochs' is 'ten'"),
-        ("small", "fusion", {"corpus": {"reader": "ravdess"}}, "'corpus.reader' is 'ravdess', which cannot be"),
+        (
+            "small",
+            "fusion",
+            {"corpus": {"reader": "ravdess"}},
+            "'corpus.reader' is 'ravdess', which cannot be imported .*; valid are emotale",
+        ),
         ("small", "fusion", {"corpus": {"reader": None}}, "'corpus.reader' is None; valid are emotale"),
         ("small", "fusion", {"corpus": {"reader": "emotale"}}, "'corpus.path' is missing"),
         ("small", "fusion", {"corpus": "emotale"}, "'corpus' is 'emotale', not a mapping"),

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
-from conftest import ROOT
+from conftest import ROOT, furnish
 from scipy.signal import resample_poly
 
 import sercore
@@ -40,7 +40,7 @@ no_transcript = pytest.mark.filterwarnings("ignore:.*have no transcript")
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, furnish, tones):
+def trained(tmp_path_factory, tones):
     """The run of a system, trained once, in a project that is not the working directory of the tests."""
     home, found = furnish(tmp_path_factory.mktemp("home")), {}
 
@@ -135,10 +135,9 @@ def test_a_missing_text_is_a_vector_of_zeros_and_one_warning(trained, tones, mon
     assert sum("transcript" in str(one.message) for one in caught) == 1
     with pytest.warns(UserWarning, match="no transcript"):
         np.testing.assert_array_equal(predictor(path, " "), silent)
-    width = predictor.encoders.text.model.transformer.config.hidden_size
-    monkeypatch.setattr(TextEncoder, "__call__", lambda _, texts: np.zeros((len(texts), 1, width), np.float32))
+    monkeypatch.setattr(TextEncoder, "__call__", lambda _, texts: np.zeros((len(texts), 1, 384), np.float32))
     np.testing.assert_array_equal(predictor(path, "anything"), silent)
-    assert abs(said - silent).max() > 1e-3
+    assert abs(said - silent).max() > 0.05
 
 
 def test_texts_that_the_system_does_not_take_are_told(trained, tones):

@@ -5,6 +5,7 @@ import contextlib
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import furnish
 
 from sercore import params, runs
 from sercore.runs import PREDICTED
@@ -19,7 +20,7 @@ SMALL = {
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory, furnish, tones):
+def folders(tmp_path_factory, tones):
     plain = SMALL | {"loss": {"gender": 0.0}}
     with contextlib.chdir(furnish(tmp_path_factory.mktemp("trained"))):
         return [
