@@ -53,8 +53,7 @@ def train(params: Params, corpus: Corpus) -> runs.Run:
             is another number than that of the processes.
         OSError: a checkpoint or the model cannot be written, or there is no room for them.
     """
-    model, rows, speakers, features = prepare(params, corpus)
-    inputs = {"corpus": corpus.digest()} | features.digests() | _circumstances(params)
+    model, rows, speakers, features, inputs = prepare(params, corpus)
     if params.speech.cache and features.speech is None and not (params.speech.finetune and features.spectrograms):
         inputs["speech.cache"] = SPECTROGRAMS if features.spectrograms else "no room"  # of what is best kept
     inputs |= {name: model_digest(encoder) for name, encoder in model.encoders().items()}
@@ -83,9 +82,9 @@ def processes() -> PartialState:
     return PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(weeks=1))
 
 
-def prepare(params: Params, corpus: Corpus) -> tuple[AttributeModel, Rows, list[str], Features]:
-    """The model, rows, training speakers and features of a training, for which what cannot work is refused before the
-    first feature is computed; errors as of `train`."""
+def prepare(params: Params, corpus: Corpus) -> tuple[AttributeModel, Rows, list[str], Features, dict[str, str]]:
+    """The model, rows, training speakers, features and inputs of a training, for which what cannot work is refused
+    before the first feature is computed; errors as of `train`."""
     quieten()
     gc.collect()  # what trainers of this process left in reference cycles
     if torch.cuda.is_available():
@@ -98,9 +97,11 @@ def prepare(params: Params, corpus: Corpus) -> tuple[AttributeModel, Rows, list[
     model = AttributeModel.from_params(params, scale=corpus.scale, speakers=len(speakers))
     encoders = FrozenEncoders(params, model.speech)
     model.config.beside = {name: model_digest(encoder) for name, encoder in encoders.beside.items()}
-    runs.require_room(params, {"corpus": corpus.digest()} | _circumstances(params), room(model))
+    inputs = {"corpus": corpus.digest()} | _circumstances(params)
+    runs.require_room(params, inputs, room(model))
     with processes().main_process_first():  # the others find what it cached
-        return model, rows, speakers, encoders(corpus.table)
+        features = encoders(corpus.table)
+    return model, rows, speakers, features, inputs | features.digests()
 
 
 class AttributeTrainer(Trainer):
