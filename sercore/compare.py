@@ -43,9 +43,9 @@ TRAINED = (
     "Differences are those of the trained models, whose predictions are swapped within speakers (Phipson & Smyth, "
     "2010; Miettinen, 1976), or by the jackknife over speakers where one has more runs."
 )
-REFERENCES = (
-    "CCC: Lin (1989); jackknife over speakers: Efron (1982), with degrees of freedom by Kish (1965); equivalence: "
-    "Schuirmann (1987), Lakens (2017); both tests of a family together: Goeman, Solari & Stijnen (2010)."
+OF_SCORES = "CCC: Lin (1989); jackknife over speakers: Efron (1982), with degrees of freedom by Kish (1965)"
+OF_TESTS = (
+    "equivalence: Schuirmann (1987), Lakens (2017); both tests of a family together: Goeman, Solari & Stijnen (2010)"
 )
 
 
@@ -140,7 +140,7 @@ def paragraph(scores: pd.DataFrame, differences: pd.DataFrame | None) -> str:
         f"{'; '.join(each)}."
     )
     if differences is None:
-        return f"{start} {REFERENCES.partition('; equivalence')[0]}."
+        return f"{start} {OF_SCORES}."
     tested = differences[differences["endpoint"] == "mean"]
     found = " ".join(report.sentence(one).replace("`", "") for _, one in tested.iterrows())
     detectable, equivalent = tested[["detectable", "detectable_equivalence"]].max().map(report.number)
@@ -152,7 +152,7 @@ def paragraph(scores: pd.DataFrame, differences: pd.DataFrame | None) -> str:
         f"(Bonferroni), against no difference and against a difference as large as the margin of "
         f"{report.number(tested['margin'].max(), 2)}; intervals of differences are simultaneous. With this test set a "
         f"true difference of {detectable}, and equivalence of equal systems within {equivalent}, would be found with "
-        f"about {100 * verdicts.POWER:.0f} % probability. {REFERENCES}"
+        f"about {100 * verdicts.POWER:.0f} % probability. {OF_SCORES}; {OF_TESTS}."
     )
 
 
@@ -229,6 +229,10 @@ def _gold(sources: Mapping[str, pd.DataFrame], runs: Mapping[str, pd.DataFrame],
     truth = truth.assign(speaker=speaker.astype(object).where(known)).dropna(subset=[*ATTRIBUTES])
     if truth.empty:
         raise InputError(f"{file} has no row with three numbers as gold values: write them with a decimal point.")
+    low, high = truth[[*ATTRIBUTES]].min(axis=None), truth[[*ATTRIBUTES]].max(axis=None)
+    if options.scale and not options.scale[0] <= low <= high <= options.scale[1]:
+        problem = f"gold values lie from {low:g} to {high:g}, outside --scale {options.scale[0]:g} {options.scale[1]:g}"
+        raise InputError(f"{file}: {problem}: name theirs, to which predictions are mapped.")
     return truth
 
 
@@ -259,9 +263,6 @@ def _predictions(file: str, table: pd.DataFrame, truth: pd.DataFrame, options: O
     own = gold.min(axis=None), gold.max(axis=None)
     usual = [scale for scale in SCALES if scale[0] <= own[0] and own[1] <= scale[1]]
     low, high = options.scale or next(iter(usual), own)
-    if not low <= own[0] <= own[1] <= high:
-        found = f"gold values lie from {own[0]:g} to {own[1]:g}"
-        raise InputError(f"{found}, outside --scale {low:g} {high:g}: name theirs, to which predictions are mapped.")
     outside = ((wanted < low) | (wanted > high)).any(axis=1)
     if outside.any():
         these = f"{_named(wanted.index[outside])} of {len(wanted)}"
