@@ -96,13 +96,13 @@ def step(size: str, lora: int | None = None, rounds: int = 5) -> list[Row]:
     rows, reference = [], {}
     for precision in ("float32", "bfloat16") if GPU else ("float32",):
         keys = {"size": size, "precision": precision}
-        models = {name: way(name, size, lora) for name in WAYS}
+        built = {name: way(name, size, lora) for name in WAYS}
         data = {kind: batches(size, BATCH[size], kind) for kind in ("audio", "features")}
-        steps = {name: training_step(models[name], data[kind], precision) for name, (kind, _) in WAYS.items()}
+        steps = {name: training_step(built[name], data[kind], precision) for name, (kind, _) in WAYS.items()}
         for name, run in steps.items():
             run()
             if lora is None:  # transformers' WavLM reads past the adapters of its attention
-                rows.append(row(name, "distance of the gradient", distance(models[name], reference), **keys))
+                rows.append(row(name, "distance of the gradient", distance(built[name], reference), **keys))
             arguments = (name, size, BATCH[size], lora, precision)
             if GPU:  # which counts its memory itself
                 memory = step_memory(*arguments)
