@@ -28,8 +28,8 @@ study: $(READY)               ## train, execute the chapters and build the book,
 
 test: .venv/installed         ## what CI runs
 	ruff check . && ruff format --check . && lint-imports && mypy
-	pytest --numprocesses 2 --dist loadscope --cov --doctest-modules tests sercore study simulation
-	pytest --numprocesses 2 --dist loadscope --nbval --nbval-sanitize-with tests/nbval.cfg notebooks
+	pytest --numprocesses logical --maxprocesses 8 --dist loadscope --cov --doctest-modules tests sercore study simulation
+	pytest --numprocesses logical --maxprocesses 8 --dist loadscope --nbval --nbval-sanitize-with tests/nbval.cfg notebooks
 	jupyter-book build book --warningiserror --nitpick --keep-going
 
 book: .venv/installed         ## render the committed results, without training

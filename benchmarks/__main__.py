@@ -88,12 +88,13 @@ def distance(model: AttributeModel, reference: dict[str, np.ndarray]) -> float:
     found = {name: grad.float().flatten().cpu().numpy() for name, grad in named if grad is not None}
     reference.update({} if reference else found)
     one, other = (np.concatenate([each[name] for name in reference]) for each in (found, reference))
-    return norm(one - other) / norm(other)
+    return float(norm(one - other) / norm(other))
 
 
 def step(size: str, lora: int | None = None, rounds: int = 5) -> list[Row]:
     """A training step in each of `WAYS`: time, memory, and how far its gradient is from the plain one in float32."""
-    rows, reference = [], {}
+    rows: list[Row] = []
+    reference: dict[str, np.ndarray] = {}
     for precision in ("float32", "bfloat16") if GPU else ("float32",):
         keys = {"size": size, "precision": precision}
         built = {name: way(name, size, lora) for name in WAYS}
@@ -130,7 +131,9 @@ def exact_ccc() -> list[Row]:
             second_pass(model, part, one).backward()
 
     ways = {"one batch": lambda: model(**whole).loss.backward(), "averaged over steps": averaged, "exact_ccc": exact}
-    rows, reference, keys = [], {}, {"size": "small", "precision": "float32"}
+    keys = {"size": "small", "precision": "float32"}
+    rows: list[Row] = []
+    reference: dict[str, np.ndarray] = {}
     for name, run in ways.items():
         model.zero_grad()
         run()
@@ -226,16 +229,16 @@ def reading() -> list[Row]:
                 ways |= {"8 processes": _reader(dataclasses.replace(features, paths=paths * 8), 8)}
             if kind == "log-mel":
                 whole = Features(paths, 15.0, functools.partial(_whole_window, extractor))  # type: ignore[arg-type]
-                kept = [example["audio"].numpy().astype(np.float16) for example in features]
+                kept = [features[place]["audio"].numpy().astype(np.float16) for place in range(len(features))]
                 np.concatenate(kept).tofile(folder / "values")
                 ends = np.cumsum([len(each) for each in kept])
                 mapped = np.memmap(folder / "values", np.float16, "r").reshape(-1, 128)
                 spectrograms = [mapped[end - len(each) : end] for end, each in zip(ends, kept, strict=True)]
                 ways |= {"transformers' own, 1 process": _reader(whole, 0)}
                 ways |= {"kept, 1 process": _reader(dataclasses.replace(features, spectrograms=spectrograms), 0)}
-            for name, seconds in timed(ways, 1).items():
+            for name, taken in timed(ways, 1).items():
                 count = len(paths) * (8 if name == "8 processes" else 1)
-                rows.append(row(name, "utterances a second", np.divide(count, seconds), size=kind))
+                rows.append(row(name, "utterances a second", np.divide(count, taken), size=kind))
     return rows
 
 
@@ -307,7 +310,8 @@ def two_processes() -> list[Row]:
         try:
             codes = [process.wait(timeout=240) for process in both]
         finally:
-            [process.kill() for process in both]
+            for process in both:
+                process.kill()
         if any(codes):
             raise RuntimeError(f"the processes ended with {codes}")
         return [row("two processes", "largest difference of a prediction", _difference(*projects))]
@@ -432,18 +436,22 @@ def main() -> None:
     chosen = given.parts or [name for name in PARTS if name not in of_others]
     if unknown := set(chosen) - set(PARTS):
         parser.error(f"unknown part {', '.join(unknown)}; parts are {', '.join(PARTS)}")
+    failed = []
     for name in chosen:
         start = time.perf_counter()
         try:
             rows = PARTS[name]()
         except Exception as error:  # one part that fails costs no other
             rows = [{"measure": "failed", "way": f"{type(error).__name__}: {error}"}]
+            failed.append(name)
         print(f"{name}: {time.perf_counter() - start:.0f} s\n{pd.DataFrame(rows).to_string()}", flush=True)
         if given.tiny:
             continue
         content = json.loads(TARGET.read_text()) if TARGET.is_file() else {}
         content.setdefault(DEVICE.type, {})[name] = {"machine": machine(), "rows": rows}
         complete_file(TARGET, methodcaller("write_text", json.dumps(content, indent=1) + "\n"))
+    if failed:
+        sys.exit(f"error: {', '.join(failed)} failed, as the rows above say.")
 
 
 if __name__ == "__main__":

@@ -72,10 +72,10 @@ def build(
     states = "raw" if finetune else "layer_normalised"
     section = Speech(encoder="", finetune=finetune, lora=lora, cache=True, states=states)
     sections = {"speech": section, "heads": Heads(dropout=dropout), "loss": Loss()}
-    dumped = {name: each.model_dump() for name, each in sections.items()}
+    dumped: dict[str, Any] = {name: each.model_dump() for name, each in sections.items()}
     with DEVICE:  # draws the weights there
         config = AttributeConfig(**dumped, encoders={"speech": speech.to_dict()})
-        return AttributeModel(config).to(DEVICE).train()
+        return AttributeModel(config).to(DEVICE).train()  # type: ignore[arg-type]  # a decorator hides its type
 
 
 class PlainSpeech(nn.Module):
@@ -120,7 +120,7 @@ def way(name: str, size: str, lora: int | None = None, finetune: bool = True) ->
     """The model of a size, run in one of `WAYS`."""
     model, (kind, encoder) = build(size, lora, finetune), WAYS[name]
     if encoder is not None:
-        model.speech = encoder(model.speech, cached=kind == "features")
+        model.speech = encoder(model.speech, cached=kind == "features")  # type: ignore[assignment]
     if name == "with checkpointing":
         model.activation_checkpointing_enable()
     return model
@@ -219,9 +219,9 @@ def step_memory(name: str, size: str, count: int, lora: int | None, precision: s
     step()  # makes the optimiser's state
     if DEVICE.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
+        allocated = torch.cuda.memory_allocated()
         step()
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
+        return (torch.cuda.max_memory_allocated() - allocated) / 2**20
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)  # what the allocator keeps is not in use
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
