@@ -20,7 +20,9 @@ show.refuse_unknown(In)
 study = read(profile, results)
 measured = needs.measured()
 show.show(
-    efficiency.machines(), "What each part was measured on. A GPU adds rows of its own to the tables below.", "machines"
+    efficiency.machines().T.add_prefix("machine ").rename_axis("property"),
+    "What each part was measured on. A GPU adds rows of its own to the tables below.",
+    "machines",
 )
 
 # %% [markdown]
