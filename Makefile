@@ -17,6 +17,7 @@ SNAKEMAKE = snakemake --quiet host --keep-going --rerun-incomplete --nolock \
   $(if $(CLUSTER),--workflow-profile profiles/$(CLUSTER),--cores all --resources gpu=$(GPUS))
 CONFIG = --config gpu="$(GPU)" profile="$(PROFILE)$(ENCODERS:%=_%)" $(if $(DATA),data="$(DATA)") \
   $(if $(SEEDS),seeds="$(SEEDS)") $(if $(CHAPTER),chapter="$(CHAPTER)") $(if $(SET),set="$(SET)")
+PYTEST = pytest --numprocesses logical --maxprocesses 8 --dist loadscope
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 include profiles/environment
 export $(shell sed -n 's/=.*//p' profiles/environment)
@@ -28,8 +29,8 @@ study: $(READY)               ## train, execute the chapters and build the book,
 
 test: .venv/installed         ## what CI runs
 	ruff check . && ruff format --check . && lint-imports && mypy
-	pytest --numprocesses logical --maxprocesses 8 --dist loadscope --cov --doctest-modules tests sercore study simulation
-	pytest --numprocesses logical --maxprocesses 8 --dist loadscope --nbval --nbval-sanitize-with tests/nbval.cfg notebooks
+	$(PYTEST) --cov --doctest-modules tests sercore study simulation
+	$(PYTEST) --nbval --nbval-sanitize-with tests/nbval.cfg notebooks
 	jupyter-book build book --warningiserror --nitpick --keep-going
 
 book: .venv/installed         ## render the committed results, without training
